@@ -1,0 +1,27 @@
+"""Errors meant for users: one sentence that says what is wrong, where, and what to do."""
+
+
+class UsageError(Exception):
+    """What was typed is wrong: an option, a recipe name, a path that does not exist (exit code 2)."""
+
+
+class DataError(ValueError):
+    """The content of a file is wrong, or something failed on the way (exit code 1)."""
+
+
+class VideoReadError(DataError):
+    """A video cannot be read, or not to its end.
+
+    `frame` is the number of frames decoded before the failure, None when it did not open at all.
+    """
+
+    def __init__(self, path: object, reason: str, frame: int | None = None) -> None:
+        place = "" if frame is None else f" after frame {frame}"
+        super().__init__(f"{path}: {reason}{place}")
+        self.path = path
+        self.reason = reason
+        self.frame = frame
+
+
+class PartialFailure(Exception):
+    """Some of several sources failed while the others finished (exit code 3)."""
