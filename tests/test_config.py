@@ -1,0 +1,133 @@
+"""Strict round trip between records and plain dicts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskreel.config import ConfigError, from_dict, nearest, to_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    kind: Literal["small"] = "small"
+    depth: int = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Large:
+    kind: Literal["large"] = "large"
+    window: tuple[int, int] = (7, 7)
+    drop: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    rate: float
+    root: Path | None = None
+    mode: Literal["official", "ignore"] = "official"
+    sides: tuple[int, ...] = (288, 320)
+    backbone: Small | Large = Small()
+    extra: Large | None = None
+    names: dict[str, int] | None = None
+    is_fast: bool = False
+    scale: int | float | str = 1
+
+    def __post_init__(self) -> None:
+        if self.rate < 0:
+            raise ValueError(f"rate {self.rate} is negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    settings: Settings
+
+
+settings = st.builds(
+    Settings,
+    rate=st.floats(0, 1e30),
+    root=st.none() | st.sampled_from([Path("a/b"), Path("/x")]),
+    mode=st.sampled_from(["official", "ignore"]),
+    sides=st.lists(st.integers()).map(tuple),
+    backbone=st.builds(Small, depth=st.integers()) | st.builds(Large, drop=st.none() | st.floats(0, 1)),
+    extra=st.none() | st.builds(Large, window=st.tuples(st.integers(), st.integers())),
+    names=st.none() | st.dictionaries(st.text(), st.integers()),
+    is_fast=st.booleans(),
+    scale=st.integers() | st.floats(-1, 1) | st.text(),
+)
+
+
+@given(settings)
+def test_a_record_survives_the_round_trip_through_json(record: Settings) -> None:
+    again = from_dict(Settings, json.loads(json.dumps(to_dict(record))))
+    assert again == record
+    assert type(again.scale) is type(record.scale)
+
+
+def test_missing_keys_take_their_defaults() -> None:
+    assert from_dict(Settings, {"rate": 1}) == Settings(rate=1.0)
+
+
+def test_a_union_itself_can_be_asked_for() -> None:
+    assert from_dict(Small | Large, {"kind": "large"}) == Large()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"rat": 1}, r"^settings\.rat: unknown key; did you mean 'rate'\?$"),
+        ({"rate": 1, "zzz": 0}, r"settings\.zzz: unknown key; allowed are rate, root"),
+        ({}, r"settings\.rate: is missing \(a number\)"),
+        ({"rate": "fast"}, r"settings\.rate: expected a number, got 'fast'"),
+        ({"rate": True}, r"settings\.rate: expected a number, got True"),
+        ({"rate": float("nan")}, r"settings\.rate: nan is not a finite number"),
+        ({"rate": -1}, r"^settings: rate -1\.0 is negative"),
+        ({"rate": 1, "mode": "oficial"}, r"settings\.mode: 'oficial' is not one of 'official', 'ignore'; did you mean"),
+        ({"rate": 1, "sides": 3}, r"settings\.sides: expected a list of an integer, got 3"),
+        ({"rate": 1, "sides": [1, 2.5]}, r"settings\.sides\[1\]: expected an integer, got 2\.5"),
+        ({"rate": 1, "backbone": {"depth": 3}}, r"settings\.backbone\.kind: is missing.*'small', 'large'"),
+        ({"rate": 1, "backbone": {"kind": "smal"}}, r"backbone\.kind: 'smal' is not one of.*did you mean 'small'"),
+        ({"rate": 1, "backbone": {"kind": ["small"]}}, r"backbone\.kind: \['small'\] is not one of"),
+        ({"rate": 1, "backbone": None}, r"settings\.backbone: expected an object \(Small\) or an object \(Large\)"),
+        ({"rate": 1, "backbone": {"kind": "large", "window": [7]}}, r"backbone\.window: 1 values where 2 are expected"),
+        ({"rate": 1, "extra": {"kind": "small"}}, r"settings\.extra\.kind: 'small' is not one of 'large'"),
+        ({"rate": 1, "extra": {"dropp": 0.1}}, r"settings\.extra\.dropp: unknown key; did you mean 'drop'"),
+        ({"rate": 1, "is_fast": 1}, r"settings\.is_fast: expected true or false, got 1"),
+        ({"rate": 1, "names": {"a": "b"}}, r"settings\.names\.a: expected an integer, got 'b'"),
+        ({"rate": 1, "root": 5}, r"settings\.root: expected a path, got 5"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_path(data: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_dict(Whole, {"settings": data})
+
+
+def test_the_top_level_must_be_an_object() -> None:
+    with pytest.raises(ConfigError, match=r"run\.json: expected an object \(Settings\), got \[1\]"):
+        from_dict(Settings, [1], path="run.json")
+
+
+def test_class_paths_in_a_file_are_plain_strings() -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        from_dict(Settings, {"rate": 1, "_target_": "os.system"})
+
+
+def test_values_without_a_form_in_json_are_refused_on_writing() -> None:
+    @dataclass(frozen=True)
+    class Odd:
+        inner: object
+
+    with pytest.raises(ConfigError, match=r"inner\[0\]: set cannot be written"):
+        to_dict(Odd((set(),)))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("seqformer_tiny", "seqformer-tiny"), ("Seqformer-tny", "seqformer-tiny"), ("xyz", None)],
+)
+def test_nearest_ignores_case_and_hyphens(word: str, expected: str | None) -> None:
+    assert nearest(word, ["seqformer-tiny", "ms-sts-r50"]) == expected
