@@ -1,0 +1,247 @@
+"""COCO run-length codec of our own: validating, and byte for byte what pycocotools writes.
+
+A mask is read column by column; its runs alternate between background and foreground and start with background. The
+compressed string stores each run (from the fourth on, its difference to the run two before) in groups of five bits,
+lowest first, as the characters 48 to 111: bit 5 says that more groups follow, bit 4 of the last group is the sign.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from maskreel.errors import DataError
+from maskreel.geometry.polygons import polygon_runs
+
+MAX_PIXELS = 2**27
+"""Largest frame accepted (16384 x 8192); a larger declared size is taken for a damaged file."""
+
+_LONGEST_CODE = 7
+"""Characters of one run; 35 bits hold every run and difference of a frame of `MAX_PIXELS`."""
+
+
+class RleError(DataError):
+    """A mask in run-length or polygon form is malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rle:
+    """One mask as a compressed COCO string."""
+
+    height: int
+    width: int
+    counts: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that COCO and YouTube-VIS files use."""
+        return {"size": [self.height, self.width], "counts": self.counts.decode("ascii")}
+
+
+def encode(mask: Bool[np.ndarray, "h w"]) -> Rle:
+    """Compress one mask."""
+    return encode_many(mask[None])[0]
+
+
+def encode_many(masks: Bool[np.ndarray, "n h w"]) -> list[Rle]:
+    """Compress masks of equal size; faster than one by one when they are small."""
+    number, height, width = masks.shape
+    pixels = height * width
+    columns = np.ascontiguousarray(masks.transpose(0, 2, 1)).reshape(number, pixels).view(np.uint8)
+    result = []
+    for flat in columns:
+        changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+        leading = [0, 0] if pixels and flat[0] else [0]
+        bounds = np.concatenate((leading, changes, [pixels]))
+        result.append(Rle(height, width, compress(np.diff(bounds))))
+    return result
+
+
+def decode(rle: Rle) -> Bool[np.ndarray, "h w"]:
+    """Dense mask; raises RleError when the runs do not fill the frame exactly."""
+    counts = run_lengths(rle)
+    flat = np.repeat(np.arange(counts.size) % 2 == 1, counts)
+    return np.ascontiguousarray(flat.reshape(rle.width, rle.height).T)
+
+
+def area(rle: Rle) -> int:
+    """Number of foreground pixels."""
+    return int(run_lengths(rle)[1::2].sum())
+
+
+def bounding_box(rle: Rle) -> tuple[float, float, float, float]:
+    """Smallest box around the mask as (x, y, width, height) in pixels; all zero for an empty mask."""
+    start, end = foreground(rle)
+    if not start.size:
+        return (0.0, 0.0, 0.0, 0.0)
+    last = end - 1
+    left, right = int(start[0]) // rle.height, int(last[-1]) // rle.height
+    if np.any(start // rle.height != last // rle.height):
+        top, bottom = 0, rle.height - 1
+    else:
+        top, bottom = int((start % rle.height).min()), int((last % rle.height).max())
+    return (float(left), float(top), float(right - left + 1), float(bottom - top + 1))
+
+
+def intersection(a: Rle, b: Rle) -> int:
+    """Pixels that both masks cover, counted on runs; raises RleError when their sizes differ."""
+    if (a.height, a.width) != (b.height, b.width):
+        raise RleError(f"masks of {a.height}x{a.width} and {b.height}x{b.width} pixels cannot be intersected")
+    start, end = foreground(a)
+    counts = run_lengths(b)
+    bounds = np.concatenate(([0], np.cumsum(counts)))
+    covered = np.concatenate(([0], np.cumsum(np.where(np.arange(counts.size) % 2 == 1, counts, 0))))
+    # Foreground of b before a position grows linearly inside a run, so interpolation is exact (below 2^53).
+    return int(np.interp(end, bounds, covered).sum() - np.interp(start, bounds, covered).sum())
+
+
+def iou(a: Rle, b: Rle) -> float:
+    """Intersection over union; 0 for two empty masks."""
+    common = intersection(a, b)
+    union = area(a) + area(b) - common
+    return common / union if union else 0.0
+
+
+def parse(obj: Any, *, height: int, width: int, where: str) -> Rle | None:
+    """Mask from what a JSON file holds: compressed string, run list, polygons; null or [] is no mask.
+
+    `height` and `width` are those of the video; a mask of another size, or whose runs do not fill it, raises RleError
+    that begins with `where`.
+    """
+    if obj is None or (isinstance(obj, list) and not obj):
+        return None
+    if isinstance(obj, list):
+        _check_pixels(height, width, where)
+        try:
+            return Rle(height, width, compress(polygon_runs(obj, height=height, width=width)))
+        except ValueError as error:
+            raise RleError(f"{where}: {error}") from None
+    if not isinstance(obj, dict) or "counts" not in obj or "size" not in obj:
+        raise RleError(
+            f"{where}: a mask must be null, polygons, or an object with 'size' and 'counts', not {_short(obj)}"
+        )
+    check_size(obj["size"], height=height, width=width, where=where)
+    counts = obj["counts"]
+    if isinstance(counts, list):
+        lengths = _checked_list(counts, pixels=height * width, where=where)
+        return Rle(height, width, compress(lengths))
+    if not isinstance(counts, str | bytes):
+        raise RleError(f"{where}: counts must be a string or a list of runs, not {_short(counts)}")
+    try:
+        data = counts.encode("ascii") if isinstance(counts, str) else counts
+    except UnicodeEncodeError as error:
+        raise RleError(
+            f"{where}: counts hold {_short(counts[error.start])}, which is not ASCII, at {error.start}"
+        ) from None
+    rle = Rle(height, width, data)
+    run_lengths(rle, where=where)
+    return rle
+
+
+def check_size(size: Any, *, height: int, width: int, where: str) -> None:
+    """Raise RleError unless `size` is [height, width] of the video and not absurdly large."""
+    if size != [height, width] and tuple(size if isinstance(size, list | tuple) else ()) != (height, width):
+        swapped = " (rows and columns look swapped)" if size == [width, height] else ""
+        raise RleError(
+            f"{where}: mask size {_short(size)} differs from the video's [height, width] = [{height}, {width}]{swapped}"
+        )
+    _check_pixels(height, width, where)
+
+
+def run_lengths(rle: Rle, where: str = "RLE") -> Int[np.ndarray, " r"]:
+    """Lengths of the alternating runs, the first one background; raises RleError unless they fill the frame."""
+    _check_pixels(rle.height, rle.width, where)
+    pixels = rle.height * rle.width
+    if len(rle.counts) > 3 * (pixels + 2):
+        raise RleError(f"{where}: {len(rle.counts)} characters of counts, more than {pixels} pixels can need")
+    lengths = _expand(rle.counts, where)
+    _check_runs(lengths, pixels, where)
+    return lengths
+
+
+def foreground(rle: Rle) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """First pixel and end (exclusive) of each non-empty foreground run, in column order."""
+    lengths = run_lengths(rle)
+    ends = np.cumsum(lengths)
+    end, length = ends[1::2], lengths[1::2]
+    kept = length > 0
+    return (end - length)[kept], end[kept]
+
+
+def compress(lengths: Int[np.ndarray, " r"]) -> bytes:
+    """COCO string of run lengths."""
+    values = lengths.astype(np.int64)
+    values[3:] -= lengths[1:-2]
+    alive = np.ones(values.shape, dtype=bool)
+    groups, present = [], []
+    while alive.any():
+        group = values & 31
+        values = values >> 5
+        more = np.where(group & 16, values != -1, values != 0)
+        groups.append(group + 48 + 32 * more)
+        present.append(alive)
+        alive = alive & more
+    if not groups:
+        return b""
+    return np.stack(groups, axis=1)[np.stack(present, axis=1)].astype(np.uint8).tobytes()
+
+
+def _expand(data: bytes, where: str) -> Int[np.ndarray, " r"]:
+    """Run lengths of a COCO string, without looking at what they add up to."""
+    if not data:
+        raise RleError(f"{where}: counts are empty; a mask without pixels is null")
+    codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
+    wrong = np.flatnonzero((codes < 0) | (codes > 63))
+    if wrong.size:
+        at = int(wrong[0])
+        raise RleError(
+            f"{where}: counts hold {data[at : at + 1]!r} at position {at}, which is not part of an RLE string"
+        )
+    is_last = (codes & 32) == 0
+    if not is_last[-1]:
+        raise RleError(f"{where}: counts end in the middle of a run (unterminated string)")
+    last = np.flatnonzero(is_last)
+    first = np.concatenate(([0], last[:-1] + 1))
+    sizes = last - first + 1
+    longest = int(sizes.argmax())
+    if sizes[longest] > _LONGEST_CODE:
+        raise RleError(f"{where}: run {longest} takes {sizes[longest]} characters, more than any frame needs")
+    group = np.arange(codes.size) - np.repeat(first, sizes)
+    lengths = np.add.reduceat((codes & 31) << (5 * group), first)
+    lengths -= ((codes[last] & 16) != 0).astype(np.int64) << (5 * sizes)
+    lengths[1::2] = np.cumsum(lengths[1::2])
+    lengths[2::2] = np.cumsum(lengths[2::2])
+    return lengths
+
+
+def _check_runs(lengths: Int[np.ndarray, " r"], pixels: int, where: str) -> None:
+    negative = np.flatnonzero(lengths < 0)
+    if negative.size:
+        raise RleError(f"{where}: run {int(negative[0])} has the negative length {int(lengths[negative[0]])}")
+    total = int(lengths.sum())
+    if total != pixels:
+        relation = "only" if total < pixels else "more than"
+        raise RleError(f"{where}: runs cover {total} pixels, {relation} the frame's {pixels}")
+
+
+def _checked_list(counts: list[Any], *, pixels: int, where: str) -> Int[np.ndarray, " r"]:
+    for position, count in enumerate(counts):
+        if type(count) is not int:
+            raise RleError(f"{where}: run {position} is {_short(count)}, not a whole number")
+        if abs(count) > MAX_PIXELS:
+            raise RleError(f"{where}: run {position} has the length {_short(count)}, the frame has {pixels} pixels")
+    lengths = np.array(counts, dtype=np.int64)
+    if not lengths.size:
+        raise RleError(f"{where}: counts are empty; a mask without pixels is null")
+    _check_runs(lengths, pixels, where)
+    return lengths
+
+
+def _check_pixels(height: int, width: int, where: str) -> None:
+    if height < 0 or width < 0 or height * width > MAX_PIXELS:
+        raise RleError(f"{where}: a frame of {height}x{width} pixels; at most {MAX_PIXELS} are supported")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
