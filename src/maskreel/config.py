@@ -1,7 +1,8 @@
 """Strict round trip between frozen dataclasses and plain dicts, as `config.json` holds them.
 
 A record may contain numbers, strings, paths, `Literal` choices, tuples, string-keyed dicts, other records, and
-unions of records told apart by their `kind` field. Types come from the code alone: nothing that a file says is imported.
+unions of records told apart by their `kind` field. Types come from the code alone: nothing that
+a file says is imported.
 """
 
 import dataclasses

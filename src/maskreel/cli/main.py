@@ -1,0 +1,183 @@
+"""`maskreel COMMAND ...`: finds the command, runs it, and turns every failure into one line and an exit code.
+
+This module imports neither torch nor numpy nor tyro, so that `--help` answers at once; a command's module is
+imported when the command runs.
+"""
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from maskreel.config import nearest
+from maskreel.errors import DataError, PartialFailure, UsageError
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives: `module` has a record `record` of its options, and `run(record)`."""
+
+    module: str
+    record: str
+    summary: str
+    is_heavy: bool = True
+    """Whether it computes with tensors (the allocator is tuned first)."""
+
+
+COMMANDS = {
+    "demo": Command("demo", "Demo", "render a clip with known truth, run the bundled model on it, show what it found"),
+    "predict": Command("predict", "Predict", "find, cut out and follow every object in videos"),
+    "train": Command("train", "Train", "train a recipe, or resume a run"),
+    "evaluate": Command("evaluate", "Evaluate", "run a trained model over a split of a dataset and score it"),
+    "score": Command("score", "Score", "score a results file against a ground truth file", is_heavy=False),
+    "models": Command("models", "Models", "list the models and their sizes", is_heavy=False),
+    "data synth": Command("synth", "Synth", "render a dataset of moving objects with exact labels", is_heavy=False),
+}
+"""Every command; two words are a group and its member."""
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code (0, 1 failure, 2 usage, 3 partly failed, 130 interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    is_debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
+    except (Exception, KeyboardInterrupt) as error:
+        if is_debug:
+            traceback.print_exc()
+        code, sentence = _explain(error)
+        print(f"maskreel: error: {' '.join(sentence.split())}", file=sys.stderr)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("--version", "-V"):
+        from importlib.metadata import version
+
+        print(f"maskreel {version('maskreel')}")
+        return 0
+    name, rest = _find_command(words)
+    if name is None:
+        print(_help(group=words[0]))
+        return 0
+    _log_to_stderr()
+    command = COMMANDS[name]
+    module = importlib.import_module(f"maskreel.cli.{command.module}")
+    module.run(_parse(module, command, name, _with_json_value(rest)))
+    return 0
+
+
+def _parse(module: ModuleType, command: Command, name: str, words: list[str]) -> Any:
+    """Options of a command; a module whose options depend on a recipe brings its own `parse`."""
+    if hasattr(module, "parse"):
+        return module.parse(words)
+    from maskreel.cli.options import parse_options
+
+    return parse_options(getattr(module, command.record), words, name)
+
+
+def _find_command(words: list[str]) -> tuple[str | None, list[str]]:
+    """The command that the line begins with and what follows it; None for a group alone, whose members are listed."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if len(words) >= length and name in COMMANDS:
+            return name, words[length:]
+    members = {name for name in COMMANDS if name.startswith(f"{words[0]} ")}
+    if members and (len(words) == 1 or words[1] in ("-h", "--help")):
+        return None, []
+    typed, allowed = (" ".join(words[:2]), members) if members else (words[0], set(COMMANDS))
+    close = nearest(typed, allowed)
+    hint = f"did you mean {close!r}?" if close else "maskreel --help lists them."
+    raise UsageError(f"unknown command {typed!r}; {hint}")
+
+
+def _with_json_value(words: list[str]) -> list[str]:
+    """`--json` without a path means JSON alone on stdout, which the commands spell `--json -`."""
+    completed = []
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        completed.append(word)
+        if word == "--json" and (following is None or (following.startswith("-") and following != "-")):
+            completed.append("-")
+    return completed
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    """Exit code and one sentence for a failure."""
+    if isinstance(error, UsageError):
+        return EXIT_USAGE, str(error)
+    if isinstance(error, PartialFailure):
+        return EXIT_PARTIAL, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED, str(error) or "interrupted"
+    if isinstance(error, DataError) or (isinstance(error, ValueError) and _is_raised_by_us(error)):
+        return EXIT_FAILURE, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return EXIT_FAILURE, f"{place}{error.strerror}"
+    if isinstance(error, MemoryError):
+        return EXIT_FAILURE, "out of memory; use smaller frames, shorter clips or a smaller batch"
+    return (
+        EXIT_FAILURE,
+        f"unexpected {type(error).__name__}: {error}; run again with --debug to see where it comes from",
+    )
+
+
+def _is_raised_by_us(error: BaseException) -> bool:
+    """Our own ValueErrors are sentences for users; those of a library deep below are not."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("maskreel.")
+
+
+class _StderrHandler(logging.Handler):
+    """Looks `sys.stderr` up at every line, so that a progress bar that borrowed it stays whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno <= logging.INFO else f"maskreel: {record.levelname.lower()}: "
+        print(prefix + record.getMessage(), file=sys.stderr)
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("maskreel")
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        logger.addHandler(_StderrHandler())
+    logger.setLevel(logging.INFO)
+
+
+def _help(group: str | None = None) -> str:
+    shown = {name: command for name, command in COMMANDS.items() if group is None or name.startswith(f"{group} ")}
+    width = max(map(len, shown))
+    return "\n".join(
+        [
+            f"usage: maskreel {group or 'COMMAND'} ...",
+            "",
+            "Find, name, cut out and follow every object in a video.",
+            "",
+            *(f"  {name:<{width}}  {command.summary}" for name, command in shown.items()),
+            "",
+            "  maskreel COMMAND --help   options of a command",
+            "  --debug                   (anywhere) full tracebacks",
+            "  --version                 the version",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

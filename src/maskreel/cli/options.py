@@ -1,0 +1,71 @@
+"""Command line options from records, with errors of one line."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import tyro
+
+from maskreel.errors import UsageError
+
+Record = TypeVar("Record")
+
+
+def parse_options(record: type[Record], words: Sequence[str], command: str, *, default: Record | None = None) -> Record:
+    """Fill `record` from the words after the command's name; `default` supplies what was not typed.
+
+    Help leaves through SystemExit(0), as tyro does it. Raises UsageError, with the nearest option, for what cannot
+    be parsed.
+    """
+    prog = f"maskreel {command}"
+    config = (tyro.conf.AvoidSubcommands,)
+    keywords = {} if default is None else {"default": default}
+    if {"-h", "--help"} & set(words):
+        return tyro.cli(record, args=words, prog=prog, config=config, **keywords)
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured), _wide_terminal():
+            return tyro.cli(record, args=words, prog=prog, config=config, **keywords)
+    except SystemExit as exit_request:
+        if exit_request.code in (0, None):
+            raise
+        raise UsageError(_one_sentence(captured.getvalue(), prog)) from None
+
+
+@contextlib.contextmanager
+def _wide_terminal() -> Iterator[None]:
+    """Keep tyro from breaking the message into lines in the middle of a path."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "2000"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def _one_sentence(box: str, prog: str) -> str:
+    """The message of tyro's framed error, and the option that it suggests.
+
+    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help.
+    """
+    paragraphs: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip("│ ")
+        if text.startswith(("╭", "╰", "─")):
+            paragraphs.append([])
+        elif text:
+            paragraphs[-1].append(text)
+    paragraphs = [paragraph for paragraph in paragraphs if paragraph]
+    if not paragraphs:
+        return f"these options cannot be understood; {prog} --help lists what can be."
+    problem = " ".join(paragraphs[0]).removesuffix(".")
+    suggestions = [
+        line.split()[0] for paragraph in paragraphs if paragraph[0].startswith("Perhaps") for line in paragraph[1:2]
+    ]
+    hint = f"did you mean {suggestions[0]}?" if suggestions else f"see {prog} --help."
+    return f"{problem[0].lower()}{problem[1:]}; {hint}"

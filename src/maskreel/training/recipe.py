@@ -1,0 +1,86 @@
+"""A recipe: everything that decides the outcome of a training run, as one record."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maskreel.data.loading import DataConfig
+from maskreel.models.catalog import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How long and how fast to learn, and what to write on the way. Defaults are those published for SeqFormer."""
+
+    steps: int = 46_000
+    """Optimizer steps."""
+    accumulate: int = 1
+    """Batches per optimizer step; the gradient is their mean."""
+    learning_rate: float = 2e-4
+    backbone_factor: float = 0.1
+    """Learning rate of the backbone, relative to `learning_rate`."""
+    sampling_factor: float = 0.1
+    """Learning rate of reference points and sampling offsets, relative to `learning_rate`."""
+    weight_decay: float = 1e-4
+    schedule: Literal["step", "cosine"] = "step"
+    """After the warm-up: a tenth at every drop, or half a cosine down to zero."""
+    drops: tuple[int, ...] = ()
+    """Steps after which the learning rate is multiplied by 0.1 (schedule step)."""
+    warmup: int = 0
+    """Steps of linear warm-up."""
+    clip_norm: float = 0.1
+    """Largest norm of the gradient of all parameters together; 0 switches clipping off."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Arithmetic of the forward pass; weights stay float32. fp16 needs CUDA."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    seed: int = 0
+    log_every: int = 20
+    """Steps between rows of results.csv."""
+    validate_every: int = 5000
+    """Steps between validations; the last step always validates. 0 never validates."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; the last step always writes one."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay on disk."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        for name in ("learning_rate", "backbone_factor", "sampling_factor", "weight_decay", "warmup", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+        if self.validate_every < 0:
+            raise ValueError(f"validate_every {self.validate_every} must not be negative; 0 never validates")
+        if self.schedule == "cosine" and self.drops:
+            raise ValueError(f"drops {self.drops} belong to schedule step, not to cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How a model is run over whole videos when it is scored."""
+
+    split: str = "valid"
+    """Split that is validated during training; training goes on without validation where it is absent."""
+    short_side: int = 360
+    """Frames are resized to this shortest side, in pixels."""
+    clip_frames: int = 36
+    """Frames per clip; longer videos are cut into windows."""
+    clip_overlap: int = 6
+    """Frames that neighbouring windows share."""
+    top_k: int = 10
+    """Masklets kept per clip, by score."""
+    min_score: float = 0.0
+    """Masklets below this score are dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run: model, data, training, evaluation."""
+
+    name: str
+    """As typed after `maskreel train`."""
+    model: ModelConfig
+    data: DataConfig
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
