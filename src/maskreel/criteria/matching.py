@@ -1,0 +1,85 @@
+"""Which query answers for which object: optimal assignment over a whole clip (DETR, equation 1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from maskreel.criteria.losses import ALPHA, GAMMA
+from maskreel.geometry.boxes import cxcywh_to_xyxy, pairwise_giou
+from maskreel.structures import ClipPrediction, ClipTarget, LayerPrediction, Match
+
+BoxDistance = Literal["l2_flat", "l1_mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchCosts:
+    """Weights of the three parts of the assignment cost."""
+
+    label: float = 2.0
+    box: float = 5.0
+    giou: float = 2.0
+    box_distance: BoxDistance = "l2_flat"
+    """`l2_flat` is the Euclidean norm over all frames and coordinates, as published; `l1_mean` the L1 norm of a box,
+    mean over frames."""
+
+
+def focal_cost(logits: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """What choosing a class costs: focal loss if it is right minus focal loss if it is not (Deformable DETR)."""
+    probability = logits.sigmoid()
+    wrong = (1 - ALPHA) * probability**GAMMA * -(1 - probability + 1e-8).log()
+    right = ALPHA * (1 - probability) ** GAMMA * -(probability + 1e-8).log()
+    return right - wrong
+
+
+def assignment_cost(
+    layer: LayerPrediction, clip: int, target: ClipTarget, costs: MatchCosts, counts: Float[Tensor, "n t"]
+) -> Float[Tensor, "q n"]:
+    """Cost of every pair of query and object of one clip; `counts` is 1 in frames that take part."""
+    label = focal_cost(layer.class_logits[clip, :, 0])[:, target.labels]
+    boxes = layer.boxes[clip]
+    frames = counts.sum(1).clamp(min=1)
+    difference = (boxes[:, None] - target.boxes[None]) * counts[None, :, :, None]
+    if costs.box_distance == "l2_flat":
+        distance = difference.square().sum((-2, -1)).sqrt()
+    else:
+        distance = difference.abs().sum((-2, -1)) / frames
+    overlap = rearrange(
+        pairwise_giou(
+            cxcywh_to_xyxy(rearrange(boxes, "q t r -> t q r")),
+            cxcywh_to_xyxy(rearrange(target.boxes, "n t r -> t n r")),
+        ),
+        "t q n -> q n t",
+    )
+    overlap = reduce(overlap * counts, "q n t -> q n", "sum") / frames
+    return costs.label * label + costs.box * distance - costs.giou * overlap
+
+
+@torch.no_grad()
+def match(
+    prediction: ClipPrediction, targets: Sequence[ClipTarget], costs: MatchCosts, counts: Sequence[Float[Tensor, "_ t"]]
+) -> list[list[Match]]:
+    """Matches [layer][clip]. All costs cross to the CPU in one tensor."""
+    table = [
+        assignment_cost(layer, clip, target, costs, count)
+        for layer in prediction.layers
+        for clip, (target, count) in enumerate(zip(targets, counts, strict=True))
+    ]
+    flat = torch.cat([cost.flatten() for cost in table]).cpu().numpy()
+    if not np.isfinite(flat).all():
+        raise FloatingPointError("the assignment cost is not finite: the model's boxes or class scores have diverged")
+    matches, start = [], 0
+    for cost in table:
+        query, target = linear_sum_assignment(flat[start : start + cost.numel()].reshape(cost.shape))
+        start += cost.numel()
+        matches.append(
+            Match(query=torch.from_numpy(query).to(cost.device), target=torch.from_numpy(target).to(cost.device))
+        )
+    b = len(targets)
+    return [matches[index : index + b] for index in range(0, len(matches), b)]

@@ -1,0 +1,84 @@
+"""Files and folders that are whole or not there at all, and sums that show damage."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from maskreel.errors import DataError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the file is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: holds a {type(data).__name__} where an object is expected")
+    return data
+
+
+@contextmanager
+def complete_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill that takes its name only when the block has finished; on an error nothing changes.
+
+    An older folder of that name is replaced.
+    """
+    new = _beside(folder)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        old = _beside(folder)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """A file to write that takes its name only when the block has finished; on an error nothing changes.
+
+    The temporary name keeps the ending, which some writers look at.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = _beside(path)
+    try:
+        yield new
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+def write_sums(folder: Path) -> None:
+    """SHA-256 of every file of a folder, as `sums.json`."""
+    sums = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != "sums.json"}
+    (folder / "sums.json").write_text(json.dumps(sums, indent=1) + "\n")
+
+
+def check_sums(folder: Path) -> None:
+    """Raise DataError unless every file that `sums.json` lists is there and unchanged."""
+    for name, expected in read_json(folder / "sums.json").items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: the file is missing, though sums.json lists it")
+        if _sha256(path) != expected:
+            raise DataError(f"{path}: its SHA-256 differs from sums.json: the file is damaged or was edited")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,137 @@
+"""Model folders: `config.json`, `model.safetensors` and `sums.json`, written whole or not at all, checked on load."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from maskreel.config import from_dict, to_dict
+from maskreel.errors import DataError, UsageError
+from maskreel.files import check_sums, complete_folder, read_json, write_sums
+from maskreel.models.catalog import CATALOG, ModelConfig
+
+BUNDLED = "bundled"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model in evaluation mode with what is needed to use it."""
+
+    model: nn.Module
+    config: ModelConfig
+    classes: tuple[tuple[int, str], ...]
+    """(category id of the data, name) per class index."""
+    inference: dict[str, Any]
+    """How the model was evaluated when it was saved, such as `short_side`; empty when unknown."""
+
+
+def build_model(config: ModelConfig) -> nn.Module:
+    return CATALOG[config.kind].model(config)
+
+
+def build_criterion(config: ModelConfig) -> nn.Module:
+    return CATALOG[config.kind].criterion(config)
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    config: ModelConfig,
+    classes: Iterable[tuple[int, str]],
+    *,
+    inference: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model folder; an older one of the same name is replaced only when the new one is complete.
+
+    `dtype` casts floating-point tensors, to halve the file.
+    """
+    classes = tuple(classes)
+    if len(classes) != config.num_classes:
+        raise ValueError(f"{folder}: {len(classes)} class names for a model of {config.num_classes} classes")
+    state = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
+    description = {
+        "format": FORMAT,
+        "model": to_dict(config),
+        "classes": [{"id": number, "name": name} for number, name in classes],
+        "inference": dict(inference or {}),
+    }
+    with complete_folder(folder) as new:
+        (new / "config.json").write_text(json.dumps(description, indent=1) + "\n")
+        save_file(state, new / "model.safetensors", metadata={"format": "pt"})
+        write_sums(new)
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """Build the very model that was saved. `run` is a run folder, a model folder, or "bundled".
+
+    Raises UsageError when there is no such folder, DataError when its content is damaged or is another model's.
+    """
+    folder = model_folder(run)
+    check_sums(folder)
+    description = read_json(folder / "config.json")
+    if description.get("format") != FORMAT:
+        raise DataError(
+            f"{folder / 'config.json'}: format {description.get('format')!r} is not {FORMAT}; "
+            "the folder was written by another version of Maskreel"
+        )
+    config = from_dict(ModelConfig, description.get("model"), "model")
+    with torch.device("meta"):
+        model = build_model(config)
+    model = model.to_empty(device="cpu")
+    load_state(model, read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    classes = tuple((entry["id"], entry["name"]) for entry in description["classes"])
+    return LoadedModel(
+        model=model.to(device).eval(), config=config, classes=classes, inference=description["inference"]
+    )
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Fill every tensor of a model; anything missing, left over or of another shape is a DataError."""
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    unknown = [name for name in state if name not in own]
+    wrong = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or unknown or wrong:
+        details = [
+            f"{len(names)} tensors {what}, such as {names[0]}"
+            for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
+            if names
+        ]
+        raise DataError(f"{path}: these weights belong to another model ({'; '.join(details)})")
+    model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
+
+
+def model_folder(run: str | Path) -> Path:
+    """The folder that holds the weights that `run` names."""
+    if str(run) == BUNDLED:
+        return Path(str(files("maskreel"))) / "weights" / "seqformer-tiny"
+    run = Path(run)
+    for folder in (run / "weights" / "best", run / "weights" / "last", run):
+        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+            return folder
+    if not run.exists():
+        raise UsageError(f"{run}: no such folder; give a run folder, a model folder, or the word {BUNDLED!r}")
+    raise UsageError(f"{run}: neither a run folder nor a model folder (no config.json with model.safetensors in it)")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; a damaged file is a DataError."""
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the file is missing") from error
+    except Exception as error:  # safetensors raises its own type, not exported in every version
+        raise DataError(f"{path}: not a readable safetensors file ({error})") from error

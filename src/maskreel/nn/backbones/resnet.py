@@ -1,0 +1,127 @@
+"""ResNet-18/34/50/101 with torchvision's parameter names and the stride in the 3x3 convolution."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskreel.nn.layers.normalize import Norm, build_norm
+from maskreel.nn.layers.position import shrink_padding
+from maskreel.structures import ClipBatch, FeatureMap
+
+Depth = Literal[18, 34, 50, 101]
+BLOCKS: dict[Depth, tuple[int, int, int, int]] = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (depths 18 and 34)."""
+
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.bn1 = build_norm(norm, width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = build_norm(norm, width)
+        self.downsample = _shortcut(channels, width, stride, norm)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (strided), 1x1 convolutions (depths 50 and 101)."""
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = build_norm(norm, width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = build_norm(norm, width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = build_norm(norm, 4 * width)
+        self.downsample = _shortcut(channels, 4 * width, stride, norm)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def _shortcut(channels: int, out: int, stride: int, norm: Norm) -> nn.Module | None:
+    if stride == 1 and channels == out:
+        return None
+    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), build_norm(norm, out))
+
+
+class ResNet(nn.Module):
+    """Feature maps of the four stages, strides 4, 8, 16 and 32.
+
+    `frozen_stages` parts of the net are not trained, counted from the stem: 2 freezes stem and first stage, as the
+    published systems do; 0 trains everything.
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(self, depth: Depth, *, width: int = 64, norm: Norm = "frozen", frozen_stages: int = 2) -> None:
+        super().__init__()
+        block = BasicBlock if depth < 50 else Bottleneck
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = build_norm(norm, width)
+        channels = width
+        for stage, blocks in enumerate(BLOCKS[depth]):
+            layers: list[nn.Module] = []
+            for index in range(blocks):
+                stride = 2 if index == 0 and stage > 0 else 1
+                layers.append(block(channels, width << stage, stride, norm))
+                channels = (width << stage) * block.expansion
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+        self.channels = tuple((width << stage) * block.expansion for stage in range(4))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for part in list(self._parts())[:frozen_stages]:
+            part.requires_grad_(False)
+
+    def _parts(self) -> Iterator[nn.Module]:
+        yield nn.ModuleList([self.conv1, self.bn1])
+        yield from self._stages()
+
+    def _stages(self) -> Iterator[nn.Module]:
+        yield from (self.get_submodule(f"layer{stage}") for stage in (1, 2, 3, 4))
+
+    def stages(self, x: Float[Tensor, "n 3 h w"]) -> tuple[Float[Tensor, "n _ _ _"], ...]:
+        """Maps of all four stages for single images."""
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        maps = []
+        for stage in self._stages():
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)
+
+    def forward(self, clip: ClipBatch) -> tuple[FeatureMap, ...]:
+        b, t = clip.frames.shape[:2]
+        maps = self.stages(rearrange(clip.frames, "b t c h w -> (b t) c h w"))
+        return tuple(
+            FeatureMap(
+                values=rearrange(x, "(b t) c h w -> b t c h w", b=b, t=t),
+                is_padding=shrink_padding(clip.is_padding, (x.shape[-2], x.shape[-1])),
+                stride=stride,
+            )
+            for x, stride in zip(maps, self.strides, strict=True)
+        )

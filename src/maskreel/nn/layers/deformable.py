@@ -1,0 +1,103 @@
+"""Multi-scale deformable attention over the levels of a query's own frame (Deformable DETR, equation 2)."""
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskreel.kernels.sampling import sample_levels
+from maskreel.structures import ClipMemory
+
+
+def ring_offsets(num_heads: int, num_points: int) -> Float[Tensor, "m p 2"]:
+    """First sampling offsets in cells: a star of directions, one per head, point k reaching k + 1 cells far."""
+    angle = torch.arange(num_heads) * (2 * math.pi / num_heads)
+    direction = torch.stack((angle.cos(), angle.sin()), -1)
+    direction = direction / direction.abs().max(-1, keepdim=True).values
+    return direction[:, None] * torch.arange(1, num_points + 1)[:, None]
+
+
+def sampling_locations(
+    reference_points: Float[Tensor, "b t q l r"],
+    offsets: Float[Tensor, "b t q m l p 2"],
+    level_sizes: tuple[tuple[int, int], ...],
+) -> Float[Tensor, "b t q m l p 2"]:
+    """Locations in fractions of the padded map.
+
+    References of two numbers are points, and offsets count cells; references of four numbers are boxes, and offsets
+    count half box sides, divided by the number of points.
+    """
+    reference = rearrange(reference_points, "b t q l r -> b t q 1 l 1 r")
+    if reference.shape[-1] == 2:
+        cells = torch.tensor([(w, h) for h, w in level_sizes], dtype=offsets.dtype, device=offsets.device)
+        return reference + offsets / rearrange(cells, "l r -> l 1 r")
+    points = offsets.shape[-2]
+    return reference[..., :2] + offsets * (reference[..., 2:] * (0.5 / points))
+
+
+class DeformableAttention(nn.Module):
+    """Every query reads a few learned points of every level around its reference."""
+
+    def __init__(self, width: int, *, num_levels: int, num_heads: int = 8, num_points: int = 4) -> None:
+        super().__init__()
+        if width % num_heads:
+            raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
+        self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
+        self.sampling_offsets = nn.Linear(width, num_heads * num_levels * num_points * 2)
+        self.attention_weights = nn.Linear(width, num_heads * num_levels * num_points)
+        self.value_proj = nn.Linear(width, width)
+        self.output_proj = nn.Linear(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.sampling_offsets.weight)
+        ring = ring_offsets(self.num_heads, self.num_points)[:, None].expand(-1, self.num_levels, -1, -1)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(ring.flatten())
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+
+    def sample(
+        self,
+        query: Float[Tensor, "b t q c"],
+        reference_points: Float[Tensor, "b t q l r"],
+        memory: ClipMemory,
+    ) -> Float[Tensor, "b t q c"]:
+        """What the query reads, before the output projection. Padded tokens of the memory count as zero."""
+        m, l, p = self.num_heads, self.num_levels, self.num_points
+        value = self.value_proj(memory.tokens).masked_fill(memory.is_padding[..., None], 0.0)
+        value = rearrange(value, "b t s (m d) -> b t s m d", m=m)
+        with torch.autocast(query.device.type, enabled=False):
+            query = query.float() if query.dtype in (torch.bfloat16, torch.float16) else query
+            offsets = rearrange(
+                self.sampling_offsets(query), "b t q (m l p r) -> b t q m l p r", m=m, l=l, p=p, r=2
+            )
+            weights = self.attention_weights(query)
+            weights = rearrange(weights, "b t q (m lp) -> b t q m lp", m=m).softmax(-1)
+            weights = rearrange(weights, "b t q m (l p) -> b t q m l p", l=l)
+            locations = sampling_locations(reference_points, offsets, memory.level_sizes)
+        sampled = sample_levels(value, locations, weights, memory.level_sizes)
+        return rearrange(sampled, "b t q m d -> b t q (m d)")
+
+    def forward(
+        self,
+        query: Float[Tensor, "b t q c"],
+        reference_points: Float[Tensor, "b t q l r"],
+        memory: ClipMemory,
+    ) -> Float[Tensor, "b t q c"]:
+        return self.output_proj(self.sample(query, reference_points, memory))
+
+
+def xavier_matrices(module: nn.Module) -> None:
+    """Xavier for every matrix, then the deformable layers' own initialisation (Deformable DETR)."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+    for child in module.modules():
+        if isinstance(child, DeformableAttention):
+            child.reset_parameters()

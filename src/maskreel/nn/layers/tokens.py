@@ -1,0 +1,32 @@
+"""From a pyramid of maps to the tokens of a clip."""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from maskreel.nn.layers.position import sine_position, valid_ratio
+from maskreel.structures import ClipMemory, FeatureMap
+
+
+def flatten_pyramid(pyramid: Sequence[FeatureMap]) -> ClipMemory:
+    """Levels of every frame one after the other, as un-encoded tokens."""
+    return ClipMemory(
+        tokens=torch.cat([rearrange(level.values, "b t c h w -> b t (h w) c") for level in pyramid], 2),
+        is_padding=torch.cat([rearrange(level.is_padding, "b t h w -> b t (h w)") for level in pyramid], 2),
+        level_sizes=tuple((level.values.shape[-2], level.values.shape[-1]) for level in pyramid),
+        valid_ratios=torch.stack([valid_ratio(level.is_padding) for level in pyramid], 1),
+    )
+
+
+def flatten_positions(
+    pyramid: Sequence[FeatureMap], level_embedding: Float[Tensor, "l c"]
+) -> Float[Tensor, "b t s c"]:
+    """Sine code of every token plus the learned embedding of its level."""
+    codes = [
+        rearrange(sine_position(level.is_padding, level_embedding.shape[-1]), "b t c h w -> b t (h w) c") + embedding
+        for level, embedding in zip(pyramid, level_embedding, strict=True)
+    ]
+    return torch.cat(codes, 2)
