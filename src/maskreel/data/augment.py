@@ -1,0 +1,198 @@
+"""Random changes to a clip: geometry is drawn once for all its frames, colour anew for each (SeqFormer's recipe).
+
+Every draw comes from the generator that the caller passes. Masks follow the frames, boxes are drawn around the changed
+masks, and an object that no frame shows any more is dropped.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from maskreel.geometry.masks import boxes_from_masks, crop_masks, resize_masks
+from maskreel.structures import Clip, ClipTarget
+
+PHOTOMETRIC_PROBABILITY = 0.5
+"""Chance of each single distortion: brightness, contrast, saturation, hue, swapped channels."""
+BRIGHTNESS_REACH = 32.0
+"""Added to or taken from channel values of 0 to 255."""
+CONTRAST_RANGE = SATURATION_RANGE = (0.5, 1.5)
+HUE_REACH = 18.0
+"""Degrees on the colour circle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Sizes and chances of the random changes; the defaults are those of the published SeqFormer runs."""
+
+    flip_probability: float = 0.5
+    """Chance that a clip is mirrored left to right."""
+    photometric: Literal["none", "per_frame", "per_clip"] = "per_frame"
+    """Colour distortion: none, drawn anew for every frame, or once for the clip."""
+    scales: tuple[int, ...] = (288, 320, 352, 392, 416, 448, 480, 512)
+    """Shortest side of the result in pixels; one is drawn."""
+    max_size: int = 768
+    """Longest side of the result in pixels; it wins over the shortest."""
+    crop_probability: float = 0.5
+    """Chance that a window is cut out before the last resize."""
+    crop_scales: tuple[int, ...] = (400, 500, 600)
+    """Shortest side to which a clip is resized before a window is cut out; one is drawn."""
+    crop_sides: tuple[int, int] = (384, 600)
+    """Least and greatest side of the window in pixels, within the resized clip."""
+
+    def __post_init__(self) -> None:
+        for name in ("scales", "crop_scales", "crop_sides"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: expected at least one size, all of 1 pixel or more")
+        if self.crop_sides[0] > self.crop_sides[1]:
+            raise ValueError(f"crop_sides {self.crop_sides}: the least side comes first")
+        if self.max_size < 1:
+            raise ValueError(f"max_size {self.max_size}: must be at least 1")
+
+
+def augment(
+    clip: Clip, target: ClipTarget, settings: Augmentation, generator: np.random.Generator
+) -> tuple[Clip, ClipTarget]:
+    """Mirror, crop, resize and recolour a clip.
+
+    Colour comes last although the published code changes it first: it acts on single pixels, and there are fewer of
+    them after the resize.
+    """
+    frames, masks = clip.frames, target.masks
+    if generator.random() < settings.flip_probability:
+        frames, masks = frames.flip(-1), masks.flip(-1)
+    if generator.random() < settings.crop_probability:
+        frames, masks = _resize(frames, masks, shortest=int(generator.choice(settings.crop_scales)))
+        frames, masks = _random_crop(frames, masks, settings.crop_sides, generator)
+    frames, masks = _resize(frames, masks, shortest=int(generator.choice(settings.scales)), longest=settings.max_size)
+    if settings.photometric != "none":
+        frames = distort_colours(frames, generator, is_shared=settings.photometric == "per_clip")
+    return replace(clip, frames=frames), drop_absent(_with_masks(target, masks))
+
+
+def resize_clip(
+    clip: Clip, target: ClipTarget, *, shortest: int, longest: int | None = None
+) -> tuple[Clip, ClipTarget]:
+    """The clip at the size for evaluation; objects are kept even where the smaller masks lose them."""
+    frames, masks = _resize(clip.frames, target.masks, shortest=shortest, longest=longest)
+    return replace(clip, frames=frames), _with_masks(target, masks)
+
+
+def drop_absent(target: ClipTarget) -> ClipTarget:
+    """The objects that at least one frame shows."""
+    kept = target.is_visible.any(dim=-1)
+    return ClipTarget(
+        labels=target.labels[kept],
+        boxes=target.boxes[kept],
+        masks=target.masks[kept],
+        is_visible=target.is_visible[kept],
+        track_id=target.track_id[kept],
+    )
+
+
+def fit_size(height: int, width: int, *, shortest: int, longest: int | None = None) -> tuple[int, int]:
+    """(height, width) with the given shortest side, or less where the longest side would exceed `longest` (DETR).
+
+    The longer side is cut to whole pixels, not rounded.
+    """
+    if longest is not None and max(height, width) / min(height, width) * shortest > longest:
+        shortest = max(1, round(longest * min(height, width) / max(height, width)))
+    if min(height, width) == shortest:
+        return height, width
+    if width < height:
+        return int(shortest * height / width), shortest
+    return shortest, int(shortest * width / height)
+
+
+def resize_frames(frames: UInt8[Tensor, "t 3 h w"], size: tuple[int, int]) -> UInt8[Tensor, "t 3 new_h new_w"]:
+    """Bilinear, low-pass filtered where frames shrink."""
+    if frames.shape[-2:] == size:
+        return frames
+    # Channels last is the layout of decoded frames, and about five times as fast here.
+    channels_last = frames.contiguous(memory_format=torch.channels_last)
+    return F.interpolate(channels_last, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def distort_colours(
+    frames: UInt8[Tensor, "t 3 h w"], generator: np.random.Generator, *, is_shared: bool = False
+) -> UInt8[Tensor, "t 3 h w"]:
+    """Brightness, contrast, saturation, hue and channel order, each with probability one half (SSD, arXiv 1512.02325).
+
+    Contrast comes before saturation and hue or after them. Each frame has draws of its own unless `is_shared`.
+    """
+    if not len(frames):
+        return frames
+    recipes = [_draw_distortion(generator)] if is_shared else [_draw_distortion(generator) for _ in frames]
+    numbers = torch.tensor([recipe[0] for recipe in recipes], dtype=torch.float32)
+    brightness, contrast, saturation, hue, late_contrast = (column.view(-1, 1, 1, 1) for column in numbers.T)
+    colours = (frames.float() + brightness) * contrast
+    if bool((hue != 0).any()) or bool((saturation != 1).any()):
+        colours = _turn_hue(colours, saturation, hue)
+    colours = colours * late_contrast
+    orders = [recipe[1] for recipe in recipes] * (len(frames) if is_shared else 1)
+    colours = torch.stack([frame[list(order)] for frame, order in zip(colours, orders, strict=True)])
+    return colours.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _draw_distortion(generator: np.random.Generator) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """(brightness, early contrast, saturation, hue, late contrast) and the order of channels."""
+
+    def draw(low: float, high: float, neutral: float) -> float:
+        is_applied = generator.random() < PHOTOMETRIC_PROBABILITY
+        return float(generator.uniform(low, high)) if is_applied else neutral
+
+    brightness = draw(-BRIGHTNESS_REACH, BRIGHTNESS_REACH, 0.0)
+    contrast = draw(*CONTRAST_RANGE, 1.0)
+    contrasts = (contrast, 1.0) if generator.random() < 0.5 else (1.0, contrast)
+    saturation = draw(*SATURATION_RANGE, 1.0)
+    hue = draw(-HUE_REACH, HUE_REACH, 0.0)
+    is_swapped = generator.random() < PHOTOMETRIC_PROBABILITY
+    order = tuple(generator.permutation(3).tolist()) if is_swapped else (0, 1, 2)
+    return (brightness, contrasts[0], saturation, hue, contrasts[1]), order
+
+
+def _turn_hue(
+    colours: Float[Tensor, "t 3 h w"], saturation: Float[Tensor, "b 1 1 1"], hue: Float[Tensor, "b 1 1 1"]
+) -> Float[Tensor, "t 3 h w"]:
+    """Scale the saturation and turn the hue by degrees, in the hue, saturation and value form of the colour."""
+    value, lead = colours.max(dim=1, keepdim=True)
+    chroma = value - colours.min(dim=1, keepdim=True).values
+    # With the leading channel first, the hue is 2 sixths of the circle per channel, plus the balance of the others.
+    following = colours.gather(1, (lead + 1) % 3)
+    last = colours.gather(1, (lead + 2) % 3)
+    balance = (following - last) / torch.where(chroma > 0, chroma, 1.0)
+    sixths = 2 * lead + balance + hue / 60
+    offsets = torch.tensor([5.0, 3.0, 1.0], device=colours.device).view(1, 3, 1, 1)
+    place = (offsets + sixths) % 6
+    darkening = torch.minimum(place, 4 - place).clamp_(0, 1)
+    return value - chroma * saturation * darkening
+
+
+def _resize(frames: Tensor, masks: Tensor, *, shortest: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
+    size = fit_size(frames.shape[-2], frames.shape[-1], shortest=shortest, longest=longest)
+    if frames.shape[-2:] == size:
+        return frames, masks
+    return resize_frames(frames, size), resize_masks(masks, size)
+
+
+def _random_crop(
+    frames: Tensor, masks: Tensor, sides: tuple[int, int], generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    least, greatest = sides
+    available = frames.shape[-2:]
+    height, width = (int(generator.integers(min(least, side), min(greatest, side) + 1)) for side in available)
+    top = int(generator.integers(available[0] - height + 1))
+    left = int(generator.integers(available[1] - width + 1))
+    window = frames[..., top : top + height, left : left + width]
+    return window, crop_masks(masks, top=top, left=left, size=(height, width))
+
+
+def _with_masks(target: ClipTarget, masks: Bool[Tensor, "n t h w"]) -> ClipTarget:
+    """The target with changed masks, and boxes drawn around them."""
+    is_visible = rearrange(masks, "n t h w -> n t (h w)").any(dim=-1)
+    return replace(target, masks=masks, boxes=boxes_from_masks(masks), is_visible=is_visible)

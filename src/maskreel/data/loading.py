@@ -1,0 +1,283 @@
+"""From a split on disk to batches: clips by token, padding and normalisation, and a loader that can be resumed.
+
+The result depends on the seed and the sampler's position alone, not on the number of workers.
+"""
+
+import logging
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maskreel.data.augment import Augmentation, augment, drop_absent
+from maskreel.data.sampling import ClipSampler, ClipToken, clip_generator, sample_clip
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import DataError
+from maskreel.structures import Clip, ClipBatch, ClipTarget
+
+logger = logging.getLogger(__name__)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+"""Of RGB values in [0, 1]; the backbones' weights expect frames normalised with them."""
+
+MAX_DRAWS = 20
+"""Clips tried in search of one with an object, before a clip without any is trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the data lies and how clips are drawn from it."""
+
+    root: Path | None = None
+    """Folder of the data set, in one of the YouTube-VIS layouts."""
+    train_split: str = "train"
+    """Split that is trained on."""
+    valid_split: str = "valid"
+    """Split that is measured."""
+    num_frames: int = 5
+    """Frames of a training clip."""
+    augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    """Random changes to training clips; None trains on the frames as they are."""
+    batch_size: int = 2
+    """Clips per step and process."""
+    workers: int = 2
+    """Processes that decode and augment clips; 0 does it in the training process."""
+    on_missing_frames: Literal["error", "skip"] = "error"
+    """What a frame without a file does: stop the run, or be left out of every clip (counted in the log)."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_frames", 1), ("batch_size", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} {getattr(self, name)}: must be at least {least}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingBatch:
+    """One step's clips with their objects, and where they come from."""
+
+    clips: ClipBatch
+    targets: tuple[ClipTarget, ...]
+    video_id: tuple[int, ...]
+    frame_index: tuple[tuple[int, ...], ...]
+
+    def to(self, device: torch.device | str) -> "TrainingBatch":
+        return TrainingBatch(
+            clips=self.clips.to(device),
+            targets=tuple(target.to(device) for target in self.targets),
+            video_id=self.video_id,
+            frame_index=self.frame_index,
+        )
+
+    def pin_memory(self) -> "TrainingBatch":
+        """Pin the frames; the objects are small."""
+        return TrainingBatch(
+            clips=self.clips.pin_memory(),
+            targets=self.targets,
+            video_id=self.video_id,
+            frame_index=self.frame_index,
+        )
+
+
+def normalise(frames: UInt8[Tensor, "*any 3 h w"]) -> Float[Tensor, "*any 3 h w"]:
+    """Frames of 0 to 255 with the ImageNet mean taken off, in units of its deviation."""
+    mean = 255 * torch.tensor(IMAGENET_MEAN, device=frames.device).view(3, 1, 1)
+    deviation = 255 * torch.tensor(IMAGENET_DEVIATION, device=frames.device).view(3, 1, 1)
+    return (frames.float() - mean) / deviation
+
+
+def pad_clips(clips: Sequence[Clip], multiple: int = 32) -> ClipBatch:
+    """Normalise clips of equal length and pad them with zeros to one size, each side a multiple of `multiple`."""
+    return pad_frames([normalise(clip.frames) for clip in clips], multiple)
+
+
+def pad_frames(frames: Sequence[Float[Tensor, "t 3 _ _"]], multiple: int = 32) -> ClipBatch:
+    """Stack normalised frames of clips of equal length, with zeros on the right and at the bottom."""
+    lengths = sorted({len(clip) for clip in frames})
+    if len(lengths) != 1:
+        raise ValueError(f"a batch needs clips of equal length, at least one clip; these have {lengths} frames")
+    height, width = (-(-max(clip.shape[axis] for clip in frames) // multiple) * multiple for axis in (-2, -1))
+    padded = frames[0].new_zeros(len(frames), lengths[0], 3, height, width)
+    is_padding = torch.ones(len(frames), lengths[0], height, width, dtype=torch.bool, device=padded.device)
+    for b, clip in enumerate(frames):
+        rows, columns = clip.shape[-2:]
+        padded[b, ..., :rows, :columns] = clip
+        is_padding[b, :, :rows, :columns] = False
+    return ClipBatch(frames=padded, is_padding=is_padding)
+
+
+def load_clip(dataset: YouTubeVIS, video_index: int, frame_index: Sequence[int]) -> tuple[Clip, ClipTarget]:
+    """Chosen frames of a video as they are in the file, with all its objects but crowds."""
+    return _with_frames(dataset, video_index, frame_index), dataset.clip_target(video_index, frame_index)
+
+
+def collate(samples: Sequence[tuple[Clip, ClipTarget]]) -> TrainingBatch:
+    """One batch of clips of equal length; sizes may differ."""
+    clips = [clip for clip, _ in samples]
+    return TrainingBatch(
+        clips=pad_clips(clips),
+        targets=tuple(target for _, target in samples),
+        video_id=tuple(clip.video_id for clip in clips),
+        frame_index=tuple(tuple(clip.frame_index.tolist()) for clip in clips),
+    )
+
+
+class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
+    """Clips of a split by token: every frame of every video is the anchor of one clip per epoch."""
+
+    def __init__(
+        self,
+        dataset: YouTubeVIS,
+        *,
+        num_frames: int,
+        augmentation: Augmentation | None,
+        seed: int,
+        on_missing_frames: Literal["error", "skip"] = "error",
+    ) -> None:
+        if not dataset.has_annotations:
+            raise DataError(
+                f'{dataset.annotation_path}: "annotations" is null, so there is nothing to train on; '
+                "choose a split with annotations (--data.train-split)."
+            )
+        self.dataset = dataset
+        self.num_frames = num_frames
+        self.augmentation = augmentation
+        self.seed = seed
+        self._frames = _usable_frames(dataset, on_missing_frames)
+        self._anchors = [(video, place) for video, frames in enumerate(self._frames) for place in range(len(frames))]
+
+    def __len__(self) -> int:
+        return len(self._anchors)
+
+    def __getitem__(self, token: ClipToken) -> tuple[Clip, ClipTarget]:
+        """The clip of a token, with the objects that it shows.
+
+        While it shows none, another anchor is drawn, and while the augmentation leaves none, another augmentation:
+        at most `MAX_DRAWS` times each, then the clip comes without objects.
+        """
+        generator = clip_generator(self.seed, token)
+        video_index, frame_index, target = self._find_objects(token.index, generator)
+        clip = _with_frames(self.dataset, video_index, frame_index)
+        if self.augmentation is None:
+            return clip, drop_absent(target)
+        sample = augment(clip, target, self.augmentation, generator)
+        for _ in range(MAX_DRAWS if bool(target.is_visible.any()) else 0):
+            if len(sample[1].labels):
+                break
+            sample = augment(clip, target, self.augmentation, generator)
+        return sample
+
+    def _find_objects(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
+        """Video, frames and objects of a clip anchored at `index`, or elsewhere if no object is seen there."""
+        draw = self._draw(index, generator)
+        for _ in range(MAX_DRAWS):
+            if bool(draw[2].is_visible.any()):
+                break
+            draw = self._draw(int(generator.integers(len(self))), generator)
+        return draw
+
+    def _draw(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
+        video_index, anchor = self._anchors[index]
+        frames = self._frames[video_index]
+        frame_index = [frames[place] for place in sample_clip(len(frames), anchor, self.num_frames, generator)]
+        return video_index, frame_index, self.dataset.clip_target(video_index, frame_index)
+
+
+class ClipLoader:
+    """Endless training batches; `state_dict` names the first clip that has not been handed out."""
+
+    def __init__(self, batches: DataLoader, sampler: ClipSampler) -> None:
+        self._batches = batches
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        """Raises DataError where a clip cannot be read."""
+        for batch in self._batches:
+            if isinstance(batch, DataError):
+                raise batch
+            # The batch counts as taken once it is handed out, however far the workers have read ahead.
+            self.sampler.advance()
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where `state` was taken; takes effect for iterators made afterwards."""
+        self.sampler.load_state_dict(state)
+
+
+def build_loader(dataset: TrainingSet, sampler: ClipSampler, *, workers: int, pin_memory: bool = False) -> ClipLoader:
+    """Batches of `sampler`, prepared by `workers` processes ahead of time; 0 prepares them when asked for."""
+    if len(dataset) != sampler.num_clips:
+        raise ValueError(f"the sampler counts {sampler.num_clips} clips, the data set {len(dataset)}")
+    # Workers run neither numba nor torch kernels on several threads, so forking is safe; spawning would send every
+    # worker a copy of the annotations.
+    start_method = "fork" if workers and "fork" in multiprocessing.get_all_start_methods() else None
+    batches = DataLoader(
+        _ErrorsAsValues(dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=_collate_or_error,
+        pin_memory=pin_memory,
+        multiprocessing_context=start_method,
+        # Without a generator of its own, every iterator would take a number out of the global stream.
+        generator=torch.Generator(),
+    )
+    return ClipLoader(batches, sampler)
+
+
+class _ErrorsAsValues(Dataset[tuple[Clip, ClipTarget] | DataError]):
+    """Hands errors to the consumer as they are: a worker's exception would arrive wrapped in its traceback."""
+
+    def __init__(self, dataset: TrainingSet) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, token: ClipToken) -> tuple[Clip, ClipTarget] | DataError:
+        try:
+            return self._dataset[token]
+        except DataError as error:
+            return error
+
+
+def _collate_or_error(samples: Sequence[tuple[Clip, ClipTarget] | DataError]) -> TrainingBatch | DataError:
+    good: list[tuple[Clip, ClipTarget]] = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+        good.append(sample)
+    return collate(good)
+
+
+def _with_frames(dataset: YouTubeVIS, video_index: int, frame_index: Sequence[int]) -> Clip:
+    video = dataset.videos[video_index]
+    return Clip(
+        frames=dataset.decode_frames(video_index, frame_index),
+        frame_index=torch.tensor(list(frame_index), dtype=torch.int64),
+        video_id=video.id,
+        size=(video.height, video.width),
+    )
+
+
+def _usable_frames(dataset: YouTubeVIS, on_missing_frames: Literal["error", "skip"]) -> list[tuple[int, ...]]:
+    """Per video the frames that clips may be drawn from."""
+    every = [tuple(range(video.length)) for video in dataset.videos]
+    if on_missing_frames == "error":
+        return every
+    usable = [dataset.available_frames(video_index) for video_index in range(len(dataset.videos))]
+    gaps = [len(all_frames) - len(kept) for all_frames, kept in zip(every, usable, strict=True)]
+    if any(gaps):
+        logger.warning(
+            "%s: %d frames of %d videos have no file and are left out of every clip",
+            dataset.annotation_path,
+            sum(gaps),
+            sum(gap > 0 for gap in gaps),
+        )
+    return usable

@@ -1,0 +1,396 @@
+"""Reader of the YouTube-VIS layouts of 2019 and 2021: a JSON file of mask tracks beside folders of frames.
+
+The whole annotation file is read and checked at once; frames and masks are decoded for the clip that is asked for.
+Categories keep the ids of the file, gaps included; inside the project a class is its position in the list of
+categories sorted by id.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from maskreel.errors import DataError, UsageError
+from maskreel.geometry import rle
+from maskreel.geometry.masks import boxes_from_masks
+from maskreel.structures import ClipTarget
+
+logger = logging.getLogger(__name__)
+
+LEAVES_ROOT = re.compile(r"^[\\/]|^[A-Za-z]:|(?:^|[\\/])\.\.(?:[\\/]|$)|[\0\ud800-\udfff]")
+"""Absolute paths, drives, a `..` anywhere, and characters that no path may hold."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises on damaged pictures, by format."""
+
+KIND_NAMES: dict[type, str] = {int: "a whole number", str: "a string", list: "a list"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Category:
+    """A class as the file names it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Video:
+    """One video of a split; sizes in pixels, file names relative to the folder of frames."""
+
+    id: int
+    width: int
+    height: int
+    length: int
+    file_names: tuple[str, ...]
+    dials: tuple[str, ...] = ()
+    """Names of the difficulties that a rendered video shows; empty for other data."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Track:
+    """One object of a video, masks still in the form of the file."""
+
+    id: int
+    label: int
+    """Contiguous class index."""
+    is_crowd: bool
+    segmentations: list[Any]
+    """One entry per frame; null where the object is absent."""
+    areas: list[Any] | None
+    """Pixels per frame as the file states them; None where it does not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """What identifies the data of a run."""
+
+    annotation_file: str
+    sha256: str
+    num_videos: int
+    num_frames: int
+    num_tracks: int
+    num_masks: int
+    categories: tuple[str, ...]
+
+
+class YouTubeVIS:
+    """One split of a data set: `load` it, then ask for videos, tracks, frames and clip targets by video index."""
+
+    def __init__(
+        self,
+        *,
+        annotation_path: Path,
+        frames_folder: Path,
+        categories: tuple[Category, ...],
+        videos: list[Video],
+        tracks: list[list[Track]] | None,
+        sha256: str,
+    ) -> None:
+        self.annotation_path = annotation_path
+        self.frames_folder = frames_folder
+        self.categories = categories
+        self.videos = videos
+        self.has_annotations = tracks is not None
+        self._tracks = tracks if tracks is not None else [[] for _ in videos]
+        self._sha256 = sha256
+
+    @classmethod
+    def load(cls, root: Path, split: str) -> "YouTubeVIS":
+        """Find and read a split below `root`.
+
+        Raises UsageError when the folder or the split does not exist, DataError when the file's content is wrong.
+        """
+        annotation_path = _find_annotations(root, split)
+        document, sha256 = _read(annotation_path)
+        categories = tuple(_read_categories(document, annotation_path))
+        videos = list(_read_videos(document, annotation_path))
+        tracks = _read_tracks(document, annotation_path, categories, videos)
+        return cls(
+            annotation_path=annotation_path,
+            frames_folder=_find_frames(root, split, videos),
+            categories=categories,
+            videos=videos,
+            tracks=tracks,
+            sha256=sha256,
+        )
+
+    def tracks(self, video_index: int) -> list[Track]:
+        """All tracks of a video, crowds included; empty where the file's annotations are null."""
+        return self._tracks[video_index]
+
+    def frame_path(self, video_index: int, frame: int) -> Path:
+        """Where a frame lies; raises DataError when a link leads out of the data set."""
+        path = self.frames_folder / self.videos[video_index].file_names[frame]
+        target = Path(os.path.realpath(path))
+        if not any(target.is_relative_to(folder) for folder in self._allowed_folders):
+            raise DataError(
+                f"{self.annotation_path}: video {self.videos[video_index].id}: frame {frame} ({path}) is a link out of "
+                "the data set; put the file itself there."
+            )
+        return path
+
+    def available_frames(self, video_index: int) -> tuple[int, ...]:
+        """Positions of the frames whose files exist."""
+        video = self.videos[video_index]
+        return tuple(t for t in range(video.length) if os.path.isfile(self.frames_folder / video.file_names[t]))
+
+    def decode_frames(self, video_index: int, frame_index: Sequence[int]) -> UInt8[Tensor, "t 3 h w"]:
+        """RGB frames, in the order asked for; a frame asked for twice is decoded once.
+
+        Raises DataError for a file that is missing, unreadable, or of another size than the annotations state.
+        """
+        distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
+        frames = np.stack([self._decode_frame(video_index, int(frame)) for frame in distinct])
+        return rearrange(torch.from_numpy(frames[place]), "t h w c -> t c h w")
+
+    def clip_target(self, video_index: int, frame_index: Sequence[int]) -> ClipTarget:
+        """Every track of the video but crowds, at the video's own size, also those absent from all of the frames.
+
+        Boxes are drawn around the masks (`boxes_from_masks`); the boxes in the file are not read.
+        """
+        video = self.videos[video_index]
+        tracks = [track for track in self.tracks(video_index) if not track.is_crowd]
+        distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
+        masks = np.zeros((len(tracks), len(distinct), video.height, video.width), dtype=bool)
+        for n, track in enumerate(tracks):
+            for t, frame in enumerate(distinct):
+                self._decode_mask(masks[n, t], video, track, int(frame))
+        clip_masks = torch.from_numpy(masks[:, place])
+        return ClipTarget(
+            labels=torch.tensor([track.label for track in tracks], dtype=torch.int64),
+            boxes=boxes_from_masks(clip_masks),
+            masks=clip_masks,
+            is_visible=clip_masks.flatten(2).any(dim=-1),
+            track_id=torch.tensor([track.id for track in tracks], dtype=torch.int64),
+        )
+
+    def fingerprint(self) -> Fingerprint:
+        tracks = [track for per_video in self._tracks for track in per_video]
+        return Fingerprint(
+            annotation_file=self.annotation_path.name,
+            sha256=self._sha256,
+            num_videos=len(self.videos),
+            num_frames=sum(video.length for video in self.videos),
+            num_tracks=len(tracks),
+            num_masks=sum(mask is not None for track in tracks for mask in track.segmentations),
+            categories=tuple(category.name for category in self.categories),
+        )
+
+    @cached_property
+    def _allowed_folders(self) -> tuple[Path, Path]:
+        return self.frames_folder.resolve(), self.annotation_path.parent.resolve()
+
+    def _decode_mask(self, mask: np.ndarray, video: Video, track: Track, frame: int) -> None:
+        where = f"{self.annotation_path}: video {video.id}, annotation {track.id}, frame {frame}"
+        encoded = rle.parse(track.segmentations[frame], height=video.height, width=video.width, where=where)
+        if encoded is not None:
+            mask[:] = rle.decode(encoded)
+
+    def _decode_frame(self, video_index: int, frame: int) -> np.ndarray:
+        video, path = self.videos[video_index], self.frame_path(video_index, frame)
+        try:
+            with Image.open(path) as image:
+                size = image.size
+                pixels = np.asarray(image.convert("RGB")) if size == (video.width, video.height) else None
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{path}: frame {frame} of video {video.id} is missing. "
+                "Extract the frames again or pass --data.on-missing-frames skip."
+            ) from error
+        except UNREADABLE as error:
+            raise DataError(
+                f"{path}: frame {frame} of video {video.id} cannot be decoded ({error}). Extract it again."
+            ) from error
+        if pixels is None:
+            raise DataError(
+                f"{path}: frame {frame} of video {video.id} has {size[0]}x{size[1]} pixels (width x height) but "
+                f"{self.annotation_path.name} states {video.width}x{video.height}; extract the frames at that size."
+            )
+        return pixels
+
+
+def _find_annotations(root: Path, split: str) -> Path:
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; --data.root names the folder that holds a YouTube-VIS data set.")
+    candidates = (f"{split}.json", f"annotations/instances_{split}.json", f"{split}/instances.json")
+    found = [root / name for name in candidates if (root / name).is_file()]
+    if found and not LEAVES_ROOT.search(split):
+        return found[0]
+    splits = sorted(
+        {path.stem for path in root.glob("*.json")}
+        | {path.stem.removeprefix("instances_") for path in root.glob("annotations/instances_*.json")}
+        | {path.parent.name for path in root.glob("*/instances.json")}
+    )
+    raise UsageError(
+        f"{root}: no split {split!r}; looked for {', '.join(candidates)}. "
+        f"Splits found: {', '.join(splits) if splits else 'none'}."
+    )
+
+
+def _find_frames(root: Path, split: str, videos: list[Video]) -> Path:
+    """The folder of frames: the split's own, the root's, or another split's that holds the first frame."""
+    for folder in (root / split / "JPEGImages", root / "JPEGImages"):
+        if folder.is_dir():
+            return folder
+    for folder in sorted(root.glob("*/JPEGImages")):
+        if videos and (folder / videos[0].file_names[0]).is_file():
+            return folder
+    raise UsageError(f"{root}: no frames for split {split!r}; looked for {split}/JPEGImages and JPEGImages.")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a JSON file ({error}); download or export it again.") from error
+    if not isinstance(document, dict) or "videos" not in document:
+        what = "COCO images" if isinstance(document, dict) and "images" in document else "something else"
+        raise DataError(
+            f'{path}: not a YouTube-VIS file but {what}; expected an object with "videos", "categories", "annotations".'
+        )
+    return document, hashlib.sha256(content).hexdigest()
+
+
+def _read_categories(document: dict[str, Any], path: Path) -> Iterator[Category]:
+    records = _identified(document, "categories", f"{path}: category")
+    if not records:
+        raise DataError(f'{path}: "categories" is empty; list at least one class with an id and a name.')
+    for category_id, record in sorted(records.items()):
+        yield Category(id=category_id, name=_field(record, "name", str, f"{path}: category {category_id}"))
+
+
+def _read_videos(document: dict[str, Any], path: Path) -> Iterator[Video]:
+    for video_id, record in _identified(document, "videos", f"{path}: video").items():
+        where = f"{path}: video {video_id}"
+        names = _field(record, "file_names", list, where)
+        length = _field({"length": len(names), **record}, "length", int, where)
+        if not names or length != len(names):
+            raise DataError(f'{where}: {len(names)} "file_names" but "length" {length}; they must agree, at least 1.')
+        for name in names:
+            if not isinstance(name, str) or not name or LEAVES_ROOT.search(name):
+                raise DataError(
+                    f"{where}: file name {_short(name)} leaves the folder of frames; "
+                    "expected a relative path without '..', such as 'video/00000.jpg'."
+                )
+        width, height = (_field(record, side, int, where) for side in ("width", "height"))
+        if min(width, height) < 1 or width * height > rle.MAX_PIXELS:
+            raise DataError(f"{where}: size {width}x{height}; expected 1 to {rle.MAX_PIXELS} pixels.")
+        dials = _field({"dials": [], **record}, "dials", list, where)
+        yield Video(
+            id=video_id,
+            width=width,
+            height=height,
+            length=length,
+            file_names=tuple(names),
+            dials=tuple(str(dial) for dial in dials),
+        )
+
+
+def _read_tracks(
+    document: dict[str, Any], path: Path, categories: tuple[Category, ...], videos: list[Video]
+) -> list[list[Track]] | None:
+    """Tracks per video index; None where "annotations" is null, as in files whose truth is held back."""
+    if "annotations" in document and document["annotations"] is None:
+        return None
+    labels = {category.id: label for label, category in enumerate(categories)}
+    places = {video.id: place for place, video in enumerate(videos)}
+    tracks: list[list[Track]] = [[] for _ in videos]
+    for track_id, record in _identified(document, "annotations", f"{path}: annotation").items():
+        where = f"{path}: annotation {track_id}"
+        video_id = _field(record, "video_id", int, where)
+        if video_id not in places:
+            raise DataError(f'{where}: "video_id" {video_id} is not among the {len(videos)} videos.')
+        where = f"{path}: video {video_id}, annotation {track_id}"
+        category_id = _field(record, "category_id", int, where)
+        if category_id not in labels:
+            raise DataError(
+                f'{where}: "category_id" {category_id} is not among the categories ({_listing(sorted(labels))}).'
+            )
+        place = places[video_id]
+        is_crowd = record.get("iscrowd", 0)
+        if is_crowd not in (0, 1):
+            raise DataError(f'{where}: "iscrowd" is {_short(is_crowd)}; expected 0 or 1.')
+        track = Track(
+            id=track_id,
+            label=labels[category_id],
+            is_crowd=bool(is_crowd),
+            segmentations=_read_segmentations(record, videos[place].length, where),
+            areas=record.get("areas"),
+        )
+        tracks[place].append(track)
+    return tracks
+
+
+def _read_segmentations(record: dict[str, Any], length: int, where: str) -> list[Any]:
+    segmentations = _field(record, "segmentations", list, where)
+    for key in ("segmentations", "bboxes", "areas"):
+        if record.get(key) is not None and len(_field(record, key, list, where)) != length:
+            raise DataError(
+                f'{where}: {len(record[key])} "{key}" for {length} frames; give one per frame, null where absent.'
+            )
+    for frame, segmentation in enumerate(segmentations):
+        if segmentation is not None and not isinstance(segmentation, dict | list):
+            raise DataError(f"{where}, frame {frame}: mask is {_short(segmentation)}; expected RLE, polygons or null.")
+    return segmentations
+
+
+def _identified(document: dict[str, Any], key: str, where: str) -> dict[int, dict[str, Any]]:
+    """The records of a list by their ids, in the order of the file."""
+    result: dict[int, dict[str, Any]] = {}
+    for place, record in enumerate(_field(document, key, list, where.rpartition(":")[0])):
+        if not isinstance(record, dict):
+            raise DataError(f"{where} at position {place} is {_short(record)}; expected an object.")
+        record_id = _field(record, "id", int, f"{where} at position {place}")
+        if record_id in result:
+            raise DataError(f"{where} {record_id} stands twice in the file; ids must differ.")
+        result[record_id] = record
+    return result
+
+
+def _field(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    if key not in record:
+        raise DataError(f'{where}: "{key}" is missing; expected {KIND_NAMES[kind]}.')
+    value = record[key]
+    if type(value) is not kind:
+        raise DataError(f'{where}: "{key}" is {_short(value)}; expected {KIND_NAMES[kind]}.')
+    return value
+
+
+def _listing(values: Sequence[int]) -> str:
+    shown = ", ".join(str(value) for value in values[:10])
+    return shown if len(values) <= 10 else f"{shown}, ... {len(values)} in all"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

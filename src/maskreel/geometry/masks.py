@@ -1,0 +1,66 @@
+"""Binary masks over time: resize, crop, the boxes around them, and their overlap as volumes."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from maskreel.geometry.boxes import xyxy_to_cxcywh
+
+
+def resize_masks(masks: Bool[Tensor, "n t h w"], size: tuple[int, int]) -> Bool[Tensor, "n t new_h new_w"]:
+    """Nearest neighbour at pixel centres, so that a mask stays aligned with its bilinearly resized frame."""
+    if not masks.numel():
+        return masks.new_zeros((*masks.shape[:2], *size))
+    return F.interpolate(masks.to(torch.uint8), size=size, mode="nearest-exact").bool()
+
+
+def crop_masks(
+    masks: Bool[Tensor, "n t h w"], *, top: int, left: int, size: tuple[int, int]
+) -> Bool[Tensor, "n t new_h new_w"]:
+    """The window of `size` (height, width) whose upper left pixel is (top, left)."""
+    height, width = size
+    if min(top, left) < 0 or top + height > masks.shape[-2] or left + width > masks.shape[-1]:
+        raise ValueError(
+            f"window of {height}x{width} pixels at row {top}, column {left} leaves masks of "
+            f"{masks.shape[-2]}x{masks.shape[-1]}"
+        )
+    return masks[..., top : top + height, left : left + width]
+
+
+def mask_extents(masks: Bool[Tensor, "*any h w"]) -> Int[Tensor, "*any 4"]:
+    """First column, first row, last column and last row that a mask touches (inclusive); zeros where it is empty."""
+    columns, rows = masks.any(dim=-2), masks.any(dim=-1)
+    extents = torch.stack((_first(columns), _first(rows), _last(columns), _last(rows)), dim=-1)
+    return extents * columns.any(dim=-1, keepdim=True)
+
+
+def boxes_from_masks(masks: Bool[Tensor, "*any h w"]) -> Float[Tensor, "*any 4"]:
+    """Tight boxes as fractions (centre x, centre y, width, height) of the masks' frame; zeros where a mask is empty.
+
+    A box ends behind its last pixel: an object one pixel wide has the width of one pixel, as in YouTube-VIS files,
+    and not 0 as with inclusive pixel indices (`mask_extents`).
+    """
+    height, width = masks.shape[-2:]
+    edges = mask_extents(masks) + torch.tensor([0, 0, 1, 1], device=masks.device)
+    scale = torch.tensor([width, height, width, height], device=masks.device)
+    return xyxy_to_cxcywh(edges / scale) * masks.flatten(-2).any(dim=-1)[..., None]
+
+
+def spatio_temporal_iou(a: Bool[Tensor, "n t h w"], b: Bool[Tensor, "m t h w"]) -> Float[Tensor, "n m"]:
+    """IoU of every pair of masklets, taken as volumes over all frames; 0 for two empty ones."""
+    intersection = torch.zeros(len(a), len(b), dtype=torch.float64, device=a.device)
+    # float32 counts exactly up to 2^24 pixels: enough for a frame, not for a whole clip.
+    for frame in range(a.shape[1]):
+        intersection += a[:, frame].flatten(1).float() @ b[:, frame].flatten(1).float().T
+    area_a, area_b = a.sum(dim=(1, 2, 3)), b.sum(dim=(1, 2, 3))
+    union = area_a[:, None] + area_b[None] - intersection
+    return (intersection / union.clamp(min=1)).float()
+
+
+def _first(line: Tensor) -> Tensor:
+    return line.to(torch.uint8).argmax(dim=-1)
+
+
+def _last(line: Tensor) -> Tensor:
+    return line.shape[-1] - 1 - _first(line.flip(-1))
