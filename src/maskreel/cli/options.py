@@ -21,13 +21,13 @@ def parse_options(record: type[Record], words: Sequence[str], command: str, *, d
     """
     prog = f"maskreel {command}"
     config = (tyro.conf.AvoidSubcommands,)
-    keywords = {} if default is None else {"default": default}
+    start = tyro.MISSING_NONPROP if default is None else default
     if {"-h", "--help"} & set(words):
-        return tyro.cli(record, args=words, prog=prog, config=config, **keywords)
+        return tyro.cli(record, args=words, prog=prog, config=config, default=start)
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured), _wide_terminal():
-            return tyro.cli(record, args=words, prog=prog, config=config, **keywords)
+            return tyro.cli(record, args=words, prog=prog, config=config, default=start)
     except SystemExit as exit_request:
         if exit_request.code in (0, None):
             raise

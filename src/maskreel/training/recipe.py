@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maskreel.data.loading import DataConfig
+from maskreel.evaluation.evaluate import EvaluationConfig
 from maskreel.models.catalog import ModelConfig
 
 
@@ -57,24 +58,6 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """How a model is run over whole videos when it is scored."""
-
-    split: str = "valid"
-    """Split that is validated during training; training goes on without validation where it is absent."""
-    short_side: int = 360
-    """Frames are resized to this shortest side, in pixels."""
-    clip_frames: int = 36
-    """Frames per clip; longer videos are cut into windows."""
-    clip_overlap: int = 6
-    """Frames that neighbouring windows share."""
-    top_k: int = 10
-    """Masklets kept per clip, by score."""
-    min_score: float = 0.0
-    """Masklets below this score are dropped."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run: model, data, training, evaluation."""
 
@@ -83,4 +66,4 @@ class Recipe:
     model: ModelConfig
     data: DataConfig
     training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()  # noqa: RUF009 (frozen)

@@ -1,0 +1,85 @@
+"""Training on several processes, as torchrun starts them; a plain run is one process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from maskreel.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Which of how many processes this is, and where it computes."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """The process that writes files and talks."""
+        return self.rank == 0
+
+
+@contextmanager
+def processes(device: str) -> Iterator[Processes]:
+    """Join the process group that torchrun's environment describes, and leave it whatever happens.
+
+    Left standing, the group aborts the interpreter at exit now and then. `device` as in `TrainingConfig`.
+    """
+    world_size, local_rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = choose_device(device, local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world_size == 1:
+        yield Processes(rank=0, world_size=1, device=chosen)
+        return
+    torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Processes(rank=torch.distributed.get_rank(), world_size=world_size, device=chosen)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that `auto`, `cpu`, `cuda` or `cuda:1` means for a process; UsageError where there is none such."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {name!r}: this machine, or this build of torch, has no CUDA; use auto or cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:1")
+    return torch.device("cuda", local_rank) if name == "cuda" else device
+
+
+def parallel(module: nn.Module, group: Processes) -> nn.Module:
+    """The module itself, or its copy of a data-parallel group."""
+    if group.world_size == 1:
+        return module
+    return DistributedDataParallel(module, device_ids=[group.device] if group.device.type == "cuda" else None)
+
+
+def world_mean(value: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Mean over all processes."""
+    if not torch.distributed.is_initialized():
+        return value
+    value = value.detach().clone()
+    torch.distributed.all_reduce(value)
+    return value / torch.distributed.get_world_size()
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
