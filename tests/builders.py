@@ -1,12 +1,19 @@
 """Builders of test data, and the way to recorded data that is not part of the project."""
 
+import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+
+from maskreel.geometry import rle
 
 SHARED = Path(os.environ.get("MASKREEL_SHARED") or Path(__file__).parents[2] / "shared")
 
@@ -35,3 +42,60 @@ def assert_golden(ours: Tensor, theirs: Tensor, noise: float = 0.0) -> None:
     """Within ten times the recorded rounding noise or 2e-5 of the largest value, whichever is more."""
     bound = max(10 * noise, 2e-5 * theirs.abs().max().item()) if theirs.numel() else 0.0
     torch.testing.assert_close(ours.to(theirs.dtype), theirs, rtol=0, atol=bound)
+
+
+def golden_noise(folder: str) -> dict[str, float]:
+    """Recorded rounding noise per tensor: the last column of the folder's tables, 0 where none is given."""
+    noise = {}
+    for line in shared_path(f"golden/{folder}/README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if len(cells) >= 5 and cells[0].startswith("`"):
+            bracket = re.search(r"f32 vs f64 ([0-9.e+-]+)", line)
+            last = bracket.group(1) if bracket else cells[-1]
+            noise[cells[0].strip("`")] = float(last) if re.fullmatch(r"[0-9.]+e[+-]\d+", last) else 0.0
+    return noise
+
+
+OBJECT_COLOUR = (230, 40, 20)
+"""Of the objects in the frames of `write_youtube_vis`."""
+
+
+def write_youtube_vis(
+    root: Path, *, split: str = "train", num_videos: int = 2, num_frames: int = 6, size: tuple[int, int] = (24, 40)
+) -> dict[str, Any]:
+    """A small data set on disk, 2019 layout; returns what its JSON file holds.
+
+    Each video has a block that moves to the right, seen in every frame (category 7), and a one-pixel-wide line, null in
+    the second half (category 3). Background is grey: 20 times the video's position plus the frame's.
+    """
+    height, width = size
+    videos, annotations = [], []
+    for v in range(num_videos):
+        names = [f"video{v}/{t:05d}.png" for t in range(num_frames)]
+        masks = np.zeros((2, num_frames, height, width), dtype=bool)
+        for t, name in enumerate(names):
+            left = 2 + t * (width // 2 - 4) // num_frames
+            masks[0, t, 4 : height // 2, left : left + width // 4] = True
+            masks[1, t, height // 2 + 2 : height - 2, width - 5] = t < num_frames // 2
+            picture = np.full((height, width, 3), 20 * v + t, dtype=np.uint8)
+            picture[masks[:, t].any(axis=0)] = OBJECT_COLOUR
+            path = root / split / "JPEGImages" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+        videos.append({"id": 11 + v, "width": width, "height": height, "length": num_frames, "file_names": names})
+        for track, category_id in zip(masks, (7, 3), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "video_id": 11 + v,
+                    "category_id": category_id,
+                    "iscrowd": 0,
+                    "segmentations": [rle.encode(mask).to_json() if mask.any() else None for mask in track],
+                    "bboxes": [None] * num_frames,
+                    "areas": [int(mask.sum()) or None for mask in track],
+                }
+            )
+    categories = [{"id": 7, "name": "block"}, {"id": 3, "name": "line"}]
+    document = {"videos": videos, "categories": categories, "annotations": annotations}
+    (root / f"{split}.json").write_text(json.dumps(document))
+    return document
