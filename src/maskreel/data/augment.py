@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
@@ -125,52 +124,71 @@ def distort_colours(
 
     Contrast comes before saturation and hue or after them. Each frame has draws of its own unless `is_shared`.
     """
-    if not len(frames):
-        return frames
-    recipes = [_draw_distortion(generator)] if is_shared else [_draw_distortion(generator) for _ in frames]
-    numbers = torch.tensor([recipe[0] for recipe in recipes], dtype=torch.float32)
-    brightness, contrast, saturation, hue, late_contrast = (column.view(-1, 1, 1, 1) for column in numbers.T)
-    colours = (frames.float() + brightness) * contrast
-    if bool((hue != 0).any()) or bool((saturation != 1).any()):
-        colours = _turn_hue(colours, saturation, hue)
-    colours = colours * late_contrast
-    orders = [recipe[1] for recipe in recipes] * (len(frames) if is_shared else 1)
-    colours = torch.stack([frame[list(order)] for frame, order in zip(colours, orders, strict=True)])
-    return colours.round_().clamp_(0, 255).to(torch.uint8)
+    shared = _draw_distortion(generator) if is_shared else None
+    distorted = torch.empty(frames.shape, dtype=torch.uint8)
+    # One frame at a time: many passes over few pixels stay in the cache.
+    for frame, result in zip(frames, distorted, strict=True):
+        result.copy_(_distort(frame, shared or _draw_distortion(generator)).round_().clamp_(0, 255))
+    return distorted
 
 
-def _draw_distortion(generator: np.random.Generator) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """(brightness, early contrast, saturation, hue, late contrast) and the order of channels."""
+@dataclass(frozen=True, kw_only=True)
+class _Distortion:
+    """Draws for one frame; the defaults change nothing."""
 
+    brightness: float = 0.0
+    early_contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    late_contrast: float = 1.0
+    channels: tuple[int, ...] = (0, 1, 2)
+
+
+def _draw_distortion(generator: np.random.Generator) -> _Distortion:
     def draw(low: float, high: float, neutral: float) -> float:
         is_applied = generator.random() < PHOTOMETRIC_PROBABILITY
         return float(generator.uniform(low, high)) if is_applied else neutral
 
-    brightness = draw(-BRIGHTNESS_REACH, BRIGHTNESS_REACH, 0.0)
     contrast = draw(*CONTRAST_RANGE, 1.0)
-    contrasts = (contrast, 1.0) if generator.random() < 0.5 else (1.0, contrast)
-    saturation = draw(*SATURATION_RANGE, 1.0)
-    hue = draw(-HUE_REACH, HUE_REACH, 0.0)
-    is_swapped = generator.random() < PHOTOMETRIC_PROBABILITY
-    order = tuple(generator.permutation(3).tolist()) if is_swapped else (0, 1, 2)
-    return (brightness, contrasts[0], saturation, hue, contrasts[1]), order
+    is_early = generator.random() < 0.5
+    return _Distortion(
+        brightness=draw(-BRIGHTNESS_REACH, BRIGHTNESS_REACH, 0.0),
+        early_contrast=contrast if is_early else 1.0,
+        saturation=draw(*SATURATION_RANGE, 1.0),
+        hue=draw(-HUE_REACH, HUE_REACH, 0.0),
+        late_contrast=1.0 if is_early else contrast,
+        channels=tuple(generator.permutation(3).tolist())
+        if generator.random() < PHOTOMETRIC_PROBABILITY
+        else (0, 1, 2),
+    )
 
 
-def _turn_hue(
-    colours: Float[Tensor, "t 3 h w"], saturation: Float[Tensor, "b 1 1 1"], hue: Float[Tensor, "b 1 1 1"]
-) -> Float[Tensor, "t 3 h w"]:
-    """Scale the saturation and turn the hue by degrees, in the hue, saturation and value form of the colour."""
-    value, lead = colours.max(dim=1, keepdim=True)
-    chroma = value - colours.min(dim=1, keepdim=True).values
-    # With the leading channel first, the hue is 2 sixths of the circle per channel, plus the balance of the others.
-    following = colours.gather(1, (lead + 1) % 3)
-    last = colours.gather(1, (lead + 2) % 3)
-    balance = (following - last) / torch.where(chroma > 0, chroma, 1.0)
-    sixths = 2 * lead + balance + hue / 60
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=colours.device).view(1, 3, 1, 1)
-    place = (offsets + sixths) % 6
-    darkening = torch.minimum(place, 4 - place).clamp_(0, 1)
-    return value - chroma * saturation * darkening
+def _distort(frame: UInt8[Tensor, "3 h w"], draws: _Distortion) -> Float[Tensor, "3 h w"]:
+    colours = frame.contiguous().float().add_(draws.brightness).mul_(draws.early_contrast)
+    if draws.hue or draws.saturation != 1:
+        colours = _turn_colours(colours, saturation=draws.saturation, hue=draws.hue)
+    return colours.mul_(draws.late_contrast)[list(draws.channels)]
+
+
+def _turn_colours(colours: Float[Tensor, "3 h w"], *, saturation: float, hue: float) -> Float[Tensor, "3 h w"]:
+    """Scale the saturation and turn the hue by degrees, as in the (hue, saturation, value) form of a colour.
+
+    That form says channel = value - chroma * darkening(hue), and chroma is proportional to the saturation.
+    """
+    value = colours.amax(dim=0)
+    if not hue:
+        return value - (value - colours) * saturation
+    red, green, blue = colours
+    chroma = value - colours.amin(dim=0)
+    divisor = torch.where(chroma > 0, chroma, 1.0)
+    # The hue in sixths of the circle: 0 is red, 2 green, 4 blue, and between them the other two channels decide.
+    sixths = torch.where(green == value, 2 + (blue - red) / divisor, 4 + (red - green) / divisor)
+    sixths = torch.where(red == value, (green - blue) / divisor, sixths) + hue / 60
+    offsets = torch.tensor([3.0, 1.0, -1.0]).view(3, 1, 1)
+    # Distance on a circle of six from the place where the channel is darkest; the darkening falls from 1 to 0 between
+    # distances of one and two.
+    distance = (sixths + offsets).abs_().sub_(3).abs_().sub_(3).abs_()
+    return value - distance.neg_().add_(2).clamp_(0, 1).mul_(chroma * saturation)
 
 
 def _resize(frames: Tensor, masks: Tensor, *, shortest: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
@@ -194,5 +212,5 @@ def _random_crop(
 
 def _with_masks(target: ClipTarget, masks: Bool[Tensor, "n t h w"]) -> ClipTarget:
     """The target with changed masks, and boxes drawn around them."""
-    is_visible = rearrange(masks, "n t h w -> n t (h w)").any(dim=-1)
-    return replace(target, masks=masks, boxes=boxes_from_masks(masks), is_visible=is_visible)
+    boxes = boxes_from_masks(masks)
+    return replace(target, masks=masks, boxes=boxes, is_visible=boxes[..., 2] > 0)

@@ -182,11 +182,12 @@ class YouTubeVIS:
             for t, frame in enumerate(distinct):
                 self._decode_mask(masks[n, t], video, track, int(frame))
         clip_masks = torch.from_numpy(masks[:, place])
+        boxes = boxes_from_masks(clip_masks)
         return ClipTarget(
             labels=torch.tensor([track.label for track in tracks], dtype=torch.int64),
-            boxes=boxes_from_masks(clip_masks),
+            boxes=boxes,
             masks=clip_masks,
-            is_visible=clip_masks.flatten(2).any(dim=-1),
+            is_visible=boxes[..., 2] > 0,
             track_id=torch.tensor([track.id for track in tracks], dtype=torch.int64),
         )
 

@@ -42,9 +42,10 @@ def boxes_from_masks(masks: Bool[Tensor, "*any h w"]) -> Float[Tensor, "*any 4"]
     and not 0 as with inclusive pixel indices (`mask_extents`).
     """
     height, width = masks.shape[-2:]
-    edges = mask_extents(masks) + torch.tensor([0, 0, 1, 1], device=masks.device)
+    columns, rows = masks.any(dim=-2), masks.any(dim=-1)
+    edges = torch.stack((_first(columns), _first(rows), _last(columns) + 1, _last(rows) + 1), dim=-1)
     scale = torch.tensor([width, height, width, height], device=masks.device)
-    return xyxy_to_cxcywh(edges / scale) * masks.flatten(-2).any(dim=-1)[..., None]
+    return xyxy_to_cxcywh(edges / scale) * columns.any(dim=-1, keepdim=True)
 
 
 def spatio_temporal_iou(a: Bool[Tensor, "n t h w"], b: Bool[Tensor, "m t h w"]) -> Float[Tensor, "n m"]:
