@@ -9,7 +9,7 @@ Boxes are (centre x, centre y, width, height) in fractions of the un-padded fram
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -87,6 +87,7 @@ class ClipMemory:
     """Un-padded fraction (x, y) of every level; all frames of a clip share it."""
 
 
+@runtime_checkable
 class MaskSource(Protocol):
     """Decodes masks on demand, so that queries x frames x pixels never exists."""
 

@@ -86,7 +86,9 @@ class SetLoss(nn.Module):
         overlap = giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(box_targets))
         losses = {
             "label": class_loss(
-                layer.class_logits[:, :, 0], [m.query for m in matches], [target.labels[m.target] for m, target in pairs]
+                layer.class_logits[:, :, 0],
+                [m.query for m in matches],
+                [target.labels[m.target] for m, target in pairs],
             ),
             "box": (((boxes - box_targets).abs().sum(-1) * count).sum(1) / frames).sum(),
             "giou": (((1 - overlap) * count).sum(1) / frames).sum(),

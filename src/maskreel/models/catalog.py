@@ -19,9 +19,7 @@ class Entry:
 
 
 CATALOG: dict[str, Entry] = {
-    "seqformer": Entry(
-        config=seqformer.SeqFormerConfig, model=seqformer.SeqFormer, criterion=seqformer.criterion
-    ),
+    "seqformer": Entry(config=seqformer.SeqFormerConfig, model=seqformer.SeqFormer, criterion=seqformer.criterion),
 }
 
 ModelConfig = seqformer.SeqFormerConfig

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float

@@ -34,9 +34,7 @@ class QueryAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(
-        self, x: Float[Tensor, "n q c"], position: Float[Tensor, "n q c"]
-    ) -> Float[Tensor, "n q c"]:
+    def forward(self, x: Float[Tensor, "n q c"], position: Float[Tensor, "n q c"]) -> Float[Tensor, "n q c"]:
         keys = x + position
         return self.norm(x + self.dropout(self.attention(keys, keys, x, need_weights=False)[0]))
 
@@ -143,13 +141,9 @@ class BoxQueryDecoder(nn.Module):
             ratios = memory.valid_ratios[:, None, None]
             if reference.shape[-1] == 4:
                 ratios = torch.cat((ratios, ratios), -1)
-            instance, box_queries = layer(
-                instance, box_queries, position, reference[:, :, :, None] * ratios, memory
-            )
+            instance, box_queries = layer(instance, box_queries, position, reference[:, :, :, None] * ratios, memory)
             boxes = self.box_heads[index if self.is_refining else 0].refine(box_queries, reference)
-            states.append(
-                QueryState(instance=instance, box_queries=box_queries, reference=reference, boxes=boxes)
-            )
+            states.append(QueryState(instance=instance, box_queries=box_queries, reference=reference, boxes=boxes))
             if self.is_refining:
                 reference = boxes.detach()
         return tuple(states)

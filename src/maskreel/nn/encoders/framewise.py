@@ -21,9 +21,7 @@ class FramewiseEncoderLayer(nn.Module):
         self, width: int, *, hidden: int, num_levels: int, num_heads: int, num_points: int, dropout: float
     ) -> None:
         super().__init__()
-        self.attention = DeformableAttention(
-            width, num_levels=num_levels, num_heads=num_heads, num_points=num_points
-        )
+        self.attention = DeformableAttention(width, num_levels=num_levels, num_heads=num_heads, num_points=num_points)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
         self.feedforward = FeedForward(width, hidden, dropout)

@@ -22,9 +22,7 @@ class BoxHead(Perceptron):
         if first:
             nn.init.constant_(last.bias[2:], -2.0)
 
-    def refine(
-        self, query: Float[Tensor, "b t q c"], reference: Float[Tensor, "b t q r"]
-    ) -> Float[Tensor, "b t q 4"]:
+    def refine(self, query: Float[Tensor, "b t q c"], reference: Float[Tensor, "b t q r"]) -> Float[Tensor, "b t q 4"]:
         delta = self(query)
         known = inverse_sigmoid(reference)
         if known.shape[-1] == 2:

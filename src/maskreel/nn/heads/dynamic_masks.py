@@ -47,7 +47,7 @@ class MaskBranch(nn.Module):
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
-    def forward(self, memory: ClipMemory) -> Float[Tensor, "b t c h w"]:
+    def forward(self, memory: ClipMemory) -> Float[Tensor, "b t d h w"]:
         b = memory.tokens.shape[0]
         fine, middle, coarse = (
             rearrange(tokens, "b t (h w) c -> (b t) c h w", h=h)
@@ -70,8 +70,8 @@ def _split_levels(memory: ClipMemory) -> Sequence[Float[Tensor, "b t s c"]]:
 class DynamicMaskSource:
     """Masks of one decoder layer, decoded when somebody asks for them."""
 
-    features: Float[Tensor, "b t c h w"]
-    parameters: Float[Tensor, "b q d"]
+    features: Float[Tensor, "b t d h w"]
+    parameters: Float[Tensor, "b q e"]
     """Weights of the three layers, then their biases."""
     centres: Float[Tensor, "b t q 2"]
     """Reference of every query in pixels (x, y) of the un-padded clip."""
@@ -107,9 +107,7 @@ class DynamicMaskSource:
 class DynamicMasks(nn.Module):
     """Mask features once per clip; one set of convolution weights per query, the same in all frames."""
 
-    def __init__(
-        self, width: int, channels: int, *, coordinates: Literal["relative", "none"] = "relative"
-    ) -> None:
+    def __init__(self, width: int, channels: int, *, coordinates: Literal["relative", "none"] = "relative") -> None:
         super().__init__()
         self.is_relative = coordinates == "relative"
         self.branch = MaskBranch(width, channels)
@@ -122,7 +120,7 @@ class DynamicMasks(nn.Module):
 
     def forward(
         self,
-        features: Float[Tensor, "b t c h w"],
+        features: Float[Tensor, "b t d h w"],
         instance: Float[Tensor, "b q c"],
         reference: Float[Tensor, "b t q r"],
         clip_sizes: Float[Tensor, "b 2"],

@@ -7,7 +7,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maskreel.kernels.sampling import sample_levels
+from maskreel.kernels.maps import Maps
+from maskreel.kernels.sampling import sample
 from maskreel.structures import ClipMemory
 
 
@@ -69,20 +70,19 @@ class DeformableAttention(nn.Module):
         memory: ClipMemory,
     ) -> Float[Tensor, "b t q c"]:
         """What the query reads, before the output projection. Padded tokens of the memory count as zero."""
-        m, l, p = self.num_heads, self.num_levels, self.num_points
+        t, m, l, p = query.shape[1], self.num_heads, self.num_levels, self.num_points
         value = self.value_proj(memory.tokens).masked_fill(memory.is_padding[..., None], 0.0)
-        value = rearrange(value, "b t s (m d) -> b t s m d", m=m)
-        with torch.autocast(query.device.type, enabled=False):
-            query = query.float() if query.dtype in (torch.bfloat16, torch.float16) else query
-            offsets = rearrange(
-                self.sampling_offsets(query), "b t q (m l p r) -> b t q m l p r", m=m, l=l, p=p, r=2
-            )
-            weights = self.attention_weights(query)
-            weights = rearrange(weights, "b t q (m lp) -> b t q m lp", m=m).softmax(-1)
-            weights = rearrange(weights, "b t q m (l p) -> b t q m l p", l=l)
-            locations = sampling_locations(reference_points, offsets, memory.level_sizes)
-        sampled = sample_levels(value, locations, weights, memory.level_sizes)
-        return rearrange(sampled, "b t q m d -> b t q (m d)")
+        offsets = rearrange(self.sampling_offsets(query), "b t q (m l p r) -> b t q m l p r", m=m, l=l, p=p)
+        weights = rearrange(self.attention_weights(query), "b t q (m lp) -> b (t q) m lp", m=m)
+        # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
+        locations = sampling_locations(reference_points, offsets.to(reference_points.dtype), memory.level_sizes)
+        sampled = sample(
+            rearrange(value, "b t s (m d) -> b (t s) m d", m=m),
+            rearrange(locations, "b t q m l p r -> b (t q) m (l p) r"),
+            weights.to(reference_points.dtype).softmax(-1),
+            maps=Maps.own_frame(memory.level_sizes, num_frames=t),
+        )
+        return rearrange(sampled, "b (t q) m d -> b t q (m d)", t=t)
 
     def forward(
         self,

@@ -21,9 +21,7 @@ def flatten_pyramid(pyramid: Sequence[FeatureMap]) -> ClipMemory:
     )
 
 
-def flatten_positions(
-    pyramid: Sequence[FeatureMap], level_embedding: Float[Tensor, "l c"]
-) -> Float[Tensor, "b t s c"]:
+def flatten_positions(pyramid: Sequence[FeatureMap], level_embedding: Float[Tensor, "l c"]) -> Float[Tensor, "b t s c"]:
     """Sine code of every token plus the learned embedding of its level."""
     codes = [
         rearrange(sine_position(level.is_padding, level_embedding.shape[-1]), "b t c h w -> b t (h w) c") + embedding
