@@ -66,4 +66,4 @@ class Recipe:
     model: ModelConfig
     data: DataConfig
     training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()  # noqa: RUF009 (frozen)
+    evaluation: EvaluationConfig = EvaluationConfig()

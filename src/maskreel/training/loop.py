@@ -1,0 +1,324 @@
+"""The training loop: steps, validations, checkpoints, and everything that a run folder holds."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maskreel.config import to_dict
+from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_loader
+from maskreel.data.sampling import ClipSampler
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import DataError, UsageError
+from maskreel.evaluation.evaluate import evaluate
+from maskreel.models.weights import save_model
+from maskreel.training import pictures
+from maskreel.training.checkpoint import (
+    Best,
+    TrainingState,
+    capture_random,
+    load_checkpoint,
+    newest_checkpoint,
+    restore_random,
+    save_checkpoint,
+    seed_random,
+)
+from maskreel.training.distributed import Processes, parallel, processes, wait_for_all
+from maskreel.training.diverged import TrainingDiverged, not_finite, write_dump
+from maskreel.training.interruption import Interruption
+from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
+from maskreel.training.objective import build_objective
+from maskreel.training.optimizer import build_optimizer, set_learning_rates
+from maskreel.training.recipe import Recipe
+from maskreel.training.run_folder import write_dataset, write_environment, write_recipe
+
+logger = logging.getLogger(__name__)
+
+AUTOCAST = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def train(recipe: Recipe, folder: Path, *, resume: bool = False, quiet: bool = False) -> None:
+    """Train a recipe into a run folder, or go on with the one that is there.
+
+    On the CPU a resumed run ends with the bits of an uninterrupted one. Ctrl-C finishes the step, writes a checkpoint
+    and raises KeyboardInterrupt. Raises UsageError when the data is not there, TrainingDiverged when a loss or the
+    gradient is not finite.
+    """
+    with processes(recipe.training.device) as group:
+        training, validation = _load_data(recipe)
+        recipe = _with_classes(recipe, training)
+        run = TrainingRun(recipe, folder, group, training, validation)
+        run.begin(resume=resume)
+        run.go_on(quiet=quiet or not group.is_first)
+
+
+class TrainingRun:
+    """A run between two steps: everything that a step changes, and where it writes."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        group: Processes,
+        training: YouTubeVIS,
+        validation: YouTubeVIS | None,
+    ) -> None:
+        config, device = recipe.training, group.device
+        if config.precision == "fp16" and device.type != "cuda":
+            raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
+        self.recipe, self.folder, self.group = recipe, folder, group
+        self.training, self.validation = training, validation
+        # Every process starts from the same weights; `begin` gives each its own random numbers.
+        seed_random(config.seed)
+        self.objective = build_objective(recipe.model).to(device).train()
+        self.optimizer = build_optimizer(self.objective.parameters_by_name(), config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.forward = parallel(self.objective, group)
+        self.loader = _build_loader(recipe, training, group)
+        self.table = ResultsTable(folder / "results.csv")
+        self.means = LossMeans()
+        self.best: Best | None = None
+        self.step = 0
+        self.seconds = 0.0
+
+    def begin(self, *, resume: bool) -> None:
+        """Take up the newest checkpoint, or write the descriptions of a new run."""
+        config = self.recipe.training
+        state = self._load() if resume else None
+        self.batches: Iterator[TrainingBatch] = iter(self.loader)
+        if state is not None and self.group.is_first:
+            restore_random(state.random)
+        else:
+            seed_random(config.seed + self.step * self.group.world_size, self.group.rank)
+        if self.group.is_first:
+            write_recipe(self.folder, self.recipe)
+            write_environment(self.folder, self.group.device)
+            splits = {self.recipe.data.train_split: self.training.fingerprint()}
+            if self.validation is not None:
+                splits[self.recipe.data.valid_split] = self.validation.fingerprint()
+            assert self.recipe.data.root is not None, "the data was loaded from it"
+            write_dataset(self.folder, self.recipe.data.root, splits)
+            if state is None:
+                pictures.labels(self.folder / "labels.png", self.training)
+
+    def go_on(self, *, quiet: bool = False) -> None:
+        """Train to the last step of the recipe."""
+        config = self.recipe.training
+        display = TrainingDisplay(total=config.steps, done=self.step, quiet=quiet)
+        with Interruption() as interruption, display:
+            while self.step < config.steps:
+                start = time.monotonic()
+                losses = self._train_step()
+                self.step += 1
+                self.means.add(losses)
+                self.seconds += time.monotonic() - start
+                display.step(self.step, losses["total"])
+                is_stopping = interruption.is_agreed(self.group)
+                is_last = self.step == config.steps
+                is_validated = not is_stopping and self._is_due(config.validate_every)
+                metrics = self._validate() if is_validated else None
+                if is_last or metrics is not None or self.step % config.log_every == 0:
+                    row = self._row(metrics)
+                    display.row(row)
+                if is_last or is_stopping or self.step % config.checkpoint_every == 0:
+                    self._save()
+                if is_stopping and not is_last:
+                    raise KeyboardInterrupt(
+                        f"interrupted after step {self.step}; go on with: maskreel train --resume {self.folder}"
+                    )
+        if self.group.is_first:
+            pictures.results(self.folder / "results.png", self.table)
+
+    def _train_step(self) -> dict[str, float]:
+        """One optimizer step over `accumulate` batches; returns the mean losses, `total` first."""
+        config = self.recipe.training
+        set_learning_rates(self.optimizer, config, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        seen: list[TrainingBatch] = []
+        sums: dict[str, Tensor] = {}
+        for number in range(config.accumulate):
+            batch = next(self.batches).to(self.group.device)
+            seen.append(batch)
+            if self.step == 0 and number == 0 and self.group.is_first:
+                pictures.training_batch(self.folder / "train_batch0.jpg", batch, self.training)
+            try:
+                losses = self._backward(batch, is_last=number + 1 == config.accumulate)
+            except FloatingPointError as error:
+                raise self._diverged(str(error), seen, {}) from error
+            sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.clip_norm or float("inf"))
+        *values, norm_value = torch.stack([value.float() for value in (*sums.values(), norm)]).tolist()
+        losses_by_name = dict(zip(sums, (value / config.accumulate for value in values), strict=True))
+        total = {"total": sum(losses_by_name.values()), **losses_by_name}
+        # With fp16 an infinite gradient is how the scaler learns that its scale is too high.
+        checked = total if self.scaler.is_enabled() else {**total, "gradient": norm_value}
+        if problem := not_finite(checked):
+            raise self._diverged(problem, seen, total)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return total
+
+    def _backward(self, batch: TrainingBatch, *, is_last: bool) -> dict[str, Tensor]:
+        """Add a batch's gradient; processes exchange theirs with the last batch of a step only."""
+        dtype = AUTOCAST[self.recipe.training.precision]
+        is_synchronised = is_last or self.group.world_size == 1
+        with nullcontext() if is_synchronised else self.forward.no_sync():  # type: ignore[operator]
+            with torch.autocast(self.group.device.type, dtype, enabled=dtype != torch.float32):
+                losses = self.forward(batch.clips, list(batch.targets))
+            total = torch.stack([value.float() for value in losses.values()]).sum()
+            self.scaler.scale(total / self.recipe.training.accumulate).backward()
+        return losses
+
+    def _diverged(self, problem: str, seen: list[TrainingBatch], losses: dict[str, float]) -> TrainingDiverged:
+        suffix = "" if self.group.is_first else f"-process-{self.group.rank}"
+        dump = self.folder / f"diverged-step-{self.step + 1:08d}{suffix}"
+        write_dump(dump, self.objective, seen, losses, problem)
+        return TrainingDiverged(self.step + 1, problem, dump)
+
+    def _is_due(self, every: int) -> bool:
+        """Validations are due at their interval and after the last step; never when the interval is 0."""
+        return every > 0 and (self.step % every == 0 or self.step == self.recipe.training.steps)
+
+    def _validate(self) -> dict[str, float | None] | None:
+        """Score the validation split, keep the weights when they are the best so far; None without such a split.
+
+        Leaves every random number generator as it was, so that validating changes nothing in training.
+        """
+        if self.validation is None:
+            return None
+        figures = None
+        if self.group.is_first:
+            before = capture_random()
+            self.objective.eval()
+            evaluation = evaluate(
+                self.objective.model, self.validation, self.recipe.evaluation, device=self.group.device
+            )
+            self.objective.train()
+            restore_random(before)
+            figures = evaluation.overall
+            pictures.validation_batch(self.folder, self.validation, evaluation)
+            ap = figures["AP"]
+            if ap is not None and (self.best is None or ap > self.best.ap):
+                self.best = Best(ap=ap, step=self.step)
+                self._save_weights("best")
+        wait_for_all()
+        return figures
+
+    def _row(self, metrics: dict[str, float | None] | None) -> Row:
+        row = Row(
+            step=self.step,
+            epoch=self.loader.sampler.epoch + self.loader.sampler.position / self.loader.sampler.num_clips,
+            time=self.seconds,
+            losses=self.means.take(),
+            metrics=metrics,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+        if self.group.is_first:
+            self.table.add(row)
+        return row
+
+    def _save(self) -> None:
+        if self.group.is_first:
+            self._save_weights("last")
+            if self.best is None:
+                self._save_weights("best")
+            save_checkpoint(
+                self.folder, self.objective, self.optimizer, self._state(), keep=self.recipe.training.keep_checkpoints
+            )
+        wait_for_all()
+
+    def _save_weights(self, name: str) -> None:
+        save_model(
+            self.folder / "weights" / name,
+            self.objective.model,
+            self.recipe.model,
+            [(category.id, category.name) for category in self.training.categories],
+            inference=to_dict(self.recipe.evaluation),
+        )
+
+    def _state(self) -> TrainingState:
+        scaler = self.scaler.state_dict()
+        return TrainingState(
+            step=self.step,
+            seconds=self.seconds,
+            sampler=self.loader.state_dict(),
+            random=capture_random(),
+            best=self.best,
+            pending=dict(self.means.sums),
+            pending_steps=self.means.steps,
+            scale=scaler.get("scale"),
+            scale_age=scaler.get("_growth_tracker"),
+        )
+
+    def _load(self) -> TrainingState:
+        checkpoint = newest_checkpoint(self.folder)
+        state = load_checkpoint(checkpoint, self.objective, self.optimizer)
+        self.loader.load_state_dict(state.sampler)
+        if self.scaler.is_enabled() and state.scale is not None:
+            fresh = self.scaler.state_dict()
+            self.scaler.load_state_dict({**fresh, "scale": state.scale, "_growth_tracker": state.scale_age or 0})
+        self.means = LossMeans(sums=dict(state.pending), steps=state.pending_steps)
+        self.best, self.step, self.seconds = state.best, state.step, state.seconds
+        if self.group.is_first:
+            self.table.forget_after(state.step)
+        logger.info("resuming after step %d (%s)", state.step, checkpoint)
+        return state
+
+
+def _load_data(recipe: Recipe) -> tuple[YouTubeVIS, YouTubeVIS | None]:
+    """Training and validation split; the latter is None where it is absent, has no truth, or is not wanted."""
+    data = recipe.data
+    if data.root is None:
+        raise UsageError("no data to train on; name its folder with --data.root DIR")
+    training = YouTubeVIS.load(data.root, data.train_split)
+    if recipe.training.validate_every == 0:
+        return training, None
+    try:
+        validation = YouTubeVIS.load(data.root, data.valid_split)
+    except UsageError as error:
+        logger.info("training without validation: %s", error)
+        return training, None
+    if not validation.has_annotations:
+        logger.info("training without validation: %s has no annotations", validation.annotation_path)
+        return training, None
+    if validation.categories != training.categories:
+        raise DataError(
+            f"{validation.annotation_path}: its categories differ from those of {training.annotation_path}; "
+            "both splits need the same classes, or pass --training.validate-every 0"
+        )
+    return training, validation
+
+
+def _with_classes(recipe: Recipe, training: YouTubeVIS) -> Recipe:
+    """The recipe for the number of classes that the data has."""
+    found = len(training.categories)
+    if recipe.model.num_classes == found:
+        return recipe
+    logger.info(
+        "model.num_classes set from %d to %d, the classes of %s",
+        recipe.model.num_classes,
+        found,
+        training.annotation_path,
+    )
+    return replace(recipe, model=replace(recipe.model, num_classes=found))
+
+
+def _build_loader(recipe: Recipe, training: YouTubeVIS, group: Processes) -> ClipLoader:
+    data, seed = recipe.data, recipe.training.seed
+    clips = TrainingSet(
+        training,
+        num_frames=data.num_frames,
+        augmentation=data.augmentation,
+        seed=seed,
+        on_missing_frames=data.on_missing_frames,
+    )
+    sampler = ClipSampler(
+        len(clips), batch_size=data.batch_size, seed=seed, rank=group.rank, world_size=group.world_size
+    )
+    return build_loader(clips, sampler, workers=data.workers, pin_memory=group.device.type == "cuda")

@@ -1,0 +1,177 @@
+"""Pictures of a run: what the labels look like, what the model is shown, what it finds, and the curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageDraw
+
+from maskreel.data.loading import IMAGENET_DEVIATION, IMAGENET_MEAN, TrainingBatch
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.evaluation.evaluate import Evaluation
+from maskreel.files import complete_file
+from maskreel.geometry import rle
+from maskreel.training.log import METRICS, ResultsTable
+
+SHOWN_CLIPS, SHOWN_FRAMES = 4, 8
+"""Most rows and columns of a filmstrip."""
+CELL_WIDTH = 320
+"""Widest frame of a filmstrip, in pixels."""
+SHOWN_SCORE = 0.3
+"""Predictions below this score are left out of the pictures."""
+MASK_OPACITY = 0.55
+GAP = 4
+
+
+def labels(path: Path, dataset: YouTubeVIS) -> None:
+    """How often each class occurs, how many objects a video has, how long they are seen, and how large videos are."""
+    from matplotlib.figure import Figure
+
+    names = [category.name for category in dataset.categories]
+    per_video = [dataset.tracks(index) for index in range(len(dataset.videos))]
+    tracks = [track for video_tracks in per_video for track in video_tracks]
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    (class_axes, count_axes), (length_axes, size_axes) = figure.subplots(2, 2)
+    class_axes.bar(range(len(names)), np.bincount([track.label for track in tracks], minlength=len(names)))
+    class_axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
+    class_axes.set_title("objects per class")
+    counts = np.bincount([len(video_tracks) for video_tracks in per_video])
+    count_axes.bar(range(len(counts)), counts)
+    count_axes.set_title("videos by number of objects")
+    length_axes.hist([sum(mask is not None for mask in track.segmentations) for track in tracks] or [0], bins=20)
+    length_axes.set_title("objects by number of frames they are seen in")
+    size_axes.scatter([video.width for video in dataset.videos], [video.height for video in dataset.videos], alpha=0.3)
+    size_axes.set_title("videos by width and height")
+    _save_figure(figure, path)
+
+
+def training_batch(path: Path, batch: TrainingBatch, dataset: YouTubeVIS) -> None:
+    """A filmstrip of the clips as the model is shown them: augmented, with their masks."""
+    names = [category.name for category in dataset.categories]
+    scale = 255 * torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1)
+    shift = 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    rows = []
+    for clip, target in list(zip(batch.clips.frames, batch.targets, strict=True))[:SHOWN_CLIPS]:
+        height, width = target.masks.shape[-2:]
+        pixels = (clip[:, :, :height, :width].cpu() * scale + shift).round().clamp(0, 255).byte()
+        frames = pixels.permute(0, 2, 3, 1).numpy()
+        captions = [names[label] for label in target.labels.tolist()]
+        masks = target.masks.cpu().numpy()
+        chosen = _evenly(len(frames))
+        rows.append([_painted(frames[t], masks[:, t], captions) for t in chosen])
+    _save_filmstrip(path, rows)
+
+
+def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) -> None:
+    """Two filmstrips of the first validation videos: `val_batch0_labels.jpg` and `val_batch0_pred.jpg`."""
+    names = [category.name for category in dataset.categories]
+    labelled, predicted = [], []
+    for index, video in enumerate(dataset.videos[:SHOWN_CLIPS]):
+        chosen = _evenly(video.length)
+        frames = dataset.decode_frames(index, chosen).permute(0, 2, 3, 1).numpy()
+        target = dataset.clip_target(index, chosen)
+        captions = [names[label] for label in target.labels.tolist()]
+        masks = target.masks.numpy()
+        labelled.append([_painted(frame, masks[:, t], captions) for t, frame in enumerate(frames)])
+        found = [track for track in evaluation.tracks(video.id) if track.score >= SHOWN_SCORE]
+        captions = [f"{evaluation.class_names[track.category_id]} {track.score:.2f}" for track in found]
+        predicted.append(
+            [
+                _painted(frame, _decoded([track.segmentations[t] for track in found], frame.shape[:2]), captions)
+                for t, frame in zip(chosen, frames, strict=True)
+            ]
+        )
+    _save_filmstrip(folder / "val_batch0_labels.jpg", labelled)
+    _save_filmstrip(folder / "val_batch0_pred.jpg", predicted)
+
+
+def results(path: Path, table: ResultsTable) -> None:
+    """The curves of `results.csv`: every loss, and the validation figures."""
+    from matplotlib.figure import Figure
+
+    lines = table.read()
+    losses = [name for name in (lines[0] if lines else {}) if name.startswith("loss/")]
+    measured = [line for line in lines if line["metrics/AP"]]
+    columns = 4
+    rows = -(-(len(losses) + 1) // columns)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    steps = [int(line["step"]) for line in lines]
+    for name, own in zip(losses, axes, strict=False):
+        own.plot(steps, [float(line[name]) for line in lines])
+        own.set_title(name)
+    metrics = axes[len(losses)]
+    for name in METRICS if measured else ():
+        values = [float(line[f"metrics/{name}"] or "nan") for line in measured]
+        metrics.plot([int(line["step"]) for line in measured], [100 * value for value in values], "o-", label=name)
+    metrics.set_title("validation, percent" if measured else "no validation")
+    if measured:
+        metrics.legend()
+    for unused in axes[len(losses) + 1 :]:
+        unused.set_axis_off()
+    _save_figure(figure, path)
+
+
+def _evenly(length: int) -> list[int]:
+    """At most `SHOWN_FRAMES` positions, spread over a video."""
+    return np.unique(np.linspace(0, length - 1, min(length, SHOWN_FRAMES)).round().astype(int)).tolist()
+
+
+def _decoded(segmentations: Sequence[Any], size: tuple[int, ...]) -> Bool[np.ndarray, "n h w"]:
+    masks = np.zeros((len(segmentations), *size), dtype=bool)
+    for mask, encoded in zip(masks, segmentations, strict=True):
+        if encoded is not None:
+            mask[:] = rle.decode(encoded)
+    return masks
+
+
+def _painted(
+    frame: UInt8[np.ndarray, "h w 3"], masks: Bool[np.ndarray, "n h w"], captions: Sequence[str]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame with its masks in the colours of their positions, and their captions."""
+    height, width = frame.shape[:2]
+    painted = frame.astype(np.float32)
+    for number, mask in enumerate(masks):
+        painted[mask] = (1 - MASK_OPACITY) * painted[mask] + MASK_OPACITY * _colour(number)
+    picture = Image.fromarray(painted.round().astype(np.uint8))
+    scale = min(1.0, CELL_WIDTH / width)
+    picture = picture.resize((max(1, round(width * scale)), max(1, round(height * scale))))
+    draw = ImageDraw.Draw(picture)
+    for number, (mask, caption) in enumerate(zip(masks, captions, strict=True)):
+        if mask.any():
+            row, column = (int(axis.min() * scale) for axis in np.nonzero(mask))
+            colour = tuple(int(channel) for channel in _colour(number))
+            draw.text((column, row), caption, fill=colour, stroke_width=1, stroke_fill=(0, 0, 0))
+    return np.asarray(picture)
+
+
+def _colour(number: int) -> np.ndarray:
+    """Hues a golden angle apart, so that neighbours in a list differ most."""
+    angle = 2 * np.pi * ((number * 0.618034) % 1)
+    return 140 + 115 * np.cos(angle + np.array([0, -2 * np.pi / 3, 2 * np.pi / 3]))
+
+
+def _save_filmstrip(path: Path, rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]]) -> None:
+    """Rows of clips, columns of frames, on black."""
+    if not rows:
+        return
+    heights = [max(cell.shape[0] for cell in row) + GAP for row in rows]
+    width = max(sum(cell.shape[1] + GAP for cell in row) for row in rows)
+    sheet = np.zeros((sum(heights), width, 3), dtype=np.uint8)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0
+        for cell in row:
+            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+            left += cell.shape[1] + GAP
+        top += height
+    with complete_file(path) as new:
+        Image.fromarray(sheet).save(new, quality=90)
+
+
+def _save_figure(figure: Any, path: Path) -> None:
+    with complete_file(path) as new:
+        figure.savefig(new, dpi=100)

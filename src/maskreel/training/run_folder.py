@@ -1,0 +1,95 @@
+"""The folder of a run: what was asked for, on which data, by which software."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import maskreel
+from maskreel.config import from_dict, to_dict
+from maskreel.data.youtube_vis import Fingerprint
+from maskreel.errors import UsageError
+from maskreel.files import complete_file, read_json
+from maskreel.training.recipe import Recipe
+
+REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "av", "safetensors")
+
+
+def numbered_folder(base: Path) -> Path:
+    """Make `base`, or `base`-2, `base`-3 ... where it exists, and return it."""
+    for number in range(1, 1_000_000):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise UsageError(f"{base}: too many folders of that name; remove some")
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    write_json(folder / "config.json", to_dict(recipe))
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run; UsageError when the folder is not one, ConfigError when its `config.json` does not fit."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UsageError(f"{folder}: not the folder of a run (it has no config.json)")
+    return from_dict(Recipe, read_json(path), str(path))
+
+
+def write_dataset(folder: Path, root: Path, splits: dict[str, Fingerprint]) -> None:
+    """What the data was: counts and the hash of the annotation file, per split."""
+    write_json(folder / "dataset.json", {"root": str(root), "splits": {name: asdict(f) for name, f in splits.items()}})
+
+
+def write_environment(folder: Path, device: torch.device) -> None:
+    """Versions, machine and state of the source tree."""
+    write_json(
+        folder / "environment.json",
+        {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "processor_threads": torch.get_num_threads(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "cuda": torch.version.cuda if device.type == "cuda" else None,
+            "packages": {name: _version(name) for name in REPORTED_PACKAGES},
+            "git": _git_state(),
+        },
+    )
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    with complete_file(path) as new:
+        new.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the source tree that this package runs from, and whether it was changed; None outside a clone."""
+    source = Path(maskreel.__file__ or ".").resolve().parent
+    if not (source.parents[1] / ".git").exists():
+        return None
+    try:
+        commit = _git(source, "rev-parse", "HEAD")
+        is_changed = bool(_git(source, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "is_changed": is_changed}
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()

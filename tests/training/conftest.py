@@ -1,0 +1,53 @@
+"""A recipe that trains in a second, on a data set of two tiny videos."""
+
+from pathlib import Path
+
+import pytest
+
+from maskreel.data.augment import Augmentation
+from maskreel.data.loading import DataConfig
+from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.models.parts import ResNetConfig
+from maskreel.models.seqformer import SeqFormerConfig
+from maskreel.training.recipe import Recipe, TrainingConfig
+from tests.builders import write_youtube_vis
+
+TINY_MODEL = SeqFormerConfig(
+    backbone=ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0),
+    num_classes=2,
+    num_queries=5,
+    width=32,
+    hidden=32,
+    num_heads=4,
+    num_points=2,
+    encoder_layers=1,
+    decoder_layers=2,
+)
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    write_youtube_vis(root, split="train")
+    write_youtube_vis(root, split="valid")
+    return root
+
+
+@pytest.fixture
+def recipe(data_root: Path) -> Recipe:
+    """Two classes, dropout on, batch norm that moves, no validation."""
+    return Recipe(
+        name="tiny",
+        model=TINY_MODEL,
+        data=DataConfig(
+            root=data_root,
+            num_frames=2,
+            batch_size=2,
+            workers=0,
+            augmentation=Augmentation(scales=(32, 48), max_size=64, crop_probability=0.0),
+        ),
+        training=TrainingConfig(
+            steps=6, log_every=4, validate_every=0, checkpoint_every=2, warmup=2, drops=(5,), device="cpu"
+        ),
+        evaluation=EvaluationConfig(short_side=32),
+    )
