@@ -1,0 +1,254 @@
+"""Fixed-width vectors inside numba kernels: a row of channels, or a handful of points, in registers.
+
+Numba alone leaves the inner loops to the auto-vectoriser, which must assume that every array overlaps every other one
+and then keeps sums in memory. With explicit vectors the order of loads and stores is ours. The number of lanes is part
+of a type, handed down as a tuple of that length: kernels are compiled once per lane count, not once per model shape.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, overload, register_model
+
+_FLAGS = ("contract", "reassoc", "nsz")  # not nnan: a NaN must not become an arbitrary address
+
+
+class Vector(types.Type):
+    """`lanes` numbers of one kind, float32 or int32."""
+
+    def __init__(self, kind: types.Type, lanes: int) -> None:
+        self.kind = kind
+        self.lanes = lanes
+        super().__init__(name=f"Vector({kind}, {lanes})")
+
+
+def _llvm(vector: Vector) -> ir.VectorType:
+    return ir.VectorType(ir.FloatType() if vector.kind == types.float32 else ir.IntType(32), vector.lanes)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type) -> None:
+        super().__init__(dmm, fe_type, _llvm(fe_type))
+
+
+def _pointer(context, builder, array_type, array, index, target):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+
+
+def _shuffle(builder, a, b, lanes):
+    lanes = list(lanes)
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+
+def _call(builder, name, vector, arguments):
+    function = ir.FunctionType(_llvm(vector), [_llvm(vector)] * len(arguments))
+    name = f"llvm.{name}.v{vector.lanes}f32"
+    declared = builder.module.globals.get(name) or ir.Function(builder.module, function, name=name)
+    return builder.call(declared, arguments)
+
+
+@intrinsic
+def at(typingctx, array, index):
+    """`array[index]` without the test for negative indices."""
+
+    def generate(context, builder, signature, arguments):
+        target = context.get_data_type(array.dtype)
+        return builder.load(_pointer(context, builder, array, *arguments, target))
+
+    return array.dtype(array, index), generate
+
+
+@intrinsic
+def load(typingctx, array, index, lanes):
+    """Consecutive elements from `index` on."""
+    vector = Vector(array.dtype, len(lanes))
+
+    def generate(context, builder, signature, arguments):
+        result = builder.load(_pointer(context, builder, array, *arguments[:2], _llvm(vector)))
+        result.align = 4
+        return result
+
+    return vector(array, index, lanes), generate
+
+
+@intrinsic
+def store(typingctx, array, index, vector):
+    """Write consecutive elements from `index` on."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, array, *arguments[:2], _llvm(vector))
+        builder.store(arguments[2], pointer).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, index, vector), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_every(typingctx, array, index, lanes, step, offset):
+    """Elements index + offset, index + offset + step, ...; reads up to index + lanes * step."""
+    vector, stride, first = Vector(array.dtype, len(lanes)), step.literal_value, offset.literal_value
+
+    def generate(context, builder, signature, arguments):
+        whole = ir.VectorType(ir.FloatType(), vector.lanes * stride)
+        loaded = builder.load(_pointer(context, builder, array, *arguments[:2], whole))
+        loaded.align = 4
+        return _shuffle(builder, loaded, ir.Constant(whole, ir.Undefined), range(first, vector.lanes * stride, stride))
+
+    return vector(array, index, lanes, step, offset), generate
+
+
+@intrinsic
+def store_pairs(typingctx, array, index, x, y):
+    """Write x[0], y[0], x[1], y[1], ... from `index` on."""
+
+    def generate(context, builder, signature, arguments):
+        n = x.lanes
+        both = _shuffle(builder, *arguments[2:], [k // 2 + n * (k % 2) for k in range(2 * n)])
+        builder.store(both, _pointer(context, builder, array, *arguments[:2], both.type)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, index, x, y), generate
+
+
+@intrinsic
+def splat(typingctx, number, lanes):
+    """The same number in every lane."""
+    vector = Vector(types.int32 if isinstance(number, types.Integer) else types.float32, len(lanes))
+
+    def generate(context, builder, signature, arguments):
+        scalar = context.cast(builder, arguments[0], number, vector.kind)
+        empty = ir.Constant(_llvm(vector), ir.Undefined)
+        first = builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
+        return _shuffle(builder, first, empty, [0] * vector.lanes)
+
+    return vector(number, lanes), generate
+
+
+@intrinsic
+def multiply_add(typingctx, a, b, c):
+    """a * b + c, fused where the processor can."""
+
+    def generate(context, builder, signature, arguments):
+        return _call(builder, "fmuladd", a, arguments)
+
+    return a(a, b, c), generate
+
+
+@intrinsic
+def floor(typingctx, a):
+    def generate(context, builder, signature, arguments):
+        return _call(builder, "floor", a, arguments)
+
+    return a(a), generate
+
+
+@intrinsic
+def to_int(typingctx, a):
+    """Truncate towards zero."""
+    result = Vector(types.int32, a.lanes)
+
+    def generate(context, builder, signature, arguments):
+        return builder.fptosi(arguments[0], _llvm(result))
+
+    return result(a), generate
+
+
+@intrinsic
+def clamp(typingctx, a, low, high):
+    """Into [low, high]; NaN becomes `low`."""
+
+    def generate(context, builder, signature, arguments):
+        x, lowest, highest = arguments
+        x = builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest)
+        return builder.select(builder.fcmp_ordered("<", x, highest), x, highest)
+
+    return a(a, low, high), generate
+
+
+@intrinsic
+def is_within(typingctx, a, low, high):
+    """1.0 where low <= a <= high, else 0.0."""
+
+    def generate(context, builder, signature, arguments):
+        x, lowest, highest = arguments
+        inside = builder.and_(builder.fcmp_ordered(">=", x, lowest), builder.fcmp_ordered("<=", x, highest))
+        return builder.uitofp(inside, _llvm(a))
+
+    return a(a, low, high), generate
+
+
+@intrinsic
+def sums(typingctx, a, b, c, d):
+    """The sums over the lanes of four vectors, as one vector of four."""
+    result = Vector(types.float32, 4)
+
+    def generate(context, builder, signature, arguments):
+        def add(u, v):
+            return builder.fadd(u, v, flags=_FLAGS)
+
+        def fold(u):
+            half = u.type.count // 2
+            empty = ir.Constant(u.type, ir.Undefined)
+            return add(_shuffle(builder, u, empty, range(half)), _shuffle(builder, u, empty, range(half, 2 * half)))
+
+        parts = list(arguments)
+        if a.lanes < 4:
+            packed = ir.Constant(_llvm(result), ir.Undefined)
+            for i, part in enumerate(parts):
+                while part.type.count > 1:
+                    part = fold(part)
+                number = builder.extract_element(part, ir.Constant(ir.IntType(32), 0))
+                packed = builder.insert_element(packed, number, ir.Constant(ir.IntType(32), i))
+            return packed
+        while parts[0].type.count > 16:
+            parts = [fold(part) for part in parts]
+        n = parts[0].type.count
+        # Transpose while adding: two lanes at a time, then four; shuffles stay within 128 bits.
+        even = [i + n * odd for i in range(0, n, 2) for odd in (0, 1)]
+        ab, cd = (
+            add(_shuffle(builder, u, v, even), _shuffle(builder, u, v, [i + 1 for i in even]))
+            for u, v in (parts[:2], parts[2:])
+        )
+        low = [i + j for i in range(0, n, 4) for j in (0, 1, n, n + 1)]
+        total = add(_shuffle(builder, ab, cd, low), _shuffle(builder, ab, cd, [i + 2 for i in low]))
+        while total.type.count > 4:
+            total = fold(total)
+        return total
+
+    return result(a, b, c, d), generate
+
+
+@intrinsic
+def take_ticket(typingctx, counter):
+    """Atomically `counter[0] += 1`; returns the number before. Hands out tasks to threads."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(counter)(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), generate
+
+
+def _define_operator(function, on_floats: str, on_ints: str) -> None:
+    @intrinsic
+    def apply(typingctx, a, b):
+        def generate(context, builder, signature, arguments):
+            if a.kind == types.float32:
+                return getattr(builder, on_floats)(*arguments, flags=_FLAGS)
+            return getattr(builder, on_ints)(*arguments)
+
+        return a(a, b), generate
+
+    @overload(function)
+    def implement(a, b):
+        if isinstance(a, Vector) and isinstance(b, Vector):
+            return lambda a, b: apply(a, b)
+        return None
+
+
+_define_operator(operator.add, "fadd", "add")
+_define_operator(operator.sub, "fsub", "sub")
+_define_operator(operator.mul, "fmul", "mul")
