@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
@@ -62,6 +62,7 @@ def test_strings_equal_those_of_pycocotools_at_1080p(kind: str) -> None:
     assert np.array_equal(rle.decode(ours), mask)
 
 
+@settings(deadline=None)
 @given(masks)
 def test_every_mask_survives_the_round_trip(mask: np.ndarray) -> None:
     encoded = rle.encode(mask)
@@ -69,6 +70,7 @@ def test_every_mask_survives_the_round_trip(mask: np.ndarray) -> None:
     assert rle.parse(encoded.to_json(), height=mask.shape[0], width=mask.shape[1], where="here") == encoded
 
 
+@settings(deadline=None)
 @given(masks, st.randoms(use_true_random=False))
 def test_intersections_on_runs_equal_those_of_dense_masks(mask: np.ndarray, random) -> None:
     other = np.random.default_rng(random.randrange(2**32)).random(mask.shape) < 0.4

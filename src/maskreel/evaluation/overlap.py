@@ -1,0 +1,122 @@
+"""Overlap of predicted and true tracks, one video at a time."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from maskreel.evaluation.results import (
+    EvaluationVideo,
+    GroundTruth,
+    GroundTruthTrack,
+    PredictedTrack,
+    Predictions,
+    check_predictions,
+)
+from maskreel.geometry.runs import PackedTracks, pack_tracks
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoOverlap:
+    """Everything that the metrics ask about one video; g true and d predicted tracks, t frames."""
+
+    video: EvaluationVideo
+    video_index: int
+    """Position among the videos that were measured, by ascending id."""
+    truth: tuple[GroundTruthTrack, ...]
+    predicted: tuple[PredictedTrack, ...]
+    packed: PackedTracks
+    """Masks of the true tracks, then those of the predicted ones."""
+    truth_label: Int[np.ndarray, " g"]
+    """Class ids."""
+    predicted_label: Int[np.ndarray, " d"]
+    scores: Float[np.ndarray, " d"]
+    iou: Float[np.ndarray, "d g"]
+    """Intersections summed over frames divided by unions summed over frames; 0 where it was not asked for."""
+
+    @property
+    def truth_areas(self) -> Int[np.ndarray, "g t"]:
+        return self.packed.areas[: len(self.truth)]
+
+    @property
+    def predicted_areas(self) -> Int[np.ndarray, "d t"]:
+        return self.packed.areas[len(self.truth) :]
+
+    def frame_iou(self, predicted: Int[np.ndarray, " d"], truth: Int[np.ndarray, " g"]) -> Float[np.ndarray, "d g t"]:
+        """Mask IoU in every frame for some of the tracks; 0 where both are absent."""
+        pairs = _pairs(predicted + len(self.truth), truth)
+        common = self.packed.overlaps_per_frame(pairs).reshape(len(predicted), len(truth), -1)
+        union = self.predicted_areas[predicted][:, None] + self.truth_areas[truth][None] - common
+        return np.divide(common, union, out=np.zeros(common.shape), where=union > 0)
+
+
+def measure(
+    ground_truth: GroundTruth,
+    predictions: Predictions,
+    *,
+    strict_reference: bool = False,
+    equal_class_only: bool = False,
+) -> Iterator[VideoOverlap]:
+    """Overlaps of all videos by ascending id, decoded as they are asked for: one video at a time is in memory.
+
+    Raises DataError for predictions that do not fit and for malformed masks. With `strict_reference`, as in the reference
+    evaluator, predictions of unknown classes are dropped, and masks of another size than the video's overlap with
+    nothing.
+    """
+    check_predictions(predictions, ground_truth, strict_reference=strict_reference)
+    truth_of, predicted_of = defaultdict(list), defaultdict(list)
+    for index, track in enumerate(ground_truth.tracks):
+        truth_of[track.video_id].append(index)
+    for index, track in enumerate(predictions.tracks):
+        if track.category_id in ground_truth.categories:
+            predicted_of[track.video_id].append(index)
+    for video_index, video in enumerate(sorted(ground_truth.videos, key=lambda video: video.id)):
+        truth, predicted = truth_of[video.id], predicted_of[video.id]
+        tracks = [ground_truth.tracks[i] for i in truth] + [predictions.tracks[i] for i in predicted]
+        places = [f"{ground_truth.source}: annotation {i}" for i in truth]
+        places += [f"{predictions.source}: entry {i}" for i in predicted]
+        packed = pack_tracks(
+            [track.segmentations for track in tracks],
+            height=video.height,
+            width=video.width,
+            place=lambda row, frame, places=places: f"{places[row]}, frame {frame}",
+            any_size=strict_reference,
+        )
+        yield _overlap(video, video_index, tracks[: len(truth)], tracks[len(truth) :], packed, equal_class_only)
+
+
+def _overlap(
+    video: EvaluationVideo,
+    video_index: int,
+    truth: Sequence[GroundTruthTrack],
+    predicted: Sequence[PredictedTrack],
+    packed: PackedTracks,
+    equal_class_only: bool,
+) -> VideoOverlap:
+    truth_label = np.array([track.category_id for track in truth], dtype=np.int64)
+    predicted_label = np.array([track.category_id for track in predicted], dtype=np.int64)
+    pairs = _pairs(np.arange(len(predicted)) + len(truth), np.arange(len(truth)))
+    asked = np.ones(len(pairs), dtype=bool)
+    if equal_class_only:
+        asked = (predicted_label[:, None] == truth_label[None]).reshape(-1)
+    common, union = packed.overlaps(pairs[asked])
+    iou = np.zeros(len(pairs))
+    iou[asked] = np.divide(common, union, out=np.zeros(len(common)), where=union > 0)
+    return VideoOverlap(
+        video=video,
+        video_index=video_index,
+        truth=tuple(truth),
+        predicted=tuple(predicted),
+        packed=packed,
+        truth_label=truth_label,
+        predicted_label=predicted_label,
+        scores=np.array([track.score for track in predicted], dtype=np.float64),
+        iou=iou.reshape(len(predicted), len(truth)),
+    )
+
+
+def _pairs(first: Int[np.ndarray, " a"], second: Int[np.ndarray, " b"]) -> Int[np.ndarray, "p 2"]:
+    """Every one of the first with every one of the second, the second running faster."""
+    return np.stack((np.repeat(first, len(second)), np.tile(second, len(first))), axis=1).astype(np.int64)
