@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from maskreel.geometry.masks import boxes_from_masks, crop_masks, resize_masks
@@ -97,7 +97,7 @@ def drop_absent(target: ClipTarget) -> ClipTarget:
 def fit_size(height: int, width: int, *, shortest: int, longest: int | None = None) -> tuple[int, int]:
     """(height, width) with the given shortest side, or less where the longest side would exceed `longest` (DETR).
 
-    The longer side is cut to whole pixels, not rounded.
+    The longer side is cut to whole pixels, not rounded, and may exceed `longest` by what rounding the shorter one adds.
     """
     if longest is not None and max(height, width) / min(height, width) * shortest > longest:
         shortest = max(1, round(longest * min(height, width) / max(height, width)))
@@ -163,14 +163,14 @@ def _draw_distortion(generator: np.random.Generator) -> _Distortion:
     )
 
 
-def _distort(frame: UInt8[Tensor, "3 h w"], draws: _Distortion) -> Float[Tensor, "3 h w"]:
+def _distort(frame: Tensor, draws: _Distortion) -> Tensor:
     colours = frame.contiguous().float().add_(draws.brightness).mul_(draws.early_contrast)
     if draws.hue or draws.saturation != 1:
         colours = _turn_colours(colours, saturation=draws.saturation, hue=draws.hue)
     return colours.mul_(draws.late_contrast)[list(draws.channels)]
 
 
-def _turn_colours(colours: Float[Tensor, "3 h w"], *, saturation: float, hue: float) -> Float[Tensor, "3 h w"]:
+def _turn_colours(colours: Tensor, *, saturation: float, hue: float) -> Tensor:
     """Scale the saturation and turn the hue by degrees, as in the (hue, saturation, value) form of a colour.
 
     That form says channel = value - chroma * darkening(hue), and chroma is proportional to the saturation.
@@ -210,7 +210,7 @@ def _random_crop(
     return window, crop_masks(masks, top=top, left=left, size=(height, width))
 
 
-def _with_masks(target: ClipTarget, masks: Bool[Tensor, "n t h w"]) -> ClipTarget:
+def _with_masks(target: ClipTarget, masks: Tensor) -> ClipTarget:
     """The target with changed masks, and boxes drawn around them."""
     boxes = boxes_from_masks(masks)
     return replace(target, masks=masks, boxes=boxes, is_visible=boxes[..., 2] > 0)

@@ -44,7 +44,7 @@ class DataConfig:
     """Split that is measured."""
     num_frames: int = 5
     """Frames of a training clip."""
-    augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    augmentation: Augmentation | None = Augmentation()
     """Random changes to training clips; None trains on the frames as they are."""
     batch_size: int = 2
     """Clips per step and process."""
