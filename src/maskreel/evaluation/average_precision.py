@@ -297,7 +297,7 @@ def _precision_and_recall(
         return np.zeros(len(hits)), np.zeros(len(hits))
     right, wrong = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
     recall = right / total
-    precision = right / (right + wrong + np.spacing(1))
+    precision = right / np.maximum(right + wrong, 1.0)
     # Monotone from the right: at each recall, the best precision at that recall or beyond.
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     envelope = np.concatenate((envelope, np.zeros((len(hits), 1))), axis=1)

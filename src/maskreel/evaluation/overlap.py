@@ -61,9 +61,9 @@ def measure(
 ) -> Iterator[VideoOverlap]:
     """Overlaps of all videos by ascending id, decoded as they are asked for: one video at a time is in memory.
 
-    Raises DataError for predictions that do not fit and for malformed masks. With `strict_reference`, as in the reference
-    evaluator, predictions of unknown classes are dropped, and masks of another size than the video's overlap with
-    nothing.
+    Raises DataError for predictions that do not fit and for malformed masks. With `strict_reference`, as in the
+    reference evaluator, predictions of unknown classes are dropped, and masks of another size than the video's overlap
+    with nothing.
     """
     check_predictions(predictions, ground_truth, strict_reference=strict_reference)
     truth_of, predicted_of = defaultdict(list), defaultdict(list)

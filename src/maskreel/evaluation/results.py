@@ -38,7 +38,7 @@ class GroundTruthTrack:
     segmentations: Sequence[Any]
     """One per frame: `Rle`, null, or a mask as JSON files hold it."""
     is_crowd: bool = False
-    areas: Sequence[float | None] | None = None
+    areas: Sequence[int | float | None] | None = None
     """Pixels per frame as the file states them; None measures the masks instead."""
     occlusion: Sequence[str | None] | None = None
     """OVIS label per frame, where there is one."""

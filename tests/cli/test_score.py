@@ -1,0 +1,81 @@
+"""`maskreel score` from the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskreel.cli.main import main
+from tests.evaluation.scenes import annotation, box, entry, scene, write
+
+MASK, OTHER = box(2, 3, 10, 8), box(15, 3, 10, 8)
+TRUTH = scene([annotation(1, [MASK], areas=[80]), annotation(2, [OTHER], category_id=2, areas=[80])])
+RESULTS = [entry(0.9, [MASK]), entry(0.8, [MASK], category_id=2)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    return [str(write(tmp_path, "gt.json", TRUTH)), str(write(tmp_path, "pred.json", RESULTS))]
+
+
+def test_figures_are_printed_in_percent(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", *files, "--per-class"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:4] == ["AP", "AP50", "AP75", "APs"]
+    assert lines[1][:5] == ["all", "classes", "50.0", "50.0", "50.0"]
+    assert lines[1][7] == "-"
+    assert ["class", "1", "100.0"] in [line[:3] for line in lines]
+    assert ["class", "2", "0.0"] in [line[:3] for line in lines]
+
+
+def test_json_without_a_path_is_all_that_is_printed(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", *files, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report) == ["ap"]
+    assert report["ap"]["AP"] == 0.5
+    assert report["ap"]["APl"] is None
+
+
+def test_json_goes_to_a_file_beside_the_table(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "new" / "figures.json"
+    assert main(["score", *files, "--json", str(target)]) == 0
+    assert json.loads(target.read_text())["ap"]["AP"] == 0.5
+    assert "AP50" in capsys.readouterr().out
+    assert [path.name for path in target.parent.iterdir()] == ["figures.json"]
+
+
+@pytest.mark.parametrize(
+    ("results", "options", "code", "reason"),
+    [
+        (RESULTS, ["--metrics", "app"], 2, "unknown metric 'app'; did you mean 'ap'?"),
+        (RESULTS, ["--metrics", ","], 2, "names nothing to measure"),
+        (RESULTS, ["--metric", "ap"], 2, "--metric"),
+        ([entry(0.9, [MASK], video_id=5)], [], 1, "entry 0: video_id 5"),
+        ([entry(0.9, [{**MASK, "counts": "1"}])], [], 1, "entry 0, frame 0: runs cover 1 pixels"),
+        ([], ["--strict-reference"], 1, "an empty list"),
+        ("nonsense", [], 1, "not a JSON file"),
+    ],
+)
+def test_faults_are_one_sentence_and_an_exit_code(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    results: Any,
+    options: list[str],
+    code: int,
+    reason: str,
+) -> None:
+    files = [str(write(tmp_path, "gt.json", TRUTH)), str(write(tmp_path, "pred.json", results))]
+    assert main(["score", *files, *options]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert reason in captured.err
+
+
+def test_a_missing_file_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = write(tmp_path, "gt.json", TRUTH)
+    assert main(["score", str(truth), str(tmp_path / "gone.json")]) == 2
+    assert "gone.json: cannot be read" in capsys.readouterr().err

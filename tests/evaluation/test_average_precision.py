@@ -1,0 +1,143 @@
+"""AP and AR on scenes that can be worked out by hand."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskreel.evaluation.average_precision import AveragePrecision, average_precision
+from maskreel.evaluation.results import (
+    EvaluationVideo,
+    GroundTruth,
+    GroundTruthTrack,
+    PredictedTrack,
+    Predictions,
+    read_ground_truth,
+    read_predictions,
+)
+from maskreel.geometry.rle import encode
+from tests.evaluation.scenes import annotation, box, entry, scene, write
+
+MASK, OTHER = box(2, 3, 10, 8), box(15, 3, 10, 8)
+
+
+def score(folder: Path, truth: Any, results: Any) -> AveragePrecision:
+    ground_truth = read_ground_truth(write(folder, "gt.json", truth))
+    return average_precision(ground_truth, read_predictions(write(folder, "pred.json", results), ground_truth))
+
+
+def test_perfect_output_scores_1_though_ar1_cannot(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER])])
+    stats = score(tmp_path, truth, [entry(0.9, [MASK]), entry(0.8, [OTHER])]).stats
+    assert stats["AP"] == stats["AP50"] == stats["AP75"] == stats["APs"] == stats["AR10"] == stats["ARs"] == 1.0
+    assert stats["AR1"] == 0.5
+    assert stats["APm"] is None
+
+
+def test_iou_sums_over_frames_so_that_a_missed_frame_costs_its_share(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK, MASK, MASK, None])], frames=4)
+    figures = score(tmp_path, truth, [entry(0.9, [MASK, MASK, None, None])])
+    # 160 of 240 pixels: right at the thresholds .50, .55, .60 and .65.
+    assert figures.ap_per_iou == pytest.approx([1.0] * 4 + [0.0] * 6)
+    assert figures.stats["AP"] == pytest.approx(0.4)
+
+
+def test_an_iou_exactly_on_a_threshold_matches(tmp_path: Path) -> None:
+    half = box(2, 3, 5, 8)
+    assert score(tmp_path, scene([annotation(1, [MASK])]), [entry(0.9, [half])]).ap_per_iou[:2] == (1.0, 0.0)
+
+
+def test_a_false_positive_above_the_hit_halves_the_precision(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK])])
+    assert score(tmp_path, truth, [entry(0.9, [OTHER]), entry(0.8, [MASK])]).stats["AP"] == pytest.approx(0.5)
+    assert score(tmp_path, truth, [entry(0.8, [OTHER]), entry(0.9, [MASK])]).stats["AP"] == 1.0
+
+
+def test_a_second_prediction_of_the_same_object_is_false(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER])])
+    results = [entry(0.9, [MASK]), entry(0.8, [MASK]), entry(0.7, [OTHER])]
+    # Recall 0.5 at precision 1, then recall 1 at precision 2/3: 51 levels and 50 levels.
+    assert score(tmp_path, truth, results).stats["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_a_crowd_absorbs_any_number_of_predictions(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER], iscrowd=1)])
+    results = [entry(0.9, [OTHER]), entry(0.8, [OTHER]), entry(0.7, [MASK])]
+    assert score(tmp_path, truth, results).stats["AP"] == 1.0
+
+
+def test_the_wrong_class_is_wrong_unless_classes_are_ignored(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK])])
+    figures = score(tmp_path, truth, [entry(0.9, [MASK], category_id=2)])
+    assert figures.stats["AP"] == 0.0
+    assert figures.class_agnostic["AP"] == 1.0
+    assert figures.per_category[2]["AP"] is None
+
+
+def test_a_class_with_objects_and_no_predictions_counts_0_in_the_mean(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER], category_id=2)])
+    assert score(tmp_path, truth, [entry(0.9, [MASK])]).stats["AP"] == 0.5
+
+
+def test_only_the_hundred_best_predictions_of_a_video_and_class_count(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK])])
+    results = [*(entry(0.9, [OTHER]) for _ in range(99)), entry(0.5, [MASK])]
+    assert score(tmp_path, truth, results).stats["AR100"] == 1.0
+    assert score(tmp_path, truth, [entry(0.9, [OTHER]), *results]).stats["AR100"] == 0.0
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_ties_follow_the_order_of_the_file(tmp_path: Path, order: tuple[int, ...]) -> None:
+    truth = scene([annotation(1, [MASK])])
+    masks = [MASK, OTHER, box(0, 15, 5, 4)]
+    figures = score(tmp_path, truth, [entry(0.5, [masks[index]]) for index in order])
+    assert figures.stats["AP"] == pytest.approx(1 / (order.index(0) + 1))
+
+
+def test_areas_of_the_file_decide_the_size_and_both_ends_belong(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK], areas=[128**2])])
+    stats = score(tmp_path, truth, [entry(0.9, [MASK])]).stats
+    assert (stats["APs"], stats["APm"], stats["APl"]) == (1.0, 1.0, None)
+
+
+def random_scene(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Jittered boxes with distinct scores over four videos and two classes."""
+    rng = np.random.default_rng(seed)
+    annotations, results = [], []
+    for index in range(12):
+        left, top, width, height = (int(n) for n in rng.integers((0, 0, 8, 6), (15, 10, 14, 10)))
+        place = {"video_id": int(rng.integers(1, 5)), "category_id": int(rng.integers(1, 3))}
+        annotations.append(annotation(index + 1, [box(left, top, width, height)] * 2, **place))
+        for _ in range(rng.integers(0, 3)):
+            shift = rng.integers(-2, 3, 2)
+            moved = box(max(left + int(shift[0]), 0), max(top + int(shift[1]), 0), width, height)
+            results.append(entry(float(rng.random()), [moved, None if rng.random() < 0.2 else moved], **place))
+    return annotations, results
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_ties_the_order_of_a_file_changes_nothing(tmp_path: Path, seed: int) -> None:
+    annotations, results = random_scene(seed)
+    truth = scene(annotations, frames=2, videos=4)
+    before = score(tmp_path, truth, results).to_json()
+    rng = np.random.default_rng(seed)
+    shuffled = {**truth, "annotations": [annotations[i] for i in rng.permutation(len(annotations))]}
+    shuffled["videos"] = truth["videos"][::-1]
+    shuffled["categories"] = truth["categories"][::-1]
+    assert score(tmp_path, shuffled, [results[i] for i in rng.permutation(len(results))]).to_json() == before
+
+
+def test_tracks_held_in_memory_are_measured_like_files() -> None:
+    mask = encode(np.eye(4, dtype=bool))
+    ground_truth = GroundTruth(
+        videos=(EvaluationVideo(id=7, height=4, width=4, num_frames=2),),
+        categories={3: "thing"},
+        tracks=(GroundTruthTrack(id=1, video_id=7, category_id=3, segmentations=(mask, None)),),
+    )
+    found = PredictedTrack(video_id=7, category_id=3, score=0.5, segmentations=(mask, None))
+    assert average_precision(ground_truth, Predictions(tracks=(found,))).stats["AP"] == 1.0
+    strange = PredictedTrack(video_id=7, category_id=4, score=0.5, segmentations=(mask, None))
+    with pytest.raises(ValueError, match="category_id 4 is not in ground truth"):
+        average_precision(ground_truth, Predictions(tracks=(strange,)))
