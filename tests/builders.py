@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from maskreel.geometry import rle
+from maskreel.structures import ClipBatch, ClipTarget
 
 SHARED = Path(os.environ.get("MASKREEL_SHARED") or Path(__file__).parents[2] / "shared")
 
@@ -59,6 +61,46 @@ def golden_noise(folder: str, table: str | None = None) -> dict[str, float]:
             last = bracket.group(1) if bracket else cells[-1]
             noise[cells[0].strip("`")] = float(last) if re.fullmatch(r"[0-9.]+e[+-]\d+", last) else 0.0
     return noise
+
+
+def clip_batch(
+    sizes: Sequence[tuple[int, int]], *, num_frames: int = 3, padded: tuple[int, int] | None = None, seed: int = 0
+) -> ClipBatch:
+    """Clips of random colours with the given (height, width), padded to `padded` or to a multiple of 32.
+
+    A clip's pixels depend on its size and the seed alone, not on the clips beside it.
+    """
+    height, width = padded or tuple(-(max(side) // -32) * 32 for side in zip(*sizes, strict=True))
+    frames = torch.zeros(len(sizes), num_frames, 3, height, width)
+    is_padding = torch.ones(len(sizes), num_frames, height, width, dtype=torch.bool)
+    for clip, (h, w) in enumerate(sizes):
+        generator = torch.Generator().manual_seed(seed + 1000 * h + w)
+        frames[clip, :, :, :h, :w] = torch.randn(num_frames, 3, h, w, generator=generator)
+        is_padding[clip, :, :h, :w] = False
+    return ClipBatch(frames=frames, is_padding=is_padding)
+
+
+def clip_target(
+    size: tuple[int, int], num_objects: int, *, num_frames: int = 3, num_classes: int = 3, seed: int = 0
+) -> ClipTarget:
+    """Objects that fill random rectangles; the first one is absent from the last of several frames."""
+    height, width = size
+    generator = torch.Generator().manual_seed(seed)
+    low = 0.4 * torch.rand(num_objects, num_frames, 2, generator=generator)
+    high = 0.5 + 0.5 * torch.rand(num_objects, num_frames, 2, generator=generator)
+    is_visible = torch.ones(num_objects, num_frames, dtype=torch.bool)
+    if num_frames > 1:
+        is_visible[:1, -1] = False
+    y, x = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
+    inside = (x >= low[..., 0, None, None]) & (x < high[..., 0, None, None])
+    inside &= (y >= low[..., 1, None, None]) & (y < high[..., 1, None, None])
+    return ClipTarget(
+        labels=torch.randint(num_classes, (num_objects,), generator=generator),
+        boxes=torch.cat(((low + high) / 2, high - low), -1) * is_visible[..., None],
+        masks=inside & is_visible[..., None, None],
+        is_visible=is_visible,
+        track_id=torch.arange(num_objects),
+    )
 
 
 OBJECT_COLOUR = (230, 40, 20)

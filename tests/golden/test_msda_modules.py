@@ -1,4 +1,4 @@
-"""Deformable attention modules against recorded runs: Deformable DETR's, and SeqFormer's encoder and decoder variants."""
+"""Deformable attention modules against recorded runs of Deformable DETR and of both of SeqFormer's variants."""
 
 import pytest
 import torch

@@ -25,15 +25,15 @@ TINY_MODEL = SeqFormerConfig(
 )
 
 
-@pytest.fixture
-def data_root(tmp_path: Path) -> Path:
-    root = tmp_path / "data"
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
     write_youtube_vis(root, split="train")
     write_youtube_vis(root, split="valid")
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe(data_root: Path) -> Recipe:
     """Two classes, dropout on, batch norm that moves, no validation."""
     return Recipe(

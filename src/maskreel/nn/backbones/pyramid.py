@@ -30,7 +30,8 @@ class Pyramid(nn.Module):
     @staticmethod
     def _level(conv: nn.Conv2d) -> nn.Sequential:
         nn.init.xavier_uniform_(conv.weight, gain=1)
-        nn.init.zeros_(conv.bias)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
         return nn.Sequential(conv, nn.GroupNorm(32, conv.out_channels))
 
     def forward(self, maps: Sequence[FeatureMap], clip: ClipBatch) -> tuple[FeatureMap, ...]:

@@ -8,7 +8,7 @@ from einops import einsum, rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maskreel.nn.heads.boxes import BoxHead
+from maskreel.nn.layers.box_refiner import BoxRefiner
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
 from maskreel.nn.layers.feedforward import FeedForward
 from maskreel.structures import ClipMemory
@@ -128,7 +128,7 @@ class BoxQueryDecoder(nn.Module):
         nn.init.zeros_(self.reference_points.bias)
         self.is_refining = refinement == "iterative"
         heads = num_layers if self.is_refining else 1
-        self.box_heads = nn.ModuleList(BoxHead(width, first=index == 0) for index in range(heads))
+        self.box_heads = nn.ModuleList(BoxRefiner(width, first=index == 0) for index in range(heads))
 
     def forward(self, memory: ClipMemory) -> tuple[QueryState, ...]:
         b, t = memory.tokens.shape[:2]
@@ -142,7 +142,9 @@ class BoxQueryDecoder(nn.Module):
             if reference.shape[-1] == 4:
                 ratios = torch.cat((ratios, ratios), -1)
             instance, box_queries = layer(instance, box_queries, position, reference[:, :, :, None] * ratios, memory)
-            boxes = self.box_heads[index if self.is_refining else 0].refine(box_queries, reference)
+            head = self.box_heads[index if self.is_refining else 0]
+            assert isinstance(head, BoxRefiner)
+            boxes = head.refine(box_queries, reference)
             states.append(QueryState(instance=instance, box_queries=box_queries, reference=reference, boxes=boxes))
             if self.is_refining:
                 reference = boxes.detach()

@@ -13,6 +13,10 @@ class FrozenBatchNorm(nn.Module):
     """Batch norm whose statistics and affine numbers are buffers: they load, and never change."""
 
     eps = 1e-5
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()

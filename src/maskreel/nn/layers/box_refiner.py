@@ -8,7 +8,7 @@ from maskreel.geometry.grids import inverse_sigmoid
 from maskreel.nn.layers.feedforward import Perceptron
 
 
-class BoxHead(Perceptron):
+class BoxRefiner(Perceptron):
     """Adds to the logit of the reference: all four numbers of a box, or the centre of a point (Deformable DETR, A.4).
 
     Starts as the identity; `first` heads start with a width and height of sigmoid(-2).
@@ -17,6 +17,7 @@ class BoxHead(Perceptron):
     def __init__(self, width: int, *, first: bool = False) -> None:
         super().__init__(width, width, 4)
         last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         if first:
