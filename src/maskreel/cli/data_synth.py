@@ -3,14 +3,18 @@
 import json
 import os
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from rich.console import Console
 from rich.progress import Progress
 
 from maskreel.data.synthetic import SyntheticDials, dataset_hash, write_dataset
+
+STDOUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,8 @@ class Synth:
     """Name of the split."""
     workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 8))
     """Processes that render; the result does not depend on it."""
+    json: Path | None = None
+    """Also write what was rendered as JSON here; without a path, JSON alone on stdout."""
     dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()
 
 
@@ -36,20 +42,34 @@ def run(args: Synth) -> None:
     Raises:
         UsageError: for values out of range and targets that exist or cannot be written.
     """
-    shown = args.dials
-    title = f"{args.videos} videos of {shown.frames} frames at {shown.height}x{shown.width}"
-    with Progress(disable=not sys.stdout.isatty()) as progress:
+    dials = args.dials
+    title = f"{args.videos} videos of {dials.frames} frames at {dials.height}x{dials.width}"
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(f"Rendering {title}", total=args.videos)
         write_dataset(
             args.root,
             args.split,
             num_videos=args.videos,
             seed=args.seed,
-            dials=args.dials,
-            workers=max(1, min(args.workers, args.videos)) if args.workers > 0 else args.workers,
+            dials=dials,
+            workers=min(args.workers, args.videos),
             report=lambda done: progress.update(task, completed=done),
         )
     path = args.root / f"{args.split}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    print(f"{path}: {title}, {len(content['annotations'])} tracks, {len(content['categories'])} classes")
-    print(f"sha256 {dataset_hash(args.root, args.split)}")
+    sums = {
+        "annotations": str(path),
+        "videos": len(content["videos"]),
+        "tracks": len(content["annotations"]),
+        "classes": [category["name"] for category in content["categories"]],
+        "events": dict(sorted(Counter(name for video in content["videos"] for name in video["dials"]).items())),
+        "sha256": dataset_hash(args.root, args.split),
+    }
+    if args.json == STDOUT:
+        print(json.dumps(sums, indent=1))
+        return
+    if args.json is not None:
+        args.json.write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    print(f"{path}: {title}, {sums['tracks']} tracks of {', '.join(sums['classes'])}")
+    print("videos with " + ", ".join(f"{name} {count}" for name, count in sums["events"].items()))
+    print(f"sha256 {sums['sha256']}")

@@ -10,8 +10,8 @@ EVENT_NAMES = ("lookalike", "occlusion", "crossing", "entry", "exit", "return", 
 """Words that a video's `dials` list may hold."""
 
 
-def _dial(default: Any, low: float, high: float) -> Any:
-    """A field with its allowed range; its type is checked against the default's."""
+def _dial(default: Any, low: int | float, high: int | float) -> Any:
+    """A field with its allowed range, both ends included."""
     return field(default=default, metadata={"range": (low, high)})
 
 
@@ -69,8 +69,6 @@ class SyntheticDials:
         for dial in fields(self):
             value, (low, high) = getattr(self, dial.name), dial.metadata["range"]
             option = "--" + dial.name.replace("_", "-")
-            if isinstance(value, bool) or not isinstance(value, int | type(dial.default)):
-                raise UsageError(f"{option} is {value!r}; give a number from {low:g} to {high:g}.")
             if not low <= value <= high:
                 raise UsageError(f"{option} is {value}; allowed is {low:g} to {high:g}.")
         for least, most in (("min_objects", "max_objects"), ("min_size", "max_size")):

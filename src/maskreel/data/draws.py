@@ -31,15 +31,18 @@ class Draws:
         raw = np.asarray(self._bits.random_raw(math.prod(shape)), dtype=np.uint64)
         return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
 
+    def _next(self) -> float:
+        return (int(self._bits.random_raw()) >> 11) * 2.0**-53
+
     def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(self.block(1)[0])
+        return low + (high - low) * self._next()
 
     def integer(self, low: int, high: int) -> int:
         """An integer of low ... high, both included."""
-        return low + int(float(self.block(1)[0]) * (high - low + 1))
+        return low + int(self._next() * (high - low + 1))
 
     def chance(self, probability: float) -> bool:
-        return float(self.block(1)[0]) < probability
+        return self._next() < probability
 
     def pick(self, items: Sequence[Item]) -> Item:
         return items[self.integer(0, len(items) - 1)]
@@ -49,16 +52,22 @@ class Draws:
         return np.argsort(self.block(count), kind="stable").tolist()
 
 
-def wave(turns: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
-    """Sine of an angle in full turns, good to six digits."""
-    position = np.asarray(turns, dtype=np.float64) * WAVE_STEPS
+def wave(turns: Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:
+    """Sine of angles in full turns, good to five digits."""
+    position = turns * WAVE_STEPS
     step = np.floor(position)
     fraction = position - step
     first = step.astype(np.int64) % WAVE_STEPS
     return WAVE_TABLE[first] * (1 - fraction) + WAVE_TABLE[(first + 1) % WAVE_STEPS] * fraction
 
 
-def smooth_step(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def direction(turn: float) -> tuple[float, float]:
+    """Cosine and sine of one angle in full turns."""
+    cosine, sine = wave(np.array([turn + 0.25, turn])).tolist()
+    return cosine, sine
+
+
+def smooth_step(x: Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:
     """Rise from 0 at x = 0 to 1 at x = 1 with flat ends."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3 - 2 * x)

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from maskreel.data.dials import SyntheticDials
-from maskreel.data.draws import Draws, wave
+from maskreel.data.draws import Draws, direction, wave
 from maskreel.data.silhouettes import REACH, extent, is_inside
 from maskreel.data.textures import (
     TILE,
+    Colour,
     Image,
     Palette,
     background,
@@ -31,7 +32,7 @@ LEAST_PIXELS_IN_VIDEO = 16
 """An object that never shows this many pixels is left out."""
 LEAST_PIXELS_IN_FRAME = 4
 """Below this an object counts as absent from the frame."""
-OCCLUDED_SHARE = 0.3
+OCCLUDED_SHARE = 0.2
 """An object that loses more than this share of itself to others in some frame counts as occluded."""
 LEAST_PIXELS_TO_JUDGE = 64
 """Smaller remains at the frame's border say nothing about occlusion."""
@@ -42,6 +43,9 @@ PAN_REACH = 0.25
 PAN_RATE = 0.008
 """Camera swings per frame."""
 
+
+_EVENTS, _BACKGROUND, _OBJECTS, _MOTION = range(4)
+"""Last key of a video's random streams: a dial of one leaves the others as they are."""
 
 Coordinates = Float[np.ndarray, "..."]
 Points = Float[np.ndarray, " points"]
@@ -73,20 +77,29 @@ class _Body:
 
 def render_video(seed: int, index: int, dials: SyntheticDials) -> RenderedVideo:
     """Draw video `index` of the set that `seed` names; both at least 0."""
-    draws = Draws(seed, index)
-    events = choose_events(draws, dials)
+    events = choose_events(Draws(seed, index, _EVENTS), dials)
     exposures = EXPOSURES if dials.blur > 0 else 1
     moments = (np.arange(exposures) / exposures - 0.5 * (exposures > 1)) * dials.blur
     times = (np.arange(dials.frames)[:, None] + moments[None, :]).ravel()
     shorter = min(dials.height, dials.width)
     reach = PAN_REACH * shorter
     border = 2 * int(reach + 2)
+    draws = Draws(seed, index, _BACKGROUND)
     canvas, ground_colour = background(
         draws, dials.height + border, dials.width + border, unit=shorter / 100, clutter=dials.clutter
     )
-    tops = reach + 1 + reach * wave(np.arange(dials.frames) * (PAN_RATE * draws.uniform(0.3, 1)) + draws.uniform(0, 1))
-    lefts = reach + 1 + reach * wave(np.arange(dials.frames) * (PAN_RATE * draws.uniform(0.3, 1)) + draws.uniform(0, 1))
-    bodies = _bodies(draws, dials, events, times, ground_colour)
+    tops = (
+        reach
+        + 1
+        + reach * wave(np.arange(dials.frames) * (PAN_RATE * draws.uniform(0.3, 1.0)) + draws.uniform(0.0, 1.0))
+    )
+    lefts = (
+        reach
+        + 1
+        + reach * wave(np.arange(dials.frames) * (PAN_RATE * draws.uniform(0.3, 1.0)) + draws.uniform(0.0, 1.0))
+    )
+    poses = plan_poses(Draws(seed, index, _MOTION), dials, events, times)
+    bodies = _bodies(Draws(seed, index, _OBJECTS), dials, events, ground_colour, poses)
 
     frames = np.zeros((dials.frames, dials.height, dials.width, 3), dtype=np.uint8)
     whole = np.zeros((len(bodies), dials.frames, dials.height, dials.width), dtype=bool)
@@ -98,20 +111,18 @@ def render_video(seed: int, index: int, dials: SyntheticDials) -> RenderedVideo:
     return _assemble(frames, whole, np.array([body.label for body in bodies]), events)
 
 
-def _bodies(draws: Draws, dials: SyntheticDials, events: Events, times: np.ndarray, ground: np.ndarray) -> list[_Body]:
+def _bodies(draws: Draws, dials: SyntheticDials, events: Events, ground: Colour, poses: list[Pose]) -> list[_Body]:
     """Objects from back to front."""
     palettes: list[Palette] = []
     labels, textures = [], []
-    for _ in range(events.num_objects):
+    for _ in poses:
         palettes.append(object_palette(draws, ground, palettes))
         labels.append(draws.integer(0, dials.classes - 1))
         textures.append(object_texture(draws, palettes[-1]))
     if events.lookalikes is not None:
         first, second = events.lookalikes
         labels[second], textures[second] = labels[first], textures[first]
-    poses = plan_poses(draws, dials, events, times)
-    angle = draws.uniform(0, 1)
-    light = float(wave(angle + 0.25)), float(wave(angle))
+    light = direction(draws.uniform(0.0, 1.0))
     return [
         _Body(label=label, texture=texture, pose=pose, light=light)
         for label, texture, pose in zip(labels, textures, poses, strict=True)

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -82,7 +83,9 @@ def write_dataset(
             annotations.extend(tracks)
             if report is not None:
                 report(done)
-        changed = {d.name: value for d in fields(dials) if (value := getattr(dials, d.name)) != d.default}
+        changed = {
+            d.name: value for d in fields(dials) if (value := type(d.default)(getattr(dials, d.name))) != d.default
+        }
         content = {
             "info": {"description": "Maskreel rendered set", "seed": seed, "changed_dials": changed},
             "videos": videos,
@@ -102,18 +105,21 @@ def dataset_hash(root: Path, split: str) -> str:
     path = root / f"{split}.json"
     if not path.is_file():
         raise UsageError(f"{path} does not exist; render it with `maskreel data synth {root} --split {split}`.")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = [name for video in content["videos"] for name in video["file_names"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a rendered split ({error}); render it again.") from error
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
-    for video in content["videos"]:
-        for name in video["file_names"]:
-            frame = root / split / "JPEGImages" / name
-            try:
-                with Image.open(frame) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-            except OSError as error:
-                raise DataError(f"{frame}: frame cannot be read ({error}); render the split again.") from error
-            digest.update(f"{pixels.shape}".encode())
-            digest.update(pixels.tobytes())
+    for name in names:
+        frame = root / split / "JPEGImages" / name
+        try:
+            with Image.open(frame) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise DataError(f"{frame}: frame cannot be read ({error}); render the split again.") from error
+        digest.update(f"{pixels.shape}".encode())
+        digest.update(pixels.tobytes())
     return digest.hexdigest()
 
 
@@ -158,7 +164,12 @@ def _in_order(
         yield from map(draw, range(count))
         return
     # Forking a process that has run parallel numba code kills the child; spawned workers are safe.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     try:
         yield from pool.map(draw, range(count), chunksize=4)
     finally:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from maskreel.data.draws import Draws, smooth_step, wave
+from maskreel.data.draws import Draws, direction, smooth_step, wave
 
 TILE = 128
 """Side of an object's texture, in texels."""
@@ -60,8 +60,8 @@ def object_palette(draws: Draws, background: Colour, others: list[Palette]) -> P
     """Colours that stand out from the background and from other objects, as far as thirty tries allow."""
     best, best_margin = None, -np.inf
     for _ in range(30):
-        main = colour(draws.uniform(0, 1), draws.uniform(0.45, 1.0), draws.uniform(0.45, 1.0))
-        second = colour(draws.uniform(0, 1), draws.uniform(0.0, 0.9), draws.uniform(0.15, 1.0))
+        main = colour(draws.uniform(0.0, 1.0), draws.uniform(0.45, 1.0), draws.uniform(0.45, 1.0))
+        second = colour(draws.uniform(0.0, 1.0), draws.uniform(0.0, 0.9), draws.uniform(0.15, 1.0))
         margin = min(
             distance(main, background) - LEAST_CONTRAST,
             distance(second, background) - 0.6 * LEAST_CONTRAST,
@@ -86,10 +86,9 @@ def object_texture(draws: Draws, palette: Palette) -> Float[np.ndarray, "tile ti
     """One object's surface over the square of its coordinates, values in [0, 1]."""
     axis = np.arange(TILE) / TILE
     across, down = axis[None, :], axis[:, None]
-    angle = draws.uniform(0, 1)
-    cosine, sine = float(wave(angle + 0.25)), float(wave(angle))
+    cosine, sine = direction(draws.uniform(0.0, 1.0))
     x, y = cosine * across + sine * down, cosine * down - sine * across
-    frequency = draws.uniform(5, 9)
+    frequency = draws.uniform(5.0, 9.0)
     noise = octave_noise(draws, TILE, TILE, TILE / 8, 3)
     match draws.pick(TEXTURES):
         case "stripes":
@@ -115,7 +114,7 @@ def background(draws: Draws, height: int, width: int, *, unit: float, clutter: f
 
     `unit` is the length in pixels that one hundred rows of frame stand for: it keeps the look at any resolution.
     """
-    hue = draws.uniform(0, 1)
+    hue = draws.uniform(0.0, 1.0)
     tones = [
         colour(hue + draws.uniform(-0.12, 0.12), draws.uniform(0.08, 0.42), value)
         for value in _spread(draws.uniform(0.28, 0.62), 0.12)
@@ -141,8 +140,8 @@ def _stroke(draws: Draws, image: Image, unit: float, average: Colour) -> Image:
     is_upright = draws.chance(0.5)
     height, width = (image.shape[1], image.shape[0]) if is_upright else image.shape[:2]
     along, down = np.arange(width)[None, :] / width, np.arange(height)[:, None]
-    start, slope = draws.uniform(0, 1), draws.uniform(-0.7, 0.7)
-    bends = draws.uniform(0.01, 0.06) * wave(draws.uniform(0.5, 2.5) * along + draws.uniform(0, 1))
+    start, slope = draws.uniform(0.0, 1.0), draws.uniform(-0.7, 0.7)
+    bends = draws.uniform(0.01, 0.06) * wave(draws.uniform(0.5, 2.5) * along + draws.uniform(0.0, 1.0))
     middle = height * (start + slope * (along - 0.5) + bends)
     alpha = np.clip(draws.uniform(0.5, 1.8) * unit + 0.5 - np.abs(down - middle), 0.0, 1.0)
     tone = np.clip(average * draws.uniform(0.45, 1.6), 0.0, 1.0)
@@ -175,7 +174,9 @@ def sample_tile(tile: Image, row: Points, column: Points) -> Float[np.ndarray, "
     return upper * (1 - down) + lower * down
 
 
-def shift_image(image: Image, top: float, left: float, height: int, width: int) -> Image:
+def shift_image(
+    image: Image, top: float, left: float, height: int, width: int
+) -> Float[np.ndarray, "{height} {width} 3"]:
     """Window of an image whose corner lies between pixels."""
     row, column = int(top), int(left)
     down, right = top - row, left - column

@@ -4,17 +4,19 @@ Everything is laid out before a pixel is drawn, so that each event happens in th
 in no others: objects that should not meet keep apart as far as the frame's room allows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from maskreel.data.dials import SyntheticDials
-from maskreel.data.draws import Draws, smooth_step, wave
+from maskreel.data.draws import Draws, direction, smooth_step, wave
 
-CANDIDATES = 48
-"""Paths tried per object; the one that fits best is taken."""
-KEEP_APART = 0.85
+CANDIDATES = 32
+"""Paths tried per object and size; the first that fits is taken, or else the best."""
+SHRINKING = (1.0, 0.9, 0.8, 0.7)
+"""Sizes tried, in parts of the drawn one, where there is no room."""
+KEEP_APART = 0.9
 """Centres of two objects that do not meet stay this far apart, in sums of their radii."""
 MEET_WITHIN = 0.3
 """Centres of two objects that meet come this near, in sums of their radii."""
@@ -85,13 +87,24 @@ def choose_events(draws: Draws, dials: SyntheticDials) -> Events:
 
 
 def plan_poses(draws: Draws, dials: SyntheticDials, events: Events, times: Times) -> list[Pose]:
-    """Poses of all objects at the given times (in frames, fractions allowed)."""
+    """Poses of all objects at the given times (in frames, fractions allowed).
+
+    The meeting pair is placed first, then the leaver, then the others around them.
+    """
     sizes = [_Size.draw(draws, dials, times) for _ in range(events.num_objects)]
     if events.lookalikes is not None:
         first, second = events.lookalikes
         sizes[second] = sizes[second].alike(sizes[first])
-    paths = _plan_paths(draws, dials, events, times, sizes)
-    return [_pose(draws, dials, times, path, size) for path, size in zip(paths, sizes, strict=True)]
+    paths: dict[int, Path] = {}
+    if events.meeting is not None:
+        first, second = events.meeting
+        paths[first], paths[second] = _meeting(draws, dials, times, sizes[first], sizes[second], events.is_crossing)
+    rest = sorted((k for k in range(events.num_objects) if k not in paths), key=lambda k: k != events.leaver)
+    for k in rest:
+        placed = [(path, sizes[other]) for other, path in paths.items()]
+        absence = events.absence if k == events.leaver else None
+        paths[k], sizes[k] = _free_path(draws, dials, times, sizes[k], placed, absence)
+    return [_pose(draws, dials, times, paths[k], sizes[k]) for k in range(events.num_objects)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +137,7 @@ class _Size:
 
 
 def _pose(draws: Draws, dials: SyntheticDials, times: Times, path: Path, size: _Size) -> Pose:
-    angle = draws.uniform(0, 1) + draws.uniform(-1, 1) * dials.rotation * times
+    angle = draws.uniform(0.0, 1.0) + draws.uniform(-1.0, 1.0) * dials.rotation * times
     wobble = np.stack([_slow_wave(draws, dials, times, swings=1.6) for _ in range(5)], axis=1)
     return Pose(
         x=path[0],
@@ -137,22 +150,29 @@ def _pose(draws: Draws, dials: SyntheticDials, times: Times, path: Path, size: _
     )
 
 
-def _plan_paths(draws: Draws, dials: SyntheticDials, events: Events, times: Times, sizes: list[_Size]) -> list[Path]:
-    """Place the meeting pair first, then the leaver, then the others around them."""
-    paths: dict[int, Path] = {}
-    if events.meeting is not None:
-        first, second = events.meeting
-        paths[first], paths[second] = _meeting(draws, dials, times, sizes[first], sizes[second], events.is_crossing)
-    rest = sorted((k for k in range(events.num_objects) if k not in paths), key=lambda k: k != events.leaver)
-    for k in rest:
-        if k == events.leaver:
-            candidates = [_leaving(draws, dials, times, sizes[k], events.absence) for _ in range(CANDIDATES)]
+def _free_path(
+    draws: Draws,
+    dials: SyntheticDials,
+    times: Times,
+    size: _Size,
+    placed: list[tuple[Path, _Size]],
+    absence: str | None,
+) -> tuple[Path, _Size]:
+    """A path that keeps away from those before it; where there is no room the object becomes smaller."""
+    best, best_size, least = None, size, np.inf
+    for attempt in range(CANDIDATES * len(SHRINKING)):
+        tried = replace(size, base=size.base * SHRINKING[attempt // CANDIDATES])
+        if absence is None:
+            path = _wandering(draws, dials, times, tried)
         else:
-            candidates = [_wandering(draws, dials, times, sizes[k]) for _ in range(CANDIDATES)]
-        placed = [(path, sizes[other]) for other, path in paths.items()]
-        crowding = [_crowding(candidate, sizes[k], placed) for candidate in candidates]
-        paths[k] = candidates[int(np.argmin(crowding))]
-    return [paths[k] for k in range(events.num_objects)]
+            path = _leaving(draws, dials, times, tried, absence)
+        crowding = _crowding(path, tried, placed)
+        if crowding < least:
+            best, best_size, least = path, tried, crowding
+        if crowding <= 0:
+            break
+    assert best is not None, "at least one candidate has a finite score"
+    return best, best_size
 
 
 def _crowding(path: Path, size: _Size, placed: list[tuple[Path, _Size]]) -> float:
@@ -168,12 +188,11 @@ def _wandering(draws: Draws, dials: SyntheticDials, times: Times, size: _Size, s
     """Straight motion with a slow weave, thrown back by the borders."""
     shorter = min(dials.height, dials.width)
     speed = dials.speed * shorter * draws.uniform(0.4, 1.5) * share
-    heading = draws.uniform(0, 1)
-    ahead_x, ahead_y = float(wave(heading + 0.25)), float(wave(heading))
+    ahead_x, ahead_y = direction(draws.uniform(0.0, 1.0))
     along = speed * times
-    weave = draws.uniform(0.0, 0.9) * speed * 4 * wave(times * draws.uniform(0.03, 0.08) + draws.uniform(0, 1))
-    x = draws.uniform(0, 2) * dials.width + ahead_x * along - ahead_y * weave
-    y = draws.uniform(0, 2) * dials.height + ahead_y * along + ahead_x * weave
+    weave = draws.uniform(0.0, 0.9) * speed * 4 * wave(times * draws.uniform(0.03, 0.08) + draws.uniform(0.0, 1.0))
+    x = draws.uniform(0.0, 2.0) * dials.width + ahead_x * along - ahead_y * weave
+    y = draws.uniform(0.0, 2.0) * dials.height + ahead_y * along + ahead_x * weave
     return _bounce(x, dials.width, size), _bounce(y, dials.height, size)
 
 
@@ -202,9 +221,8 @@ def _meeting(
         if is_crossing:
             ahead, aside = 1.1 * travel, np.full_like(travel, draws.uniform(-0.2, 0.2))
         else:
-            ahead, aside = 0.25 + np.sqrt(0.01 + 0.7 * travel * travel), travel * draws.uniform(-0.3, 0.3)
-        heading = draws.uniform(0, 1)
-        cosine, sine = float(wave(heading + 0.25)), float(wave(heading))
+            ahead, aside = 0.1 + np.sqrt(0.01 + 0.7 * travel * travel), travel * draws.uniform(-0.3, 0.3)
+        cosine, sine = direction(draws.uniform(0.0, 1.0))
         gap_x, gap_y = reach * (cosine * ahead - sine * aside), reach * (sine * ahead + cosine * aside)
         pair = [
             (
@@ -258,7 +276,7 @@ def _leaving(draws: Draws, dials: SyntheticDials, times: Times, size: _Size, abs
 def _slow_wave(draws: Draws, dials: SyntheticDials, times: Times, swings: float = 0.6) -> Times:
     """A swing between -1 and 1, about `swings` of a period in a clip and never slower than one in 80 frames."""
     rate = max(swings * draws.uniform(0.7, 1.2) / max(dials.frames, 8), swings / 80)
-    return wave(times * rate + draws.uniform(0, 1))
+    return wave(times * rate + draws.uniform(0.0, 1.0))
 
 
 def _half_range(ratio: float) -> float:
