@@ -45,7 +45,7 @@ def test_default_dials_give_the_pinned_pixels_and_annotations(tmp_path: Path) ->
 
 
 def test_training_test_and_demo_seeds_do_not_meet() -> None:
-    assert TRAIN_SEEDS == range(10_000)
+    assert (TRAIN_SEEDS.start, TRAIN_SEEDS.stop) == (0, 10_000)
     assert TEST_SEEDS.start == TRAIN_SEEDS.stop
     assert DEMO_SEED not in TRAIN_SEEDS
     assert DEMO_SEED not in TEST_SEEDS
@@ -192,7 +192,7 @@ def test_blur_smears_fast_objects_over_their_surroundings() -> None:
     SyntheticDials(frames=1, height=32, width=32),
     SyntheticDials(frames=2, height=33, width=47, max_objects=1),
     SyntheticDials(frames=3, height=40, width=40, min_size=1.0, max_size=1.0, scale_change=4.0, aspect_change=3.0),
-    SyntheticDials(frames=9, height=40, width=70, classes=8, deformation=0.4, speed=0.5, blur=1.0, max_objects=16),
+    SyntheticDials(frames=4, height=40, width=70, classes=8, deformation=0.4, speed=0.5, blur=1.0, max_objects=9),
 ])  # fmt: skip
 def test_extreme_dials_render(dials: SyntheticDials) -> None:
     for index in range(2):

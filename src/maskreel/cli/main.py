@@ -36,7 +36,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "Evaluate", "run a trained model over a split of a dataset and score it"),
     "score": Command("score", "Score", "score a results file against a ground truth file", is_heavy=False),
     "models": Command("models", "Models", "list the models and their sizes", is_heavy=False),
-    "data synth": Command("synth", "Synth", "render a dataset of moving objects with exact labels", is_heavy=False),
+    "data synth": Command("data_synth", "Synth", "render a dataset of moving objects with known truth", is_heavy=False),
 }
 """Every command; two words are a group and its member."""
 
