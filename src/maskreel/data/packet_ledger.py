@@ -1,0 +1,142 @@
+"""Bookkeeping of one decoding pass: which packets became a picture, and what is known about the rest."""
+
+import heapq
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from fractions import Fraction
+
+from av import Packet
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from maskreel.geometry.masklets import SkippedFrame
+
+MAX_LISTED = 100_000
+"""More missing frames than this are listed as one entry: a damaged header may declare billions."""
+
+_HIDDEN_FRAMES = ("vp8", "vp9")
+"""Codecs with packets that are never shown (they only serve as references)."""
+
+
+class PacketLedger:
+    """Every packet that was read is either shown, lost for a reason, or never meant to be shown.
+
+    A packet holds one frame and is known by its presentation time. In AVI, which stores none, pictures come out in the
+    order in which the packets' decoding times increase.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self.decoded = 0
+        self._is_avi = stream.container.format.name == "avi"
+        self._codec = stream.codec_context.name
+        self._stream = stream
+        self._waiting: dict[int, str | None] = {}
+        """Time of each packet without a picture so far, and why it failed, if it did."""
+        self._order: list[int] = []
+        """AVI: a heap of the times waiting."""
+        self._times: list[int] = []
+        """Of the pictures, in the order they came."""
+        self._end = 0.0
+        self._read_errors: list[str] = []
+        self._packets = 0
+        self._failed = 0
+
+    def sent(self, packet: Packet) -> None:
+        """A packet goes to the decoder."""
+        time = self._time(packet)
+        if packet.size == 0 or time is None:
+            return
+        self._packets += 1
+        self._waiting[time] = "the file asks not to show it" if packet.is_discard else None
+        if self._is_avi:
+            heapq.heappush(self._order, time)
+
+    def failed(self, packet: Packet, reason: str) -> None:
+        """The decoder refused a packet."""
+        self._failed += 1
+        time = self._time(packet)
+        if time is not None:
+            self._waiting[time] = f"cannot be decoded: {reason}"
+            if self._is_avi and time in self._order:
+                self._order.remove(time)
+                heapq.heapify(self._order)
+
+    def unreadable(self, reason: str) -> None:
+        """The file could not be read at this place."""
+        self._read_errors.append(reason)
+
+    def shown(self, frame: VideoFrame) -> float:
+        """A picture came out; its time in seconds."""
+        self.decoded += 1
+        time = heapq.heappop(self._order) if self._is_avi and self._order else frame.pts
+        if time is None:
+            time = self._times[-1] + 1 if self._times else 0
+        self._waiting.pop(time, None)
+        self._times.append(time)
+        base = self._stream.time_base or Fraction(1, 25)
+        self._end = max(self._end, float((time + (frame.duration or 0)) * base))
+        return float(time * base)
+
+    def summary(self) -> str:
+        parts = [f"{self._packets} packets read", f"{self._failed} damaged"]
+        if self._read_errors:
+            parts.append(self._read_errors[0])
+        return ", ".join(parts)
+
+    def lost(self, container: InputContainer, declared: int | None, frame_rate: Fraction) -> Iterator[SkippedFrame]:
+        """Frames without a picture after the last packet, in the order of the video."""
+        times = sorted(self._times)
+        missing = sorted((time, reason) for time, reason in self._reasons())
+        for place, (time, reason) in enumerate(missing):
+            yield SkippedFrame(index=bisect_left(times, time) + place, reason=reason)
+        accounted = self.decoded + len(missing)
+        cause = f" ({self._read_errors[0]})" if self._read_errors else ""
+        if declared is not None:
+            absent = declared - accounted
+            reason = f"the file ends early{cause}: it declares {declared} frames and holds {accounted}"
+            if absent > MAX_LISTED:
+                yield SkippedFrame(index=accounted, reason=reason)
+            else:
+                yield from (SkippedFrame(index=accounted + i, reason=reason) for i in range(absent))
+        else:
+            duration = self._shortfall(container, frame_rate)
+            if duration is not None:
+                about = round((duration - self._end) * frame_rate)
+                seconds = f"at {self._end:.2f} s of {duration:.2f} s"
+                reason = f"the file ends early{cause}: {seconds}, about {about} frames missing"
+                yield SkippedFrame(index=accounted, reason=reason)
+
+    def _reasons(self) -> Iterator[tuple[int, str]]:
+        has_hidden = self._codec in _HIDDEN_FRAMES
+        for time, reason in self._waiting.items():
+            if reason is None and has_hidden:
+                continue
+            yield time, reason or "the decoder makes no picture of it"
+
+    def _shortfall(self, container: InputContainer, frame_rate: Fraction) -> float | None:
+        """Seconds that the file should last, where the pictures end clearly before that."""
+        if not any(name in container.format.name for name in ("matroska", "mov", "avi")):
+            return None
+        own = _tagged_duration(self._stream.metadata.get("DURATION", ""))
+        if own is None and self._stream.duration is not None and self._stream.time_base is not None:
+            own = float(self._stream.duration * self._stream.time_base)
+        whole = container.duration / 1_000_000 if container.duration else None
+        duration = own if own is not None else whole
+        if duration is None:
+            return None
+        # Other streams may last longer than the pictures do.
+        tolerance = float(2 / frame_rate) if own is not None or len(container.streams) == 1 else 1.0
+        return duration if self._end + tolerance < duration else None
+
+    def _time(self, packet: Packet) -> int | None:
+        if self._is_avi or packet.pts is None:
+            return packet.dts
+        return packet.pts
+
+
+def _tagged_duration(text: str) -> float | None:
+    """Seconds from "00:01:02.500000000", Matroska's note per stream."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None

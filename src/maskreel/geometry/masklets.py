@@ -1,0 +1,260 @@
+"""What is found in a whole video: masks of every object over time, under one identity, as run-length codes.
+
+This is the result that `predict` writes and that Python users get. It needs numpy, not torch.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from maskreel.errors import DataError
+from maskreel.files import complete_file, read_json
+from maskreel.geometry import rle
+from maskreel.geometry.rle import Rle
+
+if TYPE_CHECKING:
+    from supervision import Detections  # pyright: ignore[reportMissingImports]
+
+FORMAT = 1
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkippedFrame:
+    """A frame that the source holds, or says it holds, but that could not be decoded."""
+
+    index: int
+    """Position among all frames of the source, the skipped ones counted."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masklet:
+    """One object followed through a video."""
+
+    track_id: int
+    """Unique in its video."""
+    label: int
+    """Position of the class in `Masklets.classes`."""
+    category_id: int
+    """The class's id in the data that the model was trained on."""
+    score: float
+    """Confidence in [0, 1]."""
+    segmentations: Sequence[Rle | None]
+    """One mask per decoded frame, None where the object is not seen."""
+
+    @property
+    def boxes(self) -> list[Box | None]:
+        """Tight box (x, y, width, height) in pixels per decoded frame, None where the object is not seen."""
+        return [_box(mask) for mask in self.segmentations]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._head() | {
+            "segmentations": [None if mask is None else mask.to_json() for mask in self.segmentations],
+            "boxes": [None if box is None else list(box) for box in self.boxes],
+        }
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "track_id": self.track_id,
+            "category_id": self.category_id,
+            "label": self.label,
+            "score": self.score,
+        }
+
+    def _write(self, out: TextIO) -> None:
+        """`to_dict` as JSON, one mask in memory at a time."""
+        out.write(_json(self._head())[:-1])
+        out.write(',"segmentations":[')
+        for place, mask in enumerate(self.segmentations):
+            out.write("," * (place > 0) + _json(None if mask is None else mask.to_json()))
+        out.write('],"boxes":[')
+        for place, mask in enumerate(self.segmentations):
+            out.write("," * (place > 0) + _json(_box(mask)))
+        out.write("]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masklets(Sequence[Masklet]):
+    """All objects found in one video; a sequence of `Masklet`, ordered by track id.
+
+    Long videos keep their masks outside of memory until they are asked for.
+    """
+
+    source: str
+    """What was read, as it was named."""
+    width: int
+    height: int
+    """Size of the source's frames as they are shown, in pixels."""
+    classes: tuple[tuple[int, str], ...]
+    """(category id, name) per label."""
+    declared: int | None
+    """Frames that the source says it has, None where it says nothing; not to be trusted."""
+    skipped: tuple[SkippedFrame, ...] = ()
+    timestamps: tuple[float, ...]
+    """Seconds, one per decoded frame."""
+    masklets: tuple[Masklet, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for masklet in self.masklets:
+            if len(masklet.segmentations) != len(self.timestamps):
+                raise DataError(
+                    f"{self.source}: masklet {masklet.track_id} has {len(masklet.segmentations)} masks, but "
+                    f"{len(self.timestamps)} frames were decoded"
+                )
+            if not 0 <= masklet.score <= 1:
+                raise DataError(f"{self.source}: masklet {masklet.track_id} has score {masklet.score}, outside [0, 1]")
+
+    def __len__(self) -> int:
+        return len(self.masklets)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.masklets[index]
+
+    @property
+    def decoded(self) -> int:
+        """Frames that were decoded; every list of masks has one entry for each of them."""
+        return len(self.timestamps)
+
+    @property
+    def scores(self) -> Float[np.ndarray, " n"]:
+        return np.array([masklet.score for masklet in self.masklets], dtype=np.float64)
+
+    @property
+    def labels(self) -> Int[np.ndarray, " n"]:
+        return np.array([masklet.label for masklet in self.masklets], dtype=np.int64)
+
+    @property
+    def track_id(self) -> Int[np.ndarray, " n"]:
+        return np.array([masklet.track_id for masklet in self.masklets], dtype=np.int64)
+
+    def name(self, masklet: Masklet) -> str:
+        """Name of a masklet's class."""
+        return self.classes[masklet.label][1]
+
+    def masks(self, frame: int) -> Bool[np.ndarray, "n h w"]:
+        """Dense masks of every masklet in one decoded frame; all False where an object is not seen."""
+        masks = np.zeros((len(self), self.height, self.width), dtype=bool)
+        for dense, masklet in zip(masks, self.masklets, strict=True):
+            mask = masklet.segmentations[frame]
+            if mask is not None:
+                dense[:] = rle.decode(mask)
+        return masks
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the JSON file that `save` writes."""
+        return self._head() | {"masklets": [masklet.to_dict() for masklet in self.masklets]}
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON; equal results give equal bytes, and the file appears under its name only when it is complete."""
+        with complete_file(Path(path)) as new, new.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(_json(self._head())[:-1])
+            out.write(',"masklets":[')
+            for place, masklet in enumerate(self.masklets):
+                out.write("," * (place > 0) + "\n")
+                masklet._write(out)
+            out.write("]}\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Masklets":
+        """Read what `save` wrote; raises DataError naming what is wrong in it."""
+        path = Path(path)
+        data = read_json(path)
+        if data.get("version") != FORMAT:
+            raise DataError(
+                f"{path}: not a masklet file of format {FORMAT} (version {data.get('version')!r}); "
+                "predict writes these as <stem>.json"
+            )
+        try:
+            return cls(
+                source=data["source"],
+                width=data["width"],
+                height=data["height"],
+                classes=tuple((entry["id"], entry["name"]) for entry in data["classes"]),
+                declared=data["frames"]["declared"],
+                skipped=tuple(
+                    SkippedFrame(index=entry["index"], reason=entry["reason"]) for entry in data["frames"]["skipped"]
+                ),
+                timestamps=tuple(float(time) for time in data["timestamps"]),
+                masklets=tuple(_read_masklet(entry, data, path) for entry in data["masklets"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: not a masklet file: {error!r}") from error
+
+    def to_youtube_vis(self, video_id: int) -> list[dict[str, Any]]:
+        """Entries of a YouTube-VIS results file."""
+        return [
+            {
+                "video_id": video_id,
+                "category_id": masklet.category_id,
+                "score": masklet.score,
+                "segmentations": [None if mask is None else mask.to_json() for mask in masklet.segmentations],
+            }
+            for masklet in self.masklets
+        ]
+
+    def to_supervision(self, frame: int) -> "Detections":
+        """Objects seen in one decoded frame as `supervision.Detections`; needs the package supervision."""
+        try:
+            from supervision import Detections  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ImportError("to_supervision needs the package supervision: pip install supervision") from error
+        masks = self.masks(frame)
+        seen = [masklet for masklet in self.masklets if masklet.segmentations[frame] is not None]
+        boxes = np.array([_box(masklet.segmentations[frame]) for masklet in seen], dtype=np.float64).reshape(-1, 4)
+        return Detections(
+            xyxy=np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1),
+            mask=masks[[masklet.segmentations[frame] is not None for masklet in self.masklets]],
+            confidence=np.array([masklet.score for masklet in seen]),
+            class_id=np.array([masklet.label for masklet in seen], dtype=int),
+            tracker_id=np.array([masklet.track_id for masklet in seen], dtype=int),
+        )
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "version": FORMAT,
+            "source": self.source,
+            "width": self.width,
+            "height": self.height,
+            "classes": [{"id": category_id, "name": name} for category_id, name in self.classes],
+            "frames": {
+                "declared": self.declared,
+                "decoded": self.decoded,
+                "skipped": [{"index": frame.index, "reason": frame.reason} for frame in self.skipped],
+            },
+            "timestamps": list(self.timestamps),
+        }
+
+
+def _box(mask: Rle | None) -> Box | None:
+    return None if mask is None else rle.bounding_box(mask)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _read_masklet(entry: dict[str, Any], data: dict[str, Any], path: Path) -> Masklet:
+    track_id, label, score = entry["track_id"], entry["label"], float(entry["score"])
+    where = f"{path}: masklet {track_id}"
+    if not 0 <= label < len(data["classes"]) or data["classes"][label]["id"] != entry["category_id"]:
+        raise DataError(f"{where}: label {label} and category id {entry['category_id']} name no class of the file")
+    if not math.isfinite(score):
+        raise DataError(f"{where}: score {score}; expected a number in [0, 1]")
+    return Masklet(
+        track_id=track_id,
+        label=label,
+        category_id=entry["category_id"],
+        score=score,
+        segmentations=tuple(
+            rle.parse(mask, height=data["height"], width=data["width"], where=f"{where}, frame {frame}")
+            for frame, mask in enumerate(entry["segmentations"])
+        ),
+    )

@@ -1,0 +1,156 @@
+"""From what a model says about one clip to the masklets that it found there.
+
+The rule is SeqFormer's: the best (query, class) pairs by sigmoid score, over all queries and classes together; one
+query may stand in several pairs. Masks are decoded once for each query that is in a pair, and for no other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from maskreel.errors import DataError
+from maskreel.geometry import rle
+from maskreel.geometry.rle import Rle
+from maskreel.structures import ClipPrediction
+
+MASK_STRIDE = 4
+"""Pixels of the network's input per cell of its masks."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipFindings:
+    """The objects found in one clip, best first."""
+
+    probability: Float[np.ndarray, "n k"]
+    """Of every class, each between 0 and 1 on its own."""
+    is_chosen: Bool[np.ndarray, "n k"]
+    """The (query, class) pairs that are among the best of the clip."""
+    masks: list[list[Rle | None]]
+    """Per object and frame at the source's size; None where the mask is empty."""
+    coarse: Bool[Tensor, "n t h w"]
+    """The same masks at the network's resolution, to compare clips with."""
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+
+def clip_findings(
+    prediction: ClipPrediction,
+    *,
+    clip: int = 0,
+    top_k: int,
+    source_size: tuple[int, int],
+    network_size: tuple[int, int] | None,
+) -> ClipFindings:
+    """Choose the best pairs of a clip and decode their masks at the source's size, (height, width).
+
+    `network_size` is the size of the frames that the network was shown, without padding: masks lie over that part of
+    the map alone. None stretches the whole map over the source, as the published script does (it never pads).
+    Objects whose mask is empty in all frames are dropped.
+    """
+    query, probability, is_chosen = choose_pairs(prediction.final.class_logits[clip], top_k)
+    source = prediction.final.masks
+    if source is None:
+        raise ValueError("this model predicts no masks")
+    logits = source.select(clip, query).float()
+    covered = None
+    if network_size is not None:
+        covered = (network_size[0] / MASK_STRIDE, network_size[1] / MASK_STRIDE)
+        logits = logits[..., : int(np.ceil(covered[0])), : int(np.ceil(covered[1]))]
+    logits = logits.cpu()
+    if not bool(torch.isfinite(logits).all()):
+        raise DataError("the model's masks are not numbers (NaN or infinite); are its weights damaged?")
+    masks = encode_masks(logits, source_size=source_size, covered=covered)
+    kept = [n for n, frames in enumerate(masks) if any(mask is not None for mask in frames)]
+    return ClipFindings(
+        probability=probability[kept],
+        is_chosen=is_chosen[kept],
+        masks=[masks[n] for n in kept],
+        coarse=logits[kept] > 0,
+    )
+
+
+def choose_pairs(
+    class_logits: Float[Tensor, "q v k"], top_k: int
+) -> tuple[Int[Tensor, " n"], Float[np.ndarray, "n k"], Bool[np.ndarray, "n k"]]:
+    """Queries of the `top_k` best (query, class) pairs, their class probabilities, and which pairs were chosen.
+
+    Queries come in the order of their best pair; equal scores in the order of query and class.
+    """
+    if class_logits.shape[1] != 1:
+        raise ValueError(
+            f"{class_logits.shape[1]} class votes per query: clips with one vote per frame need a rule of their own"
+        )
+    probability = class_logits[:, 0].float().sigmoid().cpu()
+    if not bool(torch.isfinite(probability).all()):
+        raise DataError("the model's class scores are not numbers (NaN); are its weights damaged?")
+    num_classes = probability.shape[1]
+    best = torch.sort(probability.flatten(), descending=True, stable=True).indices[:top_k]
+    pair_query, pair_label = best // num_classes, best % num_classes
+    queries = list(dict.fromkeys(pair_query.tolist()))
+    is_chosen = np.zeros((len(queries), num_classes), dtype=bool)
+    for query, label in zip(pair_query.tolist(), pair_label.tolist(), strict=True):
+        is_chosen[queries.index(query), label] = True
+    chosen = torch.tensor(queries, dtype=torch.int64)
+    return chosen.to(class_logits.device), probability[chosen].numpy(), is_chosen
+
+
+def encode_masks(
+    logits: Float[Tensor, "n t h w"], *, source_size: tuple[int, int], covered: tuple[float, float] | None = None
+) -> list[list[Rle | None]]:
+    """Interpolate logits bilinearly to the source's size and encode where they are positive; None where nowhere.
+
+    `covered` is the part of the map, in rows and columns, that the source lies over; None is all of it.
+    One mask is enlarged at a time, and only around its positive cells, so memory stays flat.
+    """
+    rows, columns = logits.shape[-2:]
+    tall, wide = covered or (rows, columns)
+    vertical = _bilinear(rows, source_size[0], tall / source_size[0])
+    horizontal = _bilinear(columns, source_size[1], wide / source_size[1])
+    return [[_encode(frame, vertical, horizontal) for frame in frames.numpy()] for frames in logits]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Axis:
+    """Bilinear interpolation along one axis as a matrix, and the cells that each output pixel reads."""
+
+    weights: Float[np.ndarray, "outputs cells"]
+    first: Int[np.ndarray, " outputs"]
+    second: Int[np.ndarray, " outputs"]
+
+    def reading(self, low: int, high: int) -> tuple[slice, slice]:
+        """Outputs that read any cell from `low` to `high`, and all cells that those outputs read."""
+        outputs = np.flatnonzero((self.second >= low) & (self.first <= high))
+        start, end = int(outputs[0]), int(outputs[-1]) + 1
+        return slice(start, end), slice(int(self.first[start]), int(self.second[end - 1]) + 1)
+
+
+def _bilinear(cells: int, outputs: int, scale: float) -> _Axis:
+    """Pixel centres at half-integers; `scale` is cells per output pixel; borders are repeated."""
+    position = np.maximum((np.arange(outputs) + 0.5) * scale - 0.5, 0)
+    first = np.minimum(position.astype(np.int64), cells - 1)
+    second = np.minimum(first + 1, cells - 1)
+    fraction = np.clip(position - first, 0, 1)
+    weights = np.zeros((outputs, cells), dtype=np.float32)
+    np.add.at(weights, (np.arange(outputs), first), 1 - fraction)
+    np.add.at(weights, (np.arange(outputs), second), fraction)
+    return _Axis(weights, first, second)
+
+
+def _encode(logits: Float[np.ndarray, "h w"], vertical: _Axis, horizontal: _Axis) -> Rle | None:
+    is_positive = logits > 0
+    rows, columns = np.flatnonzero(is_positive.any(axis=1)), np.flatnonzero(is_positive.any(axis=0))
+    if not rows.size:
+        return None
+    # A blend of four cells is positive only where one of them is, so the rest of the picture need not be computed.
+    out_rows, in_rows = vertical.reading(int(rows[0]), int(rows[-1]))
+    out_columns, in_columns = horizontal.reading(int(columns[0]), int(columns[-1]))
+    # Column by column is the order of the code: the transposed picture needs no copy later.
+    part = horizontal.weights[out_columns, in_columns] @ logits[in_rows, in_columns].T
+    part = part @ vertical.weights[out_rows, in_rows].T
+    mask = np.zeros((len(horizontal.weights), len(vertical.weights)), dtype=bool)
+    mask[out_columns, out_rows] = part > 0
+    return rle.encode(mask.T) if mask.any() else None

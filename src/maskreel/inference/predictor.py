@@ -1,0 +1,244 @@
+"""Running a model over a video of any length: the whole way from frames to masklets."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from maskreel.data.augment import fit_size, resize_frames
+from maskreel.data.loading import pad_clips
+from maskreel.data.sources import open_source
+from maskreel.data.video_files import FrameSource
+from maskreel.geometry.masklets import Masklet, Masklets
+from maskreel.geometry.rle import Rle
+from maskreel.inference.link import Linker
+from maskreel.inference.postprocess import ClipFindings, clip_findings
+from maskreel.inference.tracks import VideoTracks, handover_frame
+from maskreel.inference.windows import cut_windows
+from maskreel.models.weights import load_model
+from maskreel.structures import Clip, ClipBatch, ClipPrediction
+
+MAX_ASPECT = 4
+"""The longest side shown to the network, in shortest sides; longer frames are shrunk until it fits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorOptions:
+    """How a model is run over a video. Defaults are those published for SeqFormer."""
+
+    short_side: int = 360
+    """Frames are resized to this shortest side, in pixels."""
+    clip_frames: int = 36
+    """Frames per clip; longer videos are cut into windows."""
+    clip_overlap: int = 6
+    """Frames that neighbouring windows share."""
+    top_k: int = 10
+    """(query, class) pairs kept per clip, by score."""
+    min_score: float = 0.3
+    """Objects below this score are left out of the masklets."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} {getattr(self, name)}: must be at least {least}")
+        if not 0 <= self.clip_overlap < self.clip_frames:
+            raise ValueError(
+                f"clip_overlap {self.clip_overlap}: must be at least 0 and below clip_frames {self.clip_frames}"
+            )
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score {self.min_score}: must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenObject:
+    """One object in one frame, as far as is known when the frame is handed out."""
+
+    track_id: int
+    label: int
+    score: float
+    mask: Rle
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameObjects:
+    """What is seen in one frame of a stream."""
+
+    index: int
+    time: float
+    objects: tuple[SeenObject, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoResult:
+    """A finished video, before a score threshold is applied."""
+
+    source: FrameSource
+    timestamps: tuple[float, ...]
+    tracks: VideoTracks
+    classes: tuple[tuple[int, str], ...]
+
+    def masklets(self, min_score: float) -> Masklets:
+        """One masklet per object, of its most probable class: what overlays and `<stem>.json` show."""
+        return self._result(self.tracks.masklets(len(self.timestamps), min_score))
+
+    def pairs(self, min_score: float = 0.0) -> Masklets:
+        """One masklet per (object, class) pair, as average precision is measured: what `results.json` holds."""
+        return self._result(self.tracks.pairs(len(self.timestamps), min_score))
+
+    def _result(self, masklets: tuple[Masklet, ...]) -> Masklets:
+        return Masklets(
+            source=self.source.name,
+            width=self.source.size[1],
+            height=self.source.size[0],
+            classes=self.classes,
+            declared=self.source.declared,
+            skipped=self.source.skipped,
+            timestamps=self.timestamps,
+            masklets=masklets,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Window:
+    start: int
+    track_ids: list[int]
+    findings: ClipFindings
+
+
+class VideoPredictor:
+    """Finds, cuts out and follows the objects of videos: `VideoPredictor.load(run)("video.mp4")`.
+
+    One clip is shown to the model at a time, so that a result does not depend on what else is predicted.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[ClipBatch], ClipPrediction],
+        classes: Sequence[tuple[int, str]],
+        options: PredictorOptions = PredictorOptions(),
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """`classes` are (category id, name) per label of the model."""
+        self.model = model.to(device).eval() if isinstance(model, nn.Module) else model
+        self.classes = tuple(classes)
+        self.options = options
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(
+        cls, run: str | Path, *, device: torch.device | str = "cpu", options: PredictorOptions | None = None
+    ) -> "VideoPredictor":
+        """From a run folder, a model folder, or "bundled"; without `options`, as the model was evaluated."""
+        loaded = load_model(run, device)
+        return cls(loaded.model, loaded.classes, options or recorded_options(loaded.inference), device=device)
+
+    def __call__(self, path: str | Path) -> Masklets:
+        """Objects of a video file, a folder of frames, or a pattern of frames.
+
+        Raises VideoReadError when no frame can be read; frames lost on the way are listed in the result.
+        """
+        return self.predict(open_source(path)).masklets(self.options.min_score)
+
+    def predict(self, source: FrameSource, *, on_frames: Callable[[int], None] | None = None) -> VideoResult:
+        """Objects of an opened source; `on_frames` is told how many more frames were read."""
+        tracks = VideoTracks(*source.size, classes=self.classes)
+        timestamps: list[float] = []
+        for window in self._windows(source, timestamps, on_frames):
+            tracks.add(window.start, window.track_ids, window.findings)
+        return VideoResult(source=source, timestamps=tuple(timestamps), tracks=tracks, classes=self.classes)
+
+    def stream(self, path: str | Path) -> Iterator[FrameObjects]:
+        """Frame by frame with a delay of about one window, in memory that does not grow with the video.
+
+        Score and class of an object are those known so far; its track id and masks are final.
+        """
+        source = open_source(path)
+        timestamps: list[float] = []
+        waiting: dict[int, dict[int, SeenObject]] = {}
+        means: dict[int, tuple[Any, int]] = {}
+        ends: dict[int, int] = {}
+        handed_out = 0
+        for window in self._windows(source, timestamps):
+            while handed_out < window.start:
+                yield _hand_out(handed_out, timestamps, waiting)
+                handed_out += 1
+            means, before = {}, means
+            for n, track_id in enumerate(window.track_ids):
+                total, count = before.get(track_id, (0, 0))
+                means[track_id] = (total + window.findings.probability[n], count + 1)
+                mean = means[track_id][0] / means[track_id][1]
+                handover = handover_frame(window.start, ends.get(track_id, 0))
+                for frame, mask in enumerate(window.findings.masks[n], window.start):
+                    if frame < handover:
+                        continue
+                    seen = waiting.setdefault(frame, {})
+                    seen.pop(track_id, None)
+                    if mask is not None:
+                        label = int(mean.argmax())
+                        seen[track_id] = SeenObject(track_id=track_id, label=label, score=float(mean[label]), mask=mask)
+            ends = dict.fromkeys(window.track_ids, window.start + window.findings.coarse.shape[1])
+        while handed_out < len(timestamps):
+            yield _hand_out(handed_out, timestamps, waiting)
+            handed_out += 1
+
+    @torch.inference_mode()
+    def find(self, clip: Clip) -> ClipFindings:
+        """Objects of one clip whose frames have the size that the network is to see."""
+        batch = pad_clips([clip]).to(self.device)
+        return clip_findings(
+            self.model(batch),
+            top_k=self.options.top_k,
+            source_size=clip.size,
+            network_size=(clip.frames.shape[-2], clip.frames.shape[-1]),
+        )
+
+    def _windows(
+        self, source: FrameSource, timestamps: list[float], on_frames: Callable[[int], None] | None = None
+    ) -> Iterator[_Window]:
+        """Linked findings window by window; `timestamps` is filled while frames are read."""
+        linker = Linker()
+        frames = self._resized(source, timestamps, on_frames)
+        options = self.options
+        for start, window in cut_windows(frames, clip_frames=options.clip_frames, overlap=options.clip_overlap):
+            clip = Clip(
+                frames=torch.stack(window),
+                frame_index=torch.arange(start, start + len(window)),
+                video_id=0,
+                size=source.size,
+            )
+            findings = self.find(clip)
+            yield _Window(start=start, track_ids=linker.link(start, findings), findings=findings)
+
+    def _resized(
+        self, source: FrameSource, timestamps: list[float], on_frames: Callable[[int], None] | None
+    ) -> Iterator[UInt8[Tensor, "3 h w"]]:
+        short_side = self.options.short_side
+        size = fit_size(*source.size, shortest=short_side, longest=MAX_ASPECT * short_side)
+        for frame in source:
+            timestamps.append(frame.time)
+            pixels = torch.from_numpy(frame.pixels).permute(2, 0, 1)[None]
+            yield resize_frames(pixels, size)[0].contiguous()
+            if on_frames is not None:
+                on_frames(1)
+
+
+def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorOptions:
+    """Options as a model folder records them, with `changes` that are not None; the defaults for what is unknown.
+
+    The recorded score threshold is the one of an evaluation, where none is wanted, so it is left out.
+    """
+    known = {field.name for field in fields(PredictorOptions)} - {"min_score"}
+    recorded = PredictorOptions(**{name: value for name, value in inference.items() if name in known})
+    return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _hand_out(frame: int, timestamps: Sequence[float], waiting: dict[int, dict[int, SeenObject]]) -> FrameObjects:
+    objects = waiting.pop(frame, {})
+    return FrameObjects(
+        index=frame, time=timestamps[frame], objects=tuple(objects[track_id] for track_id in sorted(objects))
+    )

@@ -1,0 +1,165 @@
+"""The tracks of a whole video: class scores averaged over windows, and masks kept as bytes outside of memory."""
+
+import tempfile
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maskreel.geometry.masklets import Masklet
+from maskreel.geometry.rle import Rle
+from maskreel.inference.postprocess import ClipFindings
+
+MEMORY_LIMIT = 8 * 2**20
+"""Bytes of masks held in memory; more of them move to a temporary file."""
+
+
+class MaskStore:
+    """Append-only bytes of masks of one size; beyond `memory_limit` they lie in an unnamed temporary file."""
+
+    def __init__(self, height: int, width: int, memory_limit: int = MEMORY_LIMIT) -> None:
+        self.height = height
+        self.width = width
+        self._file = tempfile.SpooledTemporaryFile(max_size=memory_limit)  # noqa: SIM115 (closed with its last user)
+        self._end = 0
+
+    def append(self, mask: Rle) -> tuple[int, int]:
+        """Place and length of what was written."""
+        self._file.seek(self._end)
+        self._file.write(mask.counts)
+        place = self._end
+        self._end += len(mask.counts)
+        return place, len(mask.counts)
+
+    def read(self, place: int, length: int) -> Rle:
+        self._file.seek(place)
+        return Rle(self.height, self.width, self._file.read(length))
+
+
+class StoredMasks(Sequence[Rle | None]):
+    """Masks of one track, one per frame of the video, read from the store when asked for."""
+
+    def __init__(self, store: MaskStore, first: int, places: array, lengths: array, num_frames: int) -> None:
+        self._store = store
+        self._first = first
+        self._places = places
+        self._lengths = lengths
+        self._num_frames = num_frames
+
+    def __len__(self) -> int:
+        return self._num_frames
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[frame] for frame in range(*index.indices(len(self)))]
+        frame = range(len(self))[index] - self._first
+        if not 0 <= frame < len(self._places) or self._lengths[frame] == 0:
+            return None
+        return self._store.read(self._places[frame], self._lengths[frame])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __reduce__(self) -> tuple[type, tuple[list[Rle | None]]]:
+        """Copies and pickles carry the masks themselves, not the file."""
+        return list, (list(self),)
+
+
+class _Track:
+    """One object while the video is read."""
+
+    def __init__(self, track_id: int, first: int, num_classes: int) -> None:
+        self.track_id = track_id
+        self.first = first
+        self.probability = np.zeros(num_classes)
+        """Sum over the windows that the object was found in."""
+        self.windows = 0
+        self.is_chosen = np.zeros(num_classes, dtype=bool)
+        self.places = array("q")
+        self.lengths = array("i")
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.places)
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.probability / self.windows
+
+
+class VideoTracks:
+    """Tracks of a video, filled window by window.
+
+    A track's class probabilities are the means over the windows in which it was found. In frames that two windows
+    share, the first half of the masks comes from the earlier window and the second half from the later one: each from
+    the window in which the frame lies farther from the border. Masks never change once both windows were added.
+    """
+
+    def __init__(self, height: int, width: int, classes: Sequence[tuple[int, str]]) -> None:
+        self._store = MaskStore(height, width)
+        self._classes = tuple(classes)
+        self._tracks: dict[int, _Track] = {}
+        self._num_frames = 0
+
+    def add(self, start: int, track_ids: Sequence[int], findings: ClipFindings) -> None:
+        """The findings of the window that begins at frame `start`, under the ids that linking gave them."""
+        for n, track_id in enumerate(track_ids):
+            track = self._tracks.get(track_id)
+            if track is None:
+                track = self._tracks[track_id] = _Track(track_id, start, len(self._classes))
+            track.probability += findings.probability[n]
+            track.windows += 1
+            track.is_chosen |= findings.is_chosen[n]
+            handover = handover_frame(start, track.end)
+            for frame, mask in enumerate(findings.masks[n], start):
+                if frame >= handover:
+                    self._put(track, frame, mask)
+            self._num_frames = max(self._num_frames, track.end)
+
+    def masklets(self, num_frames: int, min_score: float) -> tuple[Masklet, ...]:
+        """One masklet per object, of its most probable class, ordered by track id."""
+        found = []
+        for track in self._tracks.values():
+            label = int(track.mean.argmax())
+            if track.mean[label] >= min_score:
+                found.append(self._masklet(track, label, num_frames))
+        return tuple(found)
+
+    def pairs(self, num_frames: int, min_score: float = 0.0) -> tuple[Masklet, ...]:
+        """One masklet per (object, class) pair that was among the best of a window, best first, as published.
+
+        Average precision is measured on these: one object may stand there under several classes.
+        """
+        found = [
+            self._masklet(track, int(label), num_frames)
+            for track in self._tracks.values()
+            for label in np.flatnonzero(track.is_chosen)
+            if track.mean[label] >= min_score
+        ]
+        return tuple(sorted(found, key=lambda masklet: -masklet.score))
+
+    def _put(self, track: _Track, frame: int, mask: Rle | None) -> None:
+        place, length = (0, 0) if mask is None else self._store.append(mask)
+        index = frame - track.first
+        if index < len(track.places):
+            track.places[index], track.lengths[index] = place, length
+        else:
+            track.places.append(place)
+            track.lengths.append(length)
+
+    def _masklet(self, track: _Track, label: int, num_frames: int) -> Masklet:
+        return Masklet(
+            track_id=track.track_id,
+            label=label,
+            category_id=self._classes[label][0],
+            score=float(track.mean[label]),
+            segmentations=StoredMasks(self._store, track.first, track.places, track.lengths, num_frames),
+        )
+
+
+def handover_frame(start: int, previous_end: int) -> int:
+    """First frame whose mask comes from the window at `start`, when an earlier one ends before `previous_end`."""
+    return max(start, (start + previous_end + 1) // 2) if previous_end > start else start
