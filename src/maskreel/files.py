@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from maskreel.errors import DataError
+from maskreel.errors import DataError, UsageError
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -59,8 +60,33 @@ def complete_file(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\..+)?")
+
+
+def numbered_folder(base: Path) -> Path:
+    """Make `base`, or `base`-2, `base`-3 ... where it exists, and return it."""
+    for number in range(1, 1_000_000):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise UsageError(f"{base}: too many folders of that name; remove some")
+
+
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Clear a folder of what killed processes were still writing; only for folders that nobody else writes to."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if UNFINISHED.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def write_sums(folder: Path) -> None:

@@ -1,0 +1,82 @@
+"""`maskreel demo`: a first result without data or network, next to its truth."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from maskreel.data.sources import open_source
+from maskreel.data.synthetic import DEMO_SEED, SyntheticDials, write_dataset
+from maskreel.errors import UsageError
+from maskreel.evaluation.average_precision import AveragePrecision, average_precision
+from maskreel.evaluation.results import Predictions, PredictedTrack, read_ground_truth
+from maskreel.files import numbered_folder
+from maskreel.geometry.masklets import Masklets
+from maskreel.inference.predictor import VideoPredictor
+from maskreel.models.weights import BUNDLED
+from maskreel.visualize.draw import contact_sheet, draw, evenly_spaced, save_picture
+from maskreel.visualize.video import write_overlay
+
+DIALS = SyntheticDials(frames=24, height=288, width=480, min_objects=3)
+SHEET_FRAMES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Render a clip that no model was trained on, find and follow its objects, and compare with the truth."""
+
+    run: str = BUNDLED
+    """Weights to use: a run folder, a model folder, or the word bundled."""
+    out: Path | None = None
+    """Folder to write to; runs/demo/NAME by default."""
+
+
+def run(args: Demo) -> None:
+    """Write clip, overlay, masklets and contact sheet; print the score and where they are."""
+    predictor = VideoPredictor.load(args.run)
+    folder = _folder(args.out)
+    write_dataset(folder, "valid", num_videos=1, seed=DEMO_SEED, dials=DIALS)
+    truth = read_ground_truth(folder / "valid.json")
+    source = open_source(folder / "valid" / "JPEGImages" / truth.videos[0].name)
+    result = predictor.predict(source)
+    masklets = result.masklets(predictor.options.min_score)
+    found = tuple(
+        PredictedTrack(
+            video_id=truth.videos[0].id,
+            category_id=masklet.category_id,
+            score=masklet.score,
+            segmentations=masklet.segmentations,
+        )
+        for masklet in result.pairs()
+    )
+    figures = average_precision(truth, Predictions(tracks=found))
+    masklets.save(folder / "demo.json")
+    write_overlay(folder / "demo.mp4", source, masklets)
+    shown = evenly_spaced(masklets.decoded, SHEET_FRAMES)
+    frames = [np.asarray(frame.pixels) for frame in source if frame.index in shown]
+    overlays = [draw(frame, masklets, index) for frame, index in zip(frames, shown, strict=True)]
+    save_picture(folder / "demo.png", contact_sheet([frames, overlays], row_captions=("rendered clip", "found")))
+    _report(folder, masklets, figures)
+
+
+def _folder(out: Path | None) -> Path:
+    if out is None:
+        return numbered_folder(Path("runs") / "demo" / "demo")
+    if (out / "valid.json").exists():
+        raise UsageError(f"{out}: holds an earlier demo; choose another folder or leave --out away")
+    return out
+
+
+def _report(folder: Path, masklets: Masklets, figures: AveragePrecision) -> None:
+    console = Console()
+    table = Table("track", "class", "score", "frames", title=f"{len(masklets)} objects in {masklets.decoded} frames")
+    for masklet in masklets:
+        seen = sum(mask is not None for mask in masklet.segmentations)
+        table.add_row(str(masklet.track_id), masklets.name(masklet), f"{masklet.score:.2f}", str(seen))
+    console.print(table)
+    stats = figures.to_json()
+    print("against the truth: " + ", ".join(f"{name} {100 * stats[name]:.1f}" for name in ("AP", "AP50", "AP75")))
+    for name, what in (("demo.mp4", "overlay"), ("demo.png", "contact sheet"), ("demo.json", "masklets")):
+        print(f"{what}: {folder / name}")
