@@ -112,7 +112,8 @@ def _find_command(words: list[str]) -> tuple[str | None, list[str]]:
 def _with_json_value(words: list[str]) -> list[str]:
     """`--json` without a path means JSON alone on stdout, which the commands spell `--json -`."""
     completed = []
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    followers = [*words[1:], None] if words else []
+    for word, following in zip(words, followers, strict=True):
         completed.append(word)
         if word == "--json" and (following is None or (following.startswith("-") and following != "-")):
             completed.append("-")

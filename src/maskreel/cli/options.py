@@ -65,7 +65,10 @@ def _one_sentence(box: str, prog: str) -> str:
         return f"these options cannot be understood; {prog} --help lists what can be."
     problem = " ".join(paragraphs[0]).removesuffix(".")
     suggestions = [
-        line.split()[0] for paragraph in paragraphs if paragraph[0].startswith("Perhaps") for line in paragraph[1:2]
+        line.split()[0].rstrip(",")
+        for paragraph in paragraphs
+        if paragraph[0].startswith("Perhaps")
+        for line in paragraph[1:2]
     ]
     hint = f"did you mean {suggestions[0]}?" if suggestions else f"see {prog} --help."
     return f"{problem[0].lower()}{problem[1:]}; {hint}"

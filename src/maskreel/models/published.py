@@ -5,7 +5,7 @@ dead layers) stands in the two functions below it, so that both directions are r
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from maskreel.errors import DataError
+from maskreel.models.catalog import CATALOG, ModelConfig
+from maskreel.models.parts import ResNetConfig
 from maskreel.models.seqformer import SeqFormerConfig
 
 Role = Literal["trained", "frozen", "buffer", "alias", "unused"]
@@ -165,10 +167,30 @@ def own_counts(model: nn.Module) -> Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedModel:
+    """Our config of a published model, and how it is written out as its checkpoint."""
+
+    config: ModelConfig
+    layout: Callable[[nn.Module], Layout]
+
+    def count(self) -> Counts:
+        """Counts of our model in the published layout; nothing is allocated."""
+        with torch.device("meta"):
+            return published_counts(self.layout(CATALOG[self.config.kind].model(self.config)))
+
+
+PUBLISHED_MODELS = {
+    "seqformer-r50": PublishedModel(config=SeqFormerConfig(), layout=to_seqformer),
+    "seqformer-r101": PublishedModel(config=SeqFormerConfig(backbone=ResNetConfig(depth=101)), layout=to_seqformer),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublishedCount:
     """A count that somebody published or that their code gives."""
 
     model: str
+    """A key of `PUBLISHED_MODELS`."""
     convention: Literal["trainable", "parameters", "state_dict"]
     published: int
     source: str

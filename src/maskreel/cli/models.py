@@ -1,0 +1,78 @@
+"""`maskreel models`: the recipes' models and their sizes, and how they compare with published counts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from maskreel.files import complete_file
+from maskreel.models.published import PUBLISHED_COUNTS, PUBLISHED_MODELS, own_counts
+from maskreel.models.weights import build_model
+from maskreel.recipes.catalog import RECIPES
+
+Row = dict[str, str | int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """List the models by recipe with their sizes: trained parameters, all parameters, elements of the saved file."""
+
+    published: bool = False
+    """Compare with published counts instead: our models written out in the published layout, one row per count."""
+    json: str | None = None
+    """Also write the rows as JSON here; without a path, JSON alone."""
+
+
+def run(args: Models) -> None:
+    """Count and print; no weights are allocated."""
+    rows = published_rows() if args.published else recipe_rows()
+    if args.json == "-":
+        print(json.dumps(rows, indent=1))
+        return
+    if args.json is not None:
+        with complete_file(Path(args.json)) as path:
+            path.write_text(json.dumps(rows, indent=1) + "\n")
+    print(_text(rows))
+
+
+def recipe_rows() -> list[Row]:
+    """Counts of every recipe's model in our own layout."""
+    rows: list[Row] = []
+    for name, recipe in RECIPES.items():
+        with torch.device("meta"):
+            counts = own_counts(build_model(recipe().model))
+        rows.append({"model": name, **asdict(counts)})
+    return rows
+
+
+def published_rows() -> list[Row]:
+    """Every published count beside that of our model in the published layout."""
+    counted = {name: asdict(model.count()) for name, model in PUBLISHED_MODELS.items()}
+    rows: list[Row] = []
+    for count in PUBLISHED_COUNTS:
+        ours = counted[count.model][count.convention]
+        rows.append(
+            {
+                "model": count.model,
+                "convention": count.convention,
+                "published": count.published,
+                "ours": ours,
+                "difference": ours - count.published,
+                "source": count.source,
+            }
+        )
+    return rows
+
+
+def _text(rows: Sequence[Row]) -> str:
+    """Columns under their names, words to the left and numbers to the right."""
+    columns = []
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        cells = [name.replace("_", " "), *(f"{value:,}" if isinstance(value, int) else value for value in values)]
+        width = max(map(len, cells))
+        is_number = isinstance(values[0], int)
+        columns.append([cell.rjust(width) if is_number else cell.ljust(width) for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
