@@ -80,9 +80,8 @@ def _last_number(path: Path) -> int | None:
 class FramePictures:
     """One picture per frame, in the order given; a picture that cannot be read is skipped and listed."""
 
-    def __init__(self, paths: Sequence[Path], *, name: str, stem: str, frame_rate: Fraction = FRAME_RATE) -> None:
+    def __init__(self, paths: Sequence[Path], *, name: str, frame_rate: Fraction = FRAME_RATE) -> None:
         self.name = name
-        self.stem = stem
         self.declared: int | None = len(paths)
         self.frame_rate = frame_rate
         self.skipped: tuple[SkippedFrame, ...] = ()
@@ -112,9 +111,7 @@ class DatasetVideo:
 
     def __init__(self, dataset: YouTubeVIS, video_index: int, *, frame_rate: Fraction = FRAME_RATE) -> None:
         video = dataset.videos[video_index]
-        folder = Path(video.file_names[0]).parent.name
         self.name = f"{dataset.annotation_path}: video {video.id}"
-        self.stem = folder or f"video_{video.id}"
         self.video_id = video.id
         self.size = (video.height, video.width)
         self.declared: int | None = video.length

@@ -57,8 +57,6 @@ class FrameSource(Protocol):
 
     name: str
     """What was read, as it was typed."""
-    stem: str
-    """Name for files made from it."""
     size: tuple[int, int]
     """(height, width) of the frames as shown, in pixels."""
     declared: int | None
@@ -80,7 +78,6 @@ class VideoFile:
         """Raises VideoReadError for anything but a file with at least one frame of video."""
         self.path = Path(path)
         self.name = str(path)
-        self.stem = self.path.stem
         self.skipped: tuple[SkippedFrame, ...] = ()
         with closing(_open(self.path)) as container:
             stream = _video_stream(container, self.path)

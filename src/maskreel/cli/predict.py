@@ -1,0 +1,245 @@
+"""`maskreel predict RUN SOURCE...`: masklets and overlay videos of files, folders, patterns, or a dataset split."""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from maskreel.cli.progress import frame_progress
+from maskreel.data.frame_folders import DatasetVideo
+from maskreel.data.sources import NamedSource, find_sources
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import DataError, PartialFailure, UsageError
+from maskreel.files import complete_file
+from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
+from maskreel.models.weights import load_model
+from maskreel.training.distributed import choose_device
+from maskreel.training.run_folder import numbered_folder
+from maskreel.visualize.video import write_overlay
+
+STDOUT = "-"
+
+FAILURES = (DataError, UsageError, OSError, MemoryError, torch.OutOfMemoryError)
+"""What one source may fail with while the others go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Find, cut out and follow every object in videos; writes <stem>.json and <stem>_overlay.mp4 for each."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folder, model folder, or the word bundled (the weights that come with the package)."""
+    sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """Video files, folders of frames, patterns in quotes; with --split one folder of a YouTube-VIS data set."""
+    out: Path | None = None
+    """Folder for the results; default runs/predict/NAME after the first source, then NAME-2 and so on."""
+    split: str | None = None
+    """Split of the data set that SOURCE names; also writes results.json."""
+    min_score: float | None = None
+    """Leave out objects below this score; default 0.3, and 0 for results.json."""
+    clip_frames: int | None = None
+    """Frames per clip, longer videos are cut into windows; default as the model was evaluated, else 36."""
+    clip_overlap: int | None = None
+    """Frames that neighbouring windows share; default as the model was evaluated, else 6."""
+    short_side: int | None = None
+    """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
+    frame_rate: float = 10.0
+    """Frames per second of folders and patterns of pictures, which know no time."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    overlay: bool = True
+    """Write a video with the objects drawn in."""
+    json: str | None = None
+    """Also write what was made as JSON here; without a path, JSON alone on stdout."""
+    quiet: bool = False
+    """Report nothing but warnings and errors."""
+
+
+class ResultsFile:
+    """A YouTube-VIS results file that grows video by video and appears when all are done; no path, no file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        self._is_empty = True
+
+    def __enter__(self) -> "ResultsFile":
+        if self._path is not None:
+            new = self._stack.enter_context(complete_file(self._path))
+            self._file = self._stack.enter_context(new.open("w", encoding="utf-8", newline="\n"))
+            self._file.write("[")
+        return self
+
+    def __exit__(self, *failure: Any) -> bool | None:
+        if self._path is not None and failure[0] is None:
+            self._file.write("]\n")
+        return self._stack.__exit__(*failure)
+
+    def add(self, entries: Sequence[dict[str, Any]]) -> None:
+        for entry in entries:
+            self._file.write("\n" if self._is_empty else ",\n")
+            json.dump(entry, self._file, allow_nan=False, separators=(",", ":"))
+            self._is_empty = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One source and where its results go."""
+
+    source: NamedSource
+    masklets: Path
+    overlay: Path
+
+
+def run(args: Predict) -> None:
+    """Predict all sources; those that fail are listed at the end.
+
+    Raises UsageError for options, missing sources and folders that cannot be used, before any work; the error itself
+    when the only source fails, DataError when all fail, PartialFailure when some do.
+    """
+    sources = _named_sources(args)
+    device = choose_device(args.device)
+    loaded = load_model(args.run, device)
+    predictor = VideoPredictor(loaded.model, loaded.classes, _options(args, loaded.inference), device=device)
+    folder = _out_folder(args, sources)
+    jobs = _jobs(folder, sources)
+    made, failed = [], []
+    try:
+        with ResultsFile(folder / "results.json" if args.split else None) as results:
+            for number, job in enumerate(jobs, 1):
+                label = job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}"
+                try:
+                    made.append(_predict(predictor, job, args, label, results))
+                except FAILURES as error:
+                    if len(jobs) == 1:
+                        raise
+                    failed.append({"source": job.source.name, "error": str(error)})
+                    continue
+                if not args.quiet and args.json != STDOUT:
+                    print(_line(made[-1]), flush=True)
+            if not made:
+                raise DataError(f"none of the {len(jobs)} sources could be predicted; {_listed(failed)}")
+    except BaseException:
+        if args.out is None and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    _report(args, {"out": str(folder), "videos": made, "failed": failed})
+    if failed:
+        raise PartialFailure(f"{len(failed)} of {len(jobs)} sources failed; {_listed(failed)}")
+
+
+def _named_sources(args: Predict) -> list[NamedSource]:
+    if not args.sources:
+        raise UsageError("no source; give video files, folders of frames or patterns after RUN")
+    if not (math.isfinite(args.frame_rate) and 0.001 <= args.frame_rate <= 1000):
+        raise UsageError(f"--frame-rate {args.frame_rate}: must lie between 0.001 and 1000")
+    frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
+    if args.split is None:
+        sources = find_sources(args.sources, frame_rate=frame_rate)
+        if all(source.is_missing for source in sources):
+            sources[0].open()
+        return sources
+    if len(args.sources) != 1:
+        raise UsageError(f"--split {args.split}: give one folder of a data set, not {len(args.sources)} sources")
+    dataset = YouTubeVIS.load(Path(args.sources[0]), args.split)
+    if not dataset.videos:
+        raise DataError(f"{dataset.annotation_path}: there is no video in it")
+    return [
+        NamedSource(
+            name=f"{dataset.annotation_path}: video {video.id}",
+            stem=Path(video.file_names[0]).parent.name or f"video_{video.id}",
+            open=partial(DatasetVideo, dataset, index, frame_rate=frame_rate),
+            video_id=video.id,
+        )
+        for index, video in enumerate(dataset.videos)
+    ]
+
+
+def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
+    typed = {name: getattr(args, name) for name in ("clip_frames", "clip_overlap", "short_side", "min_score")}
+    try:
+        return recorded_options(recorded, **typed)
+    except ValueError as error:
+        raise UsageError(str(error).replace("_", "-", 1)) from error
+
+
+def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:
+    """The folder for the results, made and found to be writable; UsageError where it is not."""
+    try:
+        if args.out is None:
+            named = args.split or next(source.stem for source in sources if not source.is_missing)
+            return numbered_folder(Path("runs/predict") / named)
+        args.out.mkdir(parents=True, exist_ok=True)
+        probe = args.out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        place = args.out or "runs/predict"
+        raise UsageError(f"{place}: cannot write there ({error.strerror}); choose another folder with --out") from error
+    return args.out
+
+
+def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:
+    """Names for the results that differ from each other and from the sources: the second a.mp4 becomes a-2."""
+    taken: set[str] = set()
+    inputs = {Path(source.name).resolve() for source in sources}
+    jobs = []
+    for source in sources:
+        number = 1
+        while (stem := source.stem if number == 1 else f"{source.stem}-{number}").lower() in taken:
+            number += 1
+        taken.add(stem.lower())
+        job = _Job(source=source, masklets=folder / f"{stem}.json", overlay=folder / f"{stem}_overlay.mp4")
+        for path in (job.masklets, job.overlay):
+            if path.resolve() in inputs:
+                raise UsageError(f"{path}: is a source and would be overwritten; choose another folder with --out")
+        jobs.append(job)
+    return jobs
+
+
+def _predict(predictor: VideoPredictor, job: _Job, args: Predict, label: str, results: ResultsFile) -> dict[str, Any]:
+    """Predict one source and write what was found; returns the summary for the report."""
+    source = job.source.open()
+    with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
+        result = predictor.predict(source, on_frames=advance)
+    masklets = result.masklets(predictor.options.min_score)
+    masklets.save(job.masklets)
+    if job.source.video_id is not None:
+        results.add(result.pairs(args.min_score or 0.0).to_youtube_vis(job.source.video_id))
+    if args.overlay:
+        with frame_progress(f"{label}: drawing", masklets.decoded, quiet=args.quiet) as advance:
+            write_overlay(job.overlay, source, masklets, on_frames=advance)
+    return {
+        "source": source.name,
+        "masklets": str(job.masklets),
+        "overlay": str(job.overlay) if args.overlay else None,
+        "frames": {"declared": masklets.declared, "decoded": masklets.decoded, "skipped": len(masklets.skipped)},
+        "objects": len(masklets),
+    }
+
+
+def _line(summary: dict[str, Any]) -> str:
+    frames = summary["frames"]
+    lost = f", {frames['skipped']} lost" if frames["skipped"] else ""
+    files = ", ".join(path for path in (summary["masklets"], summary["overlay"]) if path)
+    return f"{summary['source']}: {frames['decoded']} frames{lost}, {summary['objects']} objects: {files}"
+
+
+def _listed(failed: Sequence[dict[str, str]]) -> str:
+    return "; ".join(entry["error"] for entry in failed)
+
+
+def _report(args: Predict, report: dict[str, Any]) -> None:
+    if args.json == STDOUT:
+        print(json.dumps(report, indent=1))
+    elif args.json is not None:
+        with complete_file(Path(args.json)) as path:
+            path.write_text(json.dumps(report, indent=1) + "\n")
