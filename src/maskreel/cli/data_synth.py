@@ -71,5 +71,6 @@ def run(args: Synth) -> None:
     if args.json is not None:
         args.json.write_text(json.dumps(sums, indent=1), encoding="utf-8")
     print(f"{path}: {title}, {sums['tracks']} tracks of {', '.join(sums['classes'])}")
-    print("videos with " + ", ".join(f"{name} {count}" for name, count in sums["events"].items()))
+    if sums["events"]:
+        print("videos with " + ", ".join(f"{name} {count}" for name, count in sums["events"].items()))
     print(f"sha256 {sums['sha256']}")

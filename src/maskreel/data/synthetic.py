@@ -171,7 +171,7 @@ def _in_order(
         initargs=(signal.SIGINT, signal.SIG_IGN),
     )
     try:
-        yield from pool.map(draw, range(count), chunksize=4)
+        yield from pool.map(draw, range(count))
     finally:
         pool.shutdown(cancel_futures=True)
 
