@@ -22,9 +22,10 @@ def flatten_pyramid(pyramid: Sequence[FeatureMap]) -> ClipMemory:
 
 
 def flatten_positions(pyramid: Sequence[FeatureMap], level_embedding: Float[Tensor, "l c"]) -> Float[Tensor, "b t s c"]:
-    """Sine code of every token plus the learned embedding of its level."""
+    """Sine code of every token plus the learned embedding of its level; the same in all frames of a clip."""
+    width, t = level_embedding.shape[-1], pyramid[0].values.shape[1]
     codes = [
-        rearrange(sine_position(level.is_padding, level_embedding.shape[-1]), "b t c h w -> b t (h w) c") + embedding
+        rearrange(sine_position(level.is_padding[:, :1], width), "b 1 c h w -> b 1 (h w) c") + embedding
         for level, embedding in zip(pyramid, level_embedding, strict=True)
     ]
-    return torch.cat(codes, 2)
+    return torch.cat(codes, 2).expand(-1, t, -1, -1)
