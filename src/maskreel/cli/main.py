@@ -25,18 +25,20 @@ class Command:
     module: str
     record: str
     summary: str
-    is_heavy: bool = True
-    """Whether it computes with tensors (the allocator is tuned first)."""
 
 
 COMMANDS = {
-    "demo": Command("demo", "Demo", "render a clip with known truth, run the bundled model on it, show what it found"),
-    "predict": Command("predict", "Predict", "find, cut out and follow every object in videos"),
-    "train": Command("train", "Train", "train a recipe, or resume a run"),
-    "evaluate": Command("evaluate", "Evaluate", "run a trained model over a split of a dataset and score it"),
-    "score": Command("score", "Score", "score a results file against a ground truth file", is_heavy=False),
-    "models": Command("models", "Models", "list the models and their sizes", is_heavy=False),
-    "data synth": Command("data_synth", "Synth", "render a dataset of moving objects with known truth", is_heavy=False),
+    "demo": Command(
+        "maskreel.cli.demo", "Demo", "render a clip with known truth, run the bundled model on it, show what it found"
+    ),
+    "predict": Command("maskreel.cli.predict", "Predict", "find, cut out and follow every object in videos"),
+    "train": Command("maskreel.cli.train", "Train", "train a recipe, or resume a run"),
+    "evaluate": Command(
+        "maskreel.cli.evaluate", "Evaluate", "run a trained model over a split of a dataset and score it"
+    ),
+    "score": Command("maskreel.cli.score", "Score", "score a results file against a ground truth file"),
+    "models": Command("maskreel.cli.models", "Models", "list the models and their sizes"),
+    "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
 }
 """Every command; two words are a group and its member."""
 
@@ -80,7 +82,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     _log_to_stderr()
     command = COMMANDS[name]
-    module = importlib.import_module(f"maskreel.cli.{command.module}")
+    module = importlib.import_module(command.module)
     module.run(_parse(module, command, name, _with_json_value(rest)))
     return 0
 

@@ -18,11 +18,10 @@ from maskreel.data.frame_folders import DatasetVideo
 from maskreel.data.sources import NamedSource, find_sources
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, PartialFailure, UsageError
-from maskreel.files import complete_file
+from maskreel.files import complete_file, numbered_folder
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.weights import load_model
 from maskreel.training.distributed import choose_device
-from maskreel.training.run_folder import numbered_folder
 from maskreel.visualize.video import write_overlay
 
 STDOUT = "-"

@@ -14,11 +14,12 @@ from maskreel.config import nearest
 from maskreel.data.loading import DataConfig
 from maskreel.errors import UsageError
 from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.files import numbered_folder
 from maskreel.models.catalog import ModelConfig
 from maskreel.recipes.catalog import RECIPES
 from maskreel.training.loop import train
 from maskreel.training.recipe import Recipe, TrainingConfig
-from maskreel.training.run_folder import numbered_folder, read_recipe
+from maskreel.training.run_folder import read_recipe
 
 logger = logging.getLogger(__name__)
 

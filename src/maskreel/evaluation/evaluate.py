@@ -1,44 +1,179 @@
 """Run a model over every video of a split and score what it finds."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from maskreel.data.frame_folders import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.evaluation.results import PredictedTrack
+from maskreel.errors import DataError
+from maskreel.evaluation.average_precision import (
+    AREA_RANGES,
+    AveragePrecision,
+    AveragePrecisionMeter,
+    Matches,
+    figures_of,
+    summarise,
+)
+from maskreel.evaluation.overlap import measure
+from maskreel.evaluation.results import PredictedTrack, Predictions, read_ground_truth
+from maskreel.files import complete_file
+from maskreel.inference.predictor import PredictorOptions, VideoPredictor
+
+SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
+"""Figures given overall, per size, per class and per dial."""
+SIZES = ("small", "medium", "large")
+"""Mean area of a track: below 128 x 128 pixels, up to 256 x 256, above."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """How a model is run over whole videos when it is scored. Defaults are those published for SeqFormer."""
+class EvaluationConfig(PredictorOptions):
+    """How a model is run over whole videos when it is scored; every score counts."""
 
-    short_side: int = 360
-    """Frames are resized to this shortest side, in pixels."""
-    clip_frames: int = 36
-    """Frames per clip; longer videos are cut into windows."""
-    clip_overlap: int = 6
-    """Frames that neighbouring windows share."""
-    top_k: int = 10
-    """Masklets kept per clip, by score."""
     min_score: float = 0.0
-    """Masklets below this score are dropped."""
+    """(query, class) pairs below this score are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model finds in a split, and how good it is."""
+    """What a model finds in a split, and how good it is; figures are fractions, None where nothing can be measured."""
 
     predictions: tuple[PredictedTrack, ...]
     class_names: dict[int, str]
     """By category id."""
-    overall: dict[str, float | None]
+    figures: AveragePrecision
+    per_size: dict[str, dict[str, float | None]]
+    per_dial: dict[str, dict[str, float | None]]
+    """Over the videos that show a difficulty; empty where the data names none."""
+
+    @property
+    def overall(self) -> dict[str, float | None]:
+        return _shown(self.figures.stats)
+
+    @property
+    def per_class(self) -> dict[str, dict[str, float | None]]:
+        """By class name."""
+        return {self.class_names[label]: _shown(stats) for label, stats in self.figures.per_category.items()}
 
     def tracks(self, video_id: int) -> list[PredictedTrack]:
         return [track for track in self.predictions if track.video_id == video_id]
 
+    def to_json(self) -> dict[str, Any]:
+        """The Score JSON, with the figures per size and per dial added."""
+        return {"ap": {**self.figures.to_json(), "per_size": self.per_size, "per_dial": self.per_dial}}
+
+    def save_results(self, path: Path) -> None:
+        """Write the predictions as a YouTube-VIS results file."""
+        with complete_file(path) as new, new.open("w", encoding="utf-8") as out:
+            out.write("[")
+            for place, track in enumerate(self.predictions):
+                out.write(",\n" * (place > 0) + json.dumps(_entry(track), allow_nan=False, separators=(",", ":")))
+            out.write("]\n")
+
 
 def evaluate(
-    model: nn.Module, dataset: YouTubeVIS, config: EvaluationConfig, *, device: torch.device | str = "cpu"
+    model: nn.Module,
+    classes: Sequence[tuple[int, str]],
+    dataset: YouTubeVIS,
+    config: EvaluationConfig,
+    *,
+    device: torch.device | str = "cpu",
+    on_video: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    raise NotImplementedError
+    """Predict every video of a split and measure AP and AR. Leaves the model in evaluation mode.
+
+    `classes` are (category id, name) per label of the model; `on_video` is told how many videos are done. Raises
+    DataError when the model's classes are not those of the data, or the split has no annotations.
+    """
+    check_classes(classes, dataset)
+    ground_truth = read_ground_truth(dataset.annotation_path)
+    predictor = VideoPredictor(model, classes, config, device=device)
+    tracks: list[PredictedTrack] = []
+    for index, video in enumerate(dataset.videos):
+        found = predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score)
+        tracks += [
+            PredictedTrack(
+                video_id=video.id,
+                category_id=masklet.category_id,
+                score=masklet.score,
+                segmentations=tuple(masklet.segmentations),
+            )
+            for masklet in found
+        ]
+        if on_video is not None:
+            on_video(index + 1)
+    overall = AveragePrecisionMeter(ground_truth)
+    dials = {video.id: video.dials for video in dataset.videos}
+    per_dial = {
+        dial: AveragePrecisionMeter(ground_truth) for dial in sorted({d for some in dials.values() for d in some})
+    }
+    for overlap in measure(ground_truth, Predictions(tracks=tuple(tracks), source="predictions")):
+        overall.add(overlap)
+        for dial in dials[overlap.video.id]:
+            per_dial[dial].add(overlap)
+    return Evaluation(
+        predictions=tuple(tracks),
+        class_names=ground_truth.categories,
+        figures=overall.result(),
+        per_size={size: _size_figures(overall, range_index) for range_index, size in enumerate(SIZES, start=1)},
+        per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
+    )
+
+
+def recorded_evaluation(inference: Mapping[str, Any], **changes: Any) -> EvaluationConfig:
+    """Options as a model folder records them, with `changes` that are not None; the defaults for what is unknown."""
+    known = {field.name for field in fields(EvaluationConfig)}
+    recorded = EvaluationConfig(**{name: value for name, value in inference.items() if name in known})
+    return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
+
+
+def check_classes(classes: Sequence[tuple[int, str]], dataset: YouTubeVIS) -> None:
+    """Raise DataError unless the model's classes are those of the data, with the same ids."""
+    own = dict(classes)
+    wanted = {category.id: category.name for category in dataset.categories}
+    if len(own) != len(wanted):
+        raise DataError(
+            f"the model has {len(own)} classes, {dataset.annotation_path} has {len(wanted)}; "
+            "score a model that was trained on these classes"
+        )
+    for category_id, name in wanted.items():
+        if own.get(category_id, "").casefold() != name.casefold():
+            raise DataError(
+                f"class {category_id} of {dataset.annotation_path} is {name!r}, of the model "
+                f"{own.get(category_id)!r}; score a model that was trained on these classes"
+            )
+
+
+def _size_figures(meter: AveragePrecisionMeter, range_index: int) -> dict[str, float | None]:
+    """The shown figures over the tracks of one area range."""
+    figures = [figures_of(_in_range(meter.matches(label), range_index)) for label in meter.categories]
+    return _shown(summarise(figures))
+
+
+def _in_range(matches: Matches, range_index: int) -> Matches:
+    """Matches whose every area range is the given one."""
+    every = [range_index] * len(AREA_RANGES)
+    return replace(
+        matches,
+        is_match=matches.is_match[every],
+        is_ignored=matches.is_ignored[every],
+        num_truth=matches.num_truth[:, every],
+    )
+
+
+def _shown(stats: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: stats[name] for name in SHOWN}
+
+
+def _entry(track: PredictedTrack) -> dict[str, Any]:
+    return {
+        "video_id": track.video_id,
+        "category_id": track.category_id,
+        "score": track.score,
+        "segmentations": [None if mask is None else mask.to_json() for mask in track.segmentations],
+    }

@@ -16,6 +16,7 @@ from maskreel.data.sampling import ClipSampler
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.evaluate import evaluate
+from maskreel.files import remove_unfinished
 from maskreel.models.weights import save_model
 from maskreel.training import pictures
 from maskreel.training.checkpoint import (
@@ -73,6 +74,7 @@ class TrainingRun:
             raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
         self.recipe, self.folder, self.group = recipe, folder, group
         self.training, self.validation = training, validation
+        self.classes = tuple((category.id, category.name) for category in training.categories)
         # Every process starts from the same weights; `begin` gives each its own random numbers.
         seed_random(config.seed)
         self.objective = build_objective(recipe.model).to(device).train()
@@ -96,6 +98,8 @@ class TrainingRun:
         else:
             seed_random(config.seed + self.step * self.group.world_size, self.group.rank)
         if self.group.is_first:
+            for place in (self.folder, self.folder / "checkpoints", self.folder / "weights"):
+                remove_unfinished(place)
             write_recipe(self.folder, self.recipe)
             write_environment(self.folder, self.group.device)
             splits = {self.recipe.data.train_split: self.training.fingerprint()}
@@ -195,9 +199,12 @@ class TrainingRun:
         figures = None
         if self.group.is_first:
             before = capture_random()
-            self.objective.eval()
             evaluation = evaluate(
-                self.objective.model, self.validation, self.recipe.evaluation, device=self.group.device
+                self.objective.model,
+                self.classes,
+                self.validation,
+                self.recipe.evaluation,
+                device=self.group.device,
             )
             self.objective.train()
             restore_random(before)
@@ -238,7 +245,7 @@ class TrainingRun:
             self.folder / "weights" / name,
             self.objective.model,
             self.recipe.model,
-            [(category.id, category.name) for category in self.training.categories],
+            self.classes,
             inference=to_dict(self.recipe.evaluation),
         )
 

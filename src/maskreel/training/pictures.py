@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageDraw
 
 from maskreel.data.loading import IMAGENET_DEVIATION, IMAGENET_MEAN, TrainingBatch
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -15,15 +14,12 @@ from maskreel.evaluation.evaluate import Evaluation
 from maskreel.files import complete_file
 from maskreel.geometry import rle
 from maskreel.training.log import METRICS, ResultsTable
+from maskreel.visualize.draw import DrawnObject, contact_sheet, draw_objects, evenly_spaced, save_picture
 
 SHOWN_CLIPS, SHOWN_FRAMES = 4, 8
 """Most rows and columns of a filmstrip."""
-CELL_WIDTH = 320
-"""Widest frame of a filmstrip, in pixels."""
 SHOWN_SCORE = 0.3
 """Predictions below this score are left out of the pictures."""
-MASK_OPACITY = 0.55
-GAP = 4
 
 
 def labels(path: Path, dataset: YouTubeVIS) -> None:
@@ -60,9 +56,9 @@ def training_batch(path: Path, batch: TrainingBatch, dataset: YouTubeVIS) -> Non
         frames = pixels.permute(0, 2, 3, 1).numpy()
         captions = [names[label] for label in target.labels.tolist()]
         masks = target.masks.cpu().numpy()
-        chosen = _evenly(len(frames))
+        chosen = evenly_spaced(len(frames), SHOWN_FRAMES)
         rows.append([_painted(frames[t], masks[:, t], captions) for t in chosen])
-    _save_filmstrip(path, rows)
+    save_picture(path, contact_sheet(rows))
 
 
 def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) -> None:
@@ -70,7 +66,7 @@ def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) 
     names = [category.name for category in dataset.categories]
     labelled, predicted = [], []
     for index, video in enumerate(dataset.videos[:SHOWN_CLIPS]):
-        chosen = _evenly(video.length)
+        chosen = evenly_spaced(video.length, SHOWN_FRAMES)
         frames = dataset.decode_frames(index, chosen).permute(0, 2, 3, 1).numpy()
         target = dataset.clip_target(index, chosen)
         captions = [names[label] for label in target.labels.tolist()]
@@ -84,8 +80,9 @@ def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) 
                 for t, frame in zip(chosen, frames, strict=True)
             ]
         )
-    _save_filmstrip(folder / "val_batch0_labels.jpg", labelled)
-    _save_filmstrip(folder / "val_batch0_pred.jpg", predicted)
+    for name, rows in (("labels", labelled), ("pred", predicted)):
+        if rows:
+            save_picture(folder / f"val_batch0_{name}.jpg", contact_sheet(rows))
 
 
 def results(path: Path, table: ResultsTable) -> None:
@@ -115,9 +112,17 @@ def results(path: Path, table: ResultsTable) -> None:
     _save_figure(figure, path)
 
 
-def _evenly(length: int) -> list[int]:
-    """At most `SHOWN_FRAMES` positions, spread over a video."""
-    return np.unique(np.linspace(0, length - 1, min(length, SHOWN_FRAMES)).round().astype(int)).tolist()
+def _painted(
+    frame: UInt8[np.ndarray, "h w 3"], masks: Bool[np.ndarray, "n h w"], captions: Sequence[str]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame with its masks in the colours of their positions."""
+    return draw_objects(
+        frame,
+        [
+            DrawnObject(mask=mask, track_id=number, caption=caption)
+            for number, (mask, caption) in enumerate(zip(masks, captions, strict=True), start=1)
+        ],
+    )
 
 
 def _decoded(segmentations: Sequence[Any], size: tuple[int, ...]) -> Bool[np.ndarray, "n h w"]:
@@ -126,50 +131,6 @@ def _decoded(segmentations: Sequence[Any], size: tuple[int, ...]) -> Bool[np.nda
         if encoded is not None:
             mask[:] = rle.decode(encoded)
     return masks
-
-
-def _painted(
-    frame: UInt8[np.ndarray, "h w 3"], masks: Bool[np.ndarray, "n h w"], captions: Sequence[str]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame with its masks in the colours of their positions, and their captions."""
-    height, width = frame.shape[:2]
-    painted = frame.astype(np.float32)
-    for number, mask in enumerate(masks):
-        painted[mask] = (1 - MASK_OPACITY) * painted[mask] + MASK_OPACITY * _colour(number)
-    picture = Image.fromarray(painted.round().astype(np.uint8))
-    scale = min(1.0, CELL_WIDTH / width)
-    picture = picture.resize((max(1, round(width * scale)), max(1, round(height * scale))))
-    draw = ImageDraw.Draw(picture)
-    for number, (mask, caption) in enumerate(zip(masks, captions, strict=True)):
-        if mask.any():
-            row, column = (int(axis.min() * scale) for axis in np.nonzero(mask))
-            colour = tuple(int(channel) for channel in _colour(number))
-            draw.text((column, row), caption, fill=colour, stroke_width=1, stroke_fill=(0, 0, 0))
-    return np.asarray(picture)
-
-
-def _colour(number: int) -> np.ndarray:
-    """Hues a golden angle apart, so that neighbours in a list differ most."""
-    angle = 2 * np.pi * ((number * 0.618034) % 1)
-    return 140 + 115 * np.cos(angle + np.array([0, -2 * np.pi / 3, 2 * np.pi / 3]))
-
-
-def _save_filmstrip(path: Path, rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]]) -> None:
-    """Rows of clips, columns of frames, on black."""
-    if not rows:
-        return
-    heights = [max(cell.shape[0] for cell in row) + GAP for row in rows]
-    width = max(sum(cell.shape[1] + GAP for cell in row) for row in rows)
-    sheet = np.zeros((sum(heights), width, 3), dtype=np.uint8)
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        left = 0
-        for cell in row:
-            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-            left += cell.shape[1] + GAP
-        top += height
-    with complete_file(path) as new:
-        Image.fromarray(sheet).save(new, quality=90)
 
 
 def _save_figure(figure: Any, path: Path) -> None:

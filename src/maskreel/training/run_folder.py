@@ -20,18 +20,6 @@ from maskreel.training.recipe import Recipe
 REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "av", "safetensors")
 
 
-def numbered_folder(base: Path) -> Path:
-    """Make `base`, or `base`-2, `base`-3 ... where it exists, and return it."""
-    for number in range(1, 1_000_000):
-        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise UsageError(f"{base}: too many folders of that name; remove some")
-
-
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     write_json(folder / "config.json", to_dict(recipe))
 

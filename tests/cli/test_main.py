@@ -1,0 +1,138 @@
+"""The dispatcher: help at once, one line per failure, the right exit code."""
+
+import subprocess
+import sys
+
+import pytest
+
+from maskreel.cli.main import COMMANDS, Command, main
+
+
+@pytest.fixture(autouse=True)
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "faulty", Command("tests.cli.faulty_command", "Faulty", "fail"))
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(words)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ((), ("--help",), ("-h",)):
+        code, out, err = run(capsys, *words)
+        assert (code, err) == (0, "")
+        assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from maskreel.cli.main import main; main(['--help']);"
+        "print(sorted({'torch', 'numpy', 'tyro', 'rich', 'numba', 'av', 'scipy', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("maskreel ")
+
+
+def test_a_group_lists_its_members(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("data",), ("data", "--help")):
+        code, out, _ = run(capsys, *words)
+        assert code == 0
+        assert "data synth" in out
+        assert "evaluate" not in out
+
+
+def test_help_of_a_command_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "faulty", "--help")
+    assert (code, err) == (0, "")
+    assert "--num-queries INT" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["evalute"], "unknown command 'evalute'; did you mean 'evaluate'?"),
+        (["data", "snth"], "unknown command 'data snth'; did you mean 'data synth'?"),
+        (["qqq"], "unknown command 'qqq'; maskreel --help lists them."),
+        (["faulty", "none", "--num-querees", "4"], "did you mean --num-queries?"),
+        (["faulty", "none", "--num-queries", "x"], "error parsing --num-queries: invalid literal for int()"),
+        (["faulty", "none", "--num-queries"], "missing value for argument '--num-queries'"),
+        (["faulty", "nine"], "invalid choice 'nine'"),
+        (["faulty"], "maskreel faulty --help"),
+        (["faulty", "usage"], "out.txt: a file of that name exists"),
+    ],
+)
+def test_what_was_typed_wrong_is_one_line_and_exit_code_2(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("maskreel: error: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "sentence"),
+    [
+        ("data", 1, "a.json: two lines"),
+        ("file", 1, "/no/such/file: No such file or directory"),
+        ("partial", 3, "1 of 2 videos failed"),
+        ("interrupt", 130, "interrupted after step 3"),
+        ("bug", 1, "unexpected RuntimeError: the impossible; run again with --debug"),
+        ("library", 1, "unexpected ValueError: operands could not be broadcast"),
+    ],
+)
+def test_a_failure_is_one_line_and_its_exit_code(
+    fault: str, code: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got, out, err = run(capsys, "faulty", fault)
+    assert (got, out) == (code, "")
+    assert err.startswith("maskreel: error: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--debug", "faulty", "bug"], ["faulty", "--debug", "bug"], ["faulty", "bug", "--debug"]]
+)
+def test_debug_shows_the_traceback_wherever_it_stands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, *words)
+    assert code == 1
+    assert "Traceback" in err
+    assert "faulty_command.py" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["none", "--json"], "'-'"),
+        (["none", "--json", "--num-queries", "4"], "'-'"),
+        (["none", "--json", "a.json"], "'a.json'"),
+        (["none", "--json", "-"], "'-'"),
+        (["none"], "None"),
+    ],
+)
+def test_json_without_a_path_means_stdout(words: list[str], value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "faulty", *words)
+    assert code == 0
+    assert f"json={value}" in out
+
+
+def test_a_reader_that_went_away_is_no_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "maskreel.cli.main", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate()
+    assert err == b""
+    assert process.returncode == 1
