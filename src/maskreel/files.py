@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,13 @@ def write_sums(folder: Path) -> None:
     (folder / "sums.json").write_text(json.dumps(sums, indent=1) + "\n")
 
 
-def check_sums(folder: Path) -> None:
-    """Raise DataError unless every file that `sums.json` lists is there and unchanged."""
-    for name, expected in read_json(folder / "sums.json").items():
+def check_sums(folder: Path, *, required: Iterable[str] = ()) -> None:
+    """Raise DataError unless every file that `sums.json` lists is there and unchanged, and it lists the `required`."""
+    sums = read_json(folder / "sums.json")
+    for name in required:
+        if name not in sums:
+            raise DataError(f"{folder / 'sums.json'}: has no sum of {name}: the file is damaged or was edited")
+    for name, expected in sums.items():
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path}: the file is missing, though sums.json lists it")

@@ -1,7 +1,7 @@
 """What the contract tests know about every model: a small config, and another value for each of its options.
 
-A new model adds one entry to each table; a new option adds one line, and the tests fail until it is there. A record that
-stands for another choice (a second backbone, say) gets an entry of its own, so that its options are turned as well.
+A new model adds one entry to each table; a new option adds one line, and the tests fail until it is there. A record
+that stands for another choice (a second backbone, say) gets an entry of its own, so that its options are turned too.
 """
 
 import dataclasses

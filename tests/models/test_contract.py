@@ -36,9 +36,7 @@ def drawn(config: ModelConfig, deviation: float = 0.02) -> nn.Module:
 
 
 def targets(num_objects: tuple[int, ...] = (3, 1), num_frames: int = 3) -> list[ClipTarget]:
-    return [
-        clip_target(size, n, num_frames=num_frames, seed=n) for size, n in zip(SIZES, num_objects, strict=True)
-    ]
+    return [clip_target(size, n, num_frames=num_frames, seed=n) for size, n in zip(SIZES, num_objects, strict=True)]
 
 
 def losses_of(model: nn.Module, config: ModelConfig, clip: ClipBatch, wanted: list[ClipTarget]) -> dict[str, Tensor]:
@@ -195,9 +193,9 @@ def with_more_padding(level: FeatureMap, pixels: int) -> FeatureMap:
 def test_more_padding_changes_nothing_behind_the_pyramid(name: str) -> None:
     """From the pyramid on, whatever stands in padded cells leaves classes and boxes alone.
 
-    Before it, that cannot hold in the published systems: convolutions and group norms read padded pixels. The convolutions
-    of the mask branch do so too, so a mask is the same beyond their reach of 72 pixels (3x3 at strides 32 and 16, three
-    times 3x3 at stride 8) from the edge.
+    Before it, that does not hold in the published systems: the backbone's convolutions and the pyramid's group norms
+    read padded pixels. The convolutions of the mask branch do so too, so a mask is the same beyond their reach of 72
+    pixels from the edge (3x3 at strides 32 and 16, three times 3x3 at stride 8).
     """
     model = drawn(TINY[name], deviation=0.1).eval()
     clip, reach = clip_batch([(128, 192)], num_frames=2), 72

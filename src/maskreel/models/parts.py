@@ -25,6 +25,29 @@ class ResNetConfig:
     frozen_stages: int = 2
     """Parts that are not trained, counted from the stem."""
 
+    def __post_init__(self) -> None:
+        if self.width < 8 or self.width % 8:
+            raise ValueError(f"backbone width {self.width} must be a multiple of 8")
+        if not 0 <= self.frozen_stages <= 5:
+            raise ValueError(
+                f"frozen_stages {self.frozen_stages} must be between 0 (none) and 5 (stem and four stages)"
+            )
+
+
+def require_at_least(config: object, least: int, *names: str) -> None:
+    """ValueError for a field of a config record that is below `least`."""
+    for name in names:
+        if getattr(config, name) < least:
+            raise ValueError(f"{name} {getattr(config, name)} must be at least {least}")
+
+
+def check_token_width(width: int, num_heads: int) -> None:
+    """ValueError unless tokens of `width` channels suit the pyramid's 32 norm groups and the attention heads."""
+    if width < 32 or width % 32:
+        raise ValueError(f"width {width} must be a multiple of 32")
+    if num_heads < 1 or width % num_heads:
+        raise ValueError(f"num_heads {num_heads} must divide width {width}")
+
 
 def build_backbone(config: ResNetConfig) -> ResNet:
     return ResNet(config.depth, width=config.width, norm=config.norm, frozen_stages=config.frozen_stages)

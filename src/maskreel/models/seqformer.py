@@ -8,7 +8,14 @@ from torch import nn
 
 from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.set_loss import LossWeights, SetLoss
-from maskreel.models.parts import ResNetConfig, build_backbone, clip_sizes, per_layer
+from maskreel.models.parts import (
+    ResNetConfig,
+    build_backbone,
+    check_token_width,
+    clip_sizes,
+    per_layer,
+    require_at_least,
+)
 from maskreel.nn.backbones.pyramid import Pyramid
 from maskreel.nn.decoders.box_queries import BoxQueryDecoder
 from maskreel.nn.encoders.framewise import FramewiseEncoder
@@ -48,6 +55,14 @@ class SeqFormerConfig:
     """Boxes in frames where an object is absent: trained as zero boxes (published), or left out."""
     costs: MatchCosts = MatchCosts()
     losses: LossWeights = LossWeights()
+
+    def __post_init__(self) -> None:
+        check_token_width(self.width, self.num_heads)
+        require_at_least(self, 1, "num_classes", "num_queries", "hidden", "num_points", "mask_channels")
+        require_at_least(self, 1, "encoder_layers", "decoder_layers")
+        require_at_least(self, 3, "num_levels")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
 
 
 class SeqFormer(nn.Module):

@@ -32,6 +32,15 @@ class LoadedModel:
     """How the model was evaluated when it was saved, such as `short_side`; empty when unknown."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedClass:
+    """A class as `config.json` lists it, at the position of its index."""
+
+    id: int
+    """Category id of the data."""
+    name: str
+
+
 def build_model(config: ModelConfig) -> nn.Module:
     return CATALOG[config.kind].model(config)
 
@@ -80,21 +89,30 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
     Raises UsageError when there is no such folder, DataError when its content is damaged or is another model's.
     """
     folder = model_folder(run)
-    check_sums(folder)
-    description = read_json(folder / "config.json")
+    check_sums(folder, required=("config.json", "model.safetensors"))
+    path = folder / "config.json"
+    description = read_json(path)
     if description.get("format") != FORMAT:
         raise DataError(
-            f"{folder / 'config.json'}: format {description.get('format')!r} is not {FORMAT}; "
+            f"{path}: format {description.get('format')!r} is not {FORMAT}; "
             "the folder was written by another version of Maskreel"
         )
-    config = from_dict(ModelConfig, description.get("model"), "model")
+    config = from_dict(ModelConfig, description.get("model"), f"{path}: model")
+    classes = from_dict(tuple[SavedClass, ...], description.get("classes"), f"{path}: classes")
+    if len(classes) != config.num_classes:
+        raise DataError(f"{path}: lists {len(classes)} classes for a model of {config.num_classes} classes")
+    inference = description.get("inference", {})
+    if not isinstance(inference, dict):
+        raise DataError(f"{path}: inference: expected an object, got {inference!r}")
     with torch.device("meta"):
         model = build_model(config)
     model = model.to_empty(device="cpu")
     load_state(model, read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
-    classes = tuple((entry["id"], entry["name"]) for entry in description["classes"])
     return LoadedModel(
-        model=model.to(device).eval(), config=config, classes=classes, inference=description["inference"]
+        model=model.to(device).eval(),
+        config=config,
+        classes=tuple((entry.id, entry.name) for entry in classes),
+        inference=inference,
     )
 
 

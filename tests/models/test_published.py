@@ -1,0 +1,167 @@
+"""Names, layout and counts of published checkpoints."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from maskreel.errors import DataError
+from maskreel.models.catalog import CATALOG
+from maskreel.models.parts import ResNetConfig
+from maskreel.models.published import (
+    PUBLISHED_COUNTS,
+    PUBLISHED_MODELS,
+    QUERIES,
+    Counts,
+    Layout,
+    PublishedCount,
+    from_seqformer,
+    own_counts,
+    published_name,
+    to_seqformer,
+)
+from maskreel.models.seqformer import SeqFormer, SeqFormerConfig
+from tests.builders import shared_path
+from tests.models.tables import TINY
+
+CONVENTIONS = ("trainable", "parameters", "state_dict")
+
+
+@pytest.fixture(scope="module")
+def layouts() -> dict[str, Layout]:
+    """Every published model written out, on the meta device."""
+    with torch.device("meta"):
+        return {
+            name: model.layout(CATALOG[model.config.kind].model(model.config))
+            for name, model in PUBLISHED_MODELS.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def counts() -> dict[str, Counts]:
+    """Every published model, counted in its published layout."""
+    return {name: model.count() for name, model in PUBLISHED_MODELS.items()}
+
+
+@pytest.mark.parametrize("count", PUBLISHED_COUNTS, ids=lambda count: f"{count.model} {count.convention}")
+def test_counts_in_the_published_layout_are_the_published_ones(
+    count: PublishedCount, counts: dict[str, Counts]
+) -> None:
+    ours = dataclasses.asdict(counts[count.model])[count.convention]
+    assert ours - count.published == 0
+
+
+def test_every_published_model_is_counted_in_all_three_conventions() -> None:
+    counted = {(count.model, count.convention) for count in PUBLISHED_COUNTS}
+    assert counted == {(model, convention) for model in PUBLISHED_MODELS for convention in CONVENTIONS}
+
+
+def test_published_counts_are_those_of_the_official_code() -> None:
+    published = {(count.model, count.convention): count.published for count in PUBLISHED_COUNTS}
+    r50 = [published["seqformer-r50", convention] for convention in CONVENTIONS]
+    r101 = [published["seqformer-r101", convention] for convention in CONVENTIONS]
+    assert r50 == [48_181_773, 48_404_173, 49_306_085]
+    assert r101 == [67_121_677, 67_344_077, 68_350_437]
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("seqformer-r50", Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577)),
+        ("seqformer-r101", Counts(trainable=66_723_841, parameters=66_946_241, state_dict=67_156_929)),
+    ],
+)
+def test_our_own_layout_has_no_dead_weights_and_no_alias(
+    name: str, own: Counts, counts: dict[str, Counts], layouts: dict[str, Layout]
+) -> None:
+    config = PUBLISHED_MODELS[name].config
+    with torch.device("meta"):
+        assert own_counts(CATALOG[config.kind].model(config)) == own
+    elements = {
+        role: sum(entry.values.numel() for entry in layouts[name].values() if entry.role == role)
+        for role in ("unused", "alias")
+    }
+    unused_logits = 2 * config.decoder_layers * (config.width + 1)
+    assert own.parameters + elements["unused"] + unused_logits == counts[name].parameters
+    assert own.state_dict + sum(elements.values()) + unused_logits == counts[name].state_dict
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("name", "file"), [("seqformer-r50", "resnet50"), ("seqformer-r101", "resnet101")])
+def test_names_shapes_and_aliases_are_those_of_the_official_state_dict(
+    name: str, file: str, layouts: dict[str, Layout]
+) -> None:
+    text = shared_path(f"design/statedicts/seqformer_{file}.txt").read_text()
+    aliases, entries = text.split("## entries that are one and the same tensor\n")[1].split(
+        "## state_dict: key, shape, dtype\n"
+    )
+    shapes = dict(line.split("\t")[:2] for line in entries.splitlines() if line)
+    layout = layouts[name]
+    assert {key: list(entry.values.shape) for key, entry in layout.items()} == {
+        key: json.loads(shape) for key, shape in shapes.items()
+    }
+    second_names = {line.split(" = ")[0] for line in aliases.splitlines() if line}
+    assert {key for key, entry in layout.items() if entry.role == "alias"} == second_names
+
+
+@pytest.fixture
+def tiny() -> SeqFormer:
+    torch.manual_seed(0)
+    config = dataclasses.replace(TINY["seqformer"], backbone=ResNetConfig(depth=18, width=8))
+    model = SeqFormer(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.fixture
+def config() -> SeqFormerConfig:
+    return dataclasses.replace(TINY["seqformer"], backbone=ResNetConfig(depth=18, width=8))
+
+
+def checkpoint(model: SeqFormer) -> dict[str, Tensor]:
+    return {name: entry.values for name, entry in to_seqformer(model).items()}
+
+
+def test_a_model_comes_back_from_its_published_layout(tiny: SeqFormer, config: SeqFormerConfig) -> None:
+    state = tiny.state_dict()
+    back = from_seqformer(checkpoint(tiny), config, set(state))
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], values) for name, values in state.items())
+
+
+def test_checkpoints_without_unused_logits_load_too(tiny: SeqFormer, config: SeqFormerConfig) -> None:
+    written = checkpoint(tiny)
+    for name in [name for name in written if name.startswith("detr.class_embed.")]:
+        written[name] = written[name][1:-1]
+    back = from_seqformer(written, config, set(tiny.state_dict()))
+    assert torch.equal(back["classify.1.weight"], tiny.state_dict()["classify.1.weight"])
+
+
+def test_unused_logits_start_as_in_the_official_code(tiny: SeqFormer) -> None:
+    written = checkpoint(tiny)
+    weight, bias = written["detr.class_embed.0.weight"], written["detr.class_embed.0.bias"]
+    assert weight.shape == (5, 32)
+    assert not weight[[0, -1]].any()
+    torch.testing.assert_close(bias[[0, -1]], torch.full((2,), -math.log(99)))
+
+
+def test_queries_are_joined_position_first(tiny: SeqFormer) -> None:
+    joined = checkpoint(tiny)[QUERIES]
+    assert torch.equal(joined[:, :32], tiny.decoder.query_position.weight)
+    assert torch.equal(joined[:, 32:], tiny.decoder.query_content.weight)
+
+
+def test_a_missing_tensor_is_named(tiny: SeqFormer, config: SeqFormerConfig) -> None:
+    written = checkpoint(tiny)
+    del written["mask_head.dcn.weight"]
+    with pytest.raises(DataError, match=r"no mask_head\.dcn\.weight, which masks\.branch\.fine\.weight"):
+        from_seqformer(written, config, set(tiny.state_dict()))
+
+
+def test_a_name_without_counterpart_is_refused() -> None:
+    with pytest.raises(KeyError, match=r"sparkles\.weight"):
+        published_name("sparkles.weight")
