@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -11,7 +10,8 @@ from maskreel.data.sources import open_source
 from maskreel.data.synthetic import DEMO_SEED, SyntheticDials, write_dataset
 from maskreel.errors import UsageError
 from maskreel.evaluation.average_precision import AveragePrecision, average_precision
-from maskreel.evaluation.results import Predictions, PredictedTrack, read_ground_truth
+from maskreel.evaluation.evaluate import predicted_tracks
+from maskreel.evaluation.results import Predictions, read_ground_truth
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
@@ -35,30 +35,28 @@ class Demo:
 
 def run(args: Demo) -> None:
     """Write clip, overlay, masklets and contact sheet; print the score and where they are."""
-    predictor = VideoPredictor.load(args.run)
     folder = _folder(args.out)
+    masklets, figures = show(args.run, folder)
+    _report(folder, masklets, figures)
+
+
+def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
+    """Render the demo clip into a folder, run a model on it, draw what it found, and measure it."""
+    predictor = VideoPredictor.load(weights)
     write_dataset(folder, "valid", num_videos=1, seed=DEMO_SEED, dials=DIALS)
     truth = read_ground_truth(folder / "valid.json")
     source = open_source(folder / "valid" / "JPEGImages" / truth.videos[0].name)
     result = predictor.predict(source)
     masklets = result.masklets(predictor.options.min_score)
-    found = tuple(
-        PredictedTrack(
-            video_id=truth.videos[0].id,
-            category_id=masklet.category_id,
-            score=masklet.score,
-            segmentations=masklet.segmentations,
-        )
-        for masklet in result.pairs()
-    )
-    figures = average_precision(truth, Predictions(tracks=found))
+    found = predicted_tracks(result.pairs(), truth.videos[0].id)
+    figures = average_precision(truth, Predictions(tracks=tuple(found)))
     masklets.save(folder / "demo.json")
     write_overlay(folder / "demo.mp4", source, masklets)
     shown = evenly_spaced(masklets.decoded, SHEET_FRAMES)
-    frames = [np.asarray(frame.pixels) for frame in source if frame.index in shown]
+    frames = [frame.pixels for frame in source if frame.index in shown]
     overlays = [draw(frame, masklets, index) for frame, index in zip(frames, shown, strict=True)]
     save_picture(folder / "demo.png", contact_sheet([frames, overlays], row_captions=("rendered clip", "found")))
-    _report(folder, masklets, figures)
+    return masklets, figures
 
 
 def _folder(out: Path | None) -> Path:

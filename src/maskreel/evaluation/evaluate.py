@@ -23,6 +23,7 @@ from maskreel.evaluation.average_precision import (
 from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.results import PredictedTrack, Predictions, read_ground_truth
 from maskreel.files import complete_file
+from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 
 SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
@@ -95,16 +96,7 @@ def evaluate(
     predictor = VideoPredictor(model, classes, config, device=device)
     tracks: list[PredictedTrack] = []
     for index, video in enumerate(dataset.videos):
-        found = predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score)
-        tracks += [
-            PredictedTrack(
-                video_id=video.id,
-                category_id=masklet.category_id,
-                score=masklet.score,
-                segmentations=tuple(masklet.segmentations),
-            )
-            for masklet in found
-        ]
+        tracks += predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score), video.id)
         if on_video is not None:
             on_video(index + 1)
     overall = AveragePrecisionMeter(ground_truth)
@@ -123,6 +115,19 @@ def evaluate(
         per_size={size: _size_figures(overall, range_index) for range_index, size in enumerate(SIZES, start=1)},
         per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
     )
+
+
+def predicted_tracks(masklets: Masklets, video_id: int) -> list[PredictedTrack]:
+    """What was found in one video, as the metrics take it."""
+    return [
+        PredictedTrack(
+            video_id=video_id,
+            category_id=masklet.category_id,
+            score=masklet.score,
+            segmentations=tuple(masklet.segmentations),
+        )
+        for masklet in masklets
+    ]
 
 
 def recorded_evaluation(inference: Mapping[str, Any], **changes: Any) -> EvaluationConfig:
