@@ -79,6 +79,11 @@ class PacketLedger:
         self._end = max(self._end, float((time + (frame.duration or 0)) * base))
         return float(time * base)
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether anything could not be read or decoded so far."""
+        return bool(self._failed or self._read_errors)
+
     def summary(self) -> str:
         parts = [f"{self._packets} packets read", f"{self._failed} damaged"]
         if self._read_errors:

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
@@ -37,6 +37,9 @@ MAX_PIXELS = 2**26
 MAX_READ_ERRORS = 100
 """Failures to read in a row after which the rest of a file is given up."""
 
+LATE_STEP = 0.001
+"""Seconds after the frame before it, for a frame whose own time has passed."""
+
 _FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,h264,hevc,av1,obu,ivf,m4v,dv,mxf,mjpeg,nut"
 """Containers that are opened: playlists, which make FFmpeg read other files or the network, are none of them."""
 
@@ -52,6 +55,7 @@ class Frame:
     pixels: UInt8[np.ndarray, "h w 3"]
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """Anything that yields the frames of one video; may be iterated several times."""
 
@@ -94,18 +98,15 @@ class VideoFile:
         stream = _video_stream(container, self.path)
         ledger = PacketLedger(stream)
         size = None
-        last = float("-inf")
+        clock = _Clock(self.frame_rate)
         for frame in _pictures(container, stream, ledger):
             _check_size(frame.width, frame.height, self.path)
             if size is None:
                 size = (frame.width, frame.height)
             elif size != (frame.width, frame.height):
                 frame = self._rescaled(frame, size)
-            time = ledger.shown(frame)
-            if time <= last:
-                time = last + float(1 / self.frame_rate)
-            last = round(time, 6)
-            yield Frame(ledger.decoded - 1, last, _upright(frame))
+            time = clock.next(ledger.shown(frame), is_damaged=ledger.is_damaged)
+            yield Frame(ledger.decoded - 1, time, _upright(frame))
         if not ledger.decoded:
             raise VideoReadError(self.path, f"no frame can be decoded ({ledger.summary()}); is the file complete?")
         self.skipped = tuple(ledger.lost(container, self.declared, self.frame_rate))
@@ -120,6 +121,27 @@ class VideoFile:
         return frame.reformat(width=size[0], height=size[1])
 
     _is_warned = False
+
+
+class _Clock:
+    """Makes time stamps increase, whatever the file says."""
+
+    def __init__(self, frame_rate: Fraction) -> None:
+        self._step = float(1 / frame_rate)
+        self._offset = 0.0
+        self._last = float("-inf")
+
+    def next(self, time: float, *, is_damaged: bool) -> float:
+        """Time of a frame in seconds, rounded to microseconds."""
+        if time + self._offset <= self._last:
+            if is_damaged:
+                # After damage single frames come out late; the frames behind them keep their own time.
+                time = self._last + LATE_STEP - self._offset
+            else:
+                # The clock was set back, as where files were joined: all that follows moves with it.
+                self._offset = self._last + self._step - time
+        self._last = round(time + self._offset, 6)
+        return self._last
 
 
 def _open(path: Path) -> InputContainer:

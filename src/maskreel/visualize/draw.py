@@ -17,7 +17,6 @@ from maskreel.visualize.palette import Colour, text_colour, track_colour
 OPACITY = 0.45
 """Of the colour that fills a mask."""
 
-Picture = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +44,7 @@ def draw_objects(frame: UInt8[np.ndarray, "h w 3"], objects: Iterable[DrawnObjec
     """A copy of a frame with objects on it; captions lie above all masks and stay inside the picture."""
     height, width = frame.shape[:2]
     thickness = max(1, round(min(height, width) / 360))
-    picture = frame.copy()
+    image = Image.fromarray(frame)
     placed: list[tuple[DrawnObject, tuple[int, int, int, int]]] = []
     for drawn in objects:
         if drawn.mask.shape != (height, width):
@@ -53,9 +52,8 @@ def draw_objects(frame: UInt8[np.ndarray, "h w 3"], objects: Iterable[DrawnObjec
             raise ValueError(f"a mask of {rows}x{columns} pixels does not fit a frame of {height}x{width}")
         box = _extent(drawn.mask)
         if box is not None:
-            _paint(picture, drawn, box, thickness)
+            _paint(image, drawn, box, thickness)
             placed.append((drawn, box))
-    image = Image.fromarray(picture)
     canvas = ImageDraw.Draw(image)
     font = _font(max(10, round(min(height, width) / 28)))
     for drawn, (left, top, right, bottom) in placed:
@@ -109,14 +107,13 @@ def save_picture(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         Image.fromarray(picture).save(new, quality=90)
 
 
-def _paint(picture: Picture, drawn: DrawnObject, box: tuple[int, int, int, int], thickness: int) -> None:
+def _paint(image: Image.Image, drawn: DrawnObject, box: tuple[int, int, int, int], thickness: int) -> None:
     """Fill and outline of one mask, in place; only the pixels of its box are touched."""
     left, top, right, bottom = box
     mask = drawn.mask[top:bottom, left:right]
-    region = picture[top:bottom, left:right]
-    colour = np.array(track_colour(drawn.track_id), dtype=np.float32)
-    region[mask] = ((1 - OPACITY) * region[mask] + OPACITY * colour + 0.5).astype(np.uint8)
-    region[mask & ~_eroded(mask, thickness)] = colour.astype(np.uint8)
+    alpha = np.where(mask, np.uint8(round(255 * OPACITY)), np.uint8(0))
+    alpha[mask & ~_eroded(mask, thickness)] = 255
+    image.paste(track_colour(drawn.track_id), box, Image.fromarray(alpha))
 
 
 def _eroded(mask: Bool[np.ndarray, "h w"], steps: int) -> Bool[np.ndarray, "h w"]:
@@ -162,7 +159,7 @@ def _overlaps(a: tuple[float, float, float, float], b: tuple[float, float, float
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _shrunk(cell: Picture, width: int) -> Picture:
+def _shrunk(cell: UInt8[np.ndarray, "h w 3"], width: int) -> UInt8[np.ndarray, "_ _ 3"]:
     if cell.shape[1] <= width:
         return cell
     height = max(1, round(cell.shape[0] * width / cell.shape[1]))

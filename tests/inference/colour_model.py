@@ -1,0 +1,59 @@
+"""A model that needs no training: it finds blocks by their colours, so that every mask and identity is known."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskreel.data.loading import IMAGENET_DEVIATION, IMAGENET_MEAN
+from maskreel.inference.postprocess import MASK_STRIDE
+from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
+from tests.data.videos import COLOURS
+
+CLASSES = ((1, "square"), (5, "disc"), (9, "star"))
+"""Query q finds colour q and says class q modulo 3."""
+
+SEEN, UNSEEN = 3.0, -4.0
+"""Class logits."""
+
+
+class ColourMasks:
+    """Masks of one batch, with a note of what was asked for."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self._logits = logits
+        self.asked: list[tuple[int, list[int]]] = []
+
+    def select(self, clip: int, queries: Tensor) -> Tensor:
+        self.asked.append((clip, queries.tolist()))
+        return self._logits[clip, queries]
+
+
+class ColourModel:
+    """One query per colour of `tests.data.videos.COLOURS`; `lengths` are the frames of the clips it was shown."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.masks: list[ColourMasks] = []
+
+    def __call__(self, clips: ClipBatch) -> ClipPrediction:
+        self.lengths.append(clips.frames.shape[1])
+        mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+        pixels = clips.frames * deviation + mean
+        colours = torch.from_numpy(COLOURS).float().div(255).view(1, 1, -1, 3, 1, 1)
+        distance = (pixels[:, :, None] - colours).abs().amax(dim=3)
+        logits = 20 * (0.35 - distance)
+        # Padding is black and far from every colour; a strong wrong answer there shows where it leaks.
+        logits = torch.where(clips.is_padding[:, :, None], 30.0, logits)
+        logits = F.avg_pool2d(logits.flatten(0, 2)[:, None], MASK_STRIDE)[:, 0]
+        logits = logits.unflatten(0, (*distance.shape[:3],)).transpose(1, 2)
+        height = (~clips.is_padding[0, 0, :, 0]).sum() // MASK_STRIDE
+        is_seen = (logits[..., :height, :] > 0).flatten(2).any(dim=-1)
+        num_queries = len(COLOURS)
+        class_logits = torch.full((len(logits), num_queries, 1, len(CLASSES)), UNSEEN)
+        for query in range(num_queries):
+            class_logits[:, query, 0, query % len(CLASSES)] = torch.where(is_seen[:, query], SEEN, UNSEEN)
+        boxes = torch.full((len(logits), num_queries, logits.shape[2], 4), 0.5)
+        self.masks.append(ColourMasks(logits))
+        return ClipPrediction(
+            layers=(LayerPrediction(class_logits=class_logits, boxes=boxes, masks=self.masks[-1]),)
+        )
