@@ -59,7 +59,7 @@ def draw_objects(frame: UInt8[np.ndarray, "h w 3"], objects: Iterable[DrawnObjec
     for drawn, (left, top, right, bottom) in placed:
         colour = track_colour(drawn.track_id)
         canvas.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=thickness)
-    taken: list[tuple[float, float, float, float]] = []
+    taken: list[tuple[int, int, int, int]] = []
     for drawn, (left, top, _, bottom) in placed:
         if drawn.caption:
             taken.append(_write(canvas, drawn, (left, top, bottom), (width, height), font, taken))
@@ -138,11 +138,11 @@ def _write(
     anchor: tuple[int, int, int],
     size: tuple[int, int],
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    taken: Sequence[tuple[float, float, float, float]],
-) -> tuple[float, float, float, float]:
+    taken: Sequence[tuple[int, int, int, int]],
+) -> tuple[int, int, int, int]:
     """Caption on a plate of the track's colour above its box, or where there is room; returns the plate."""
     left, top, bottom = anchor
-    x0, y0, x1, y1 = canvas.textbbox((0, 0), drawn.caption, font=font)
+    x0, y0, x1, y1 = (round(side) for side in canvas.textbbox((0, 0), drawn.caption, font=font))
     wide, tall = x1 - x0 + 4, y1 - y0 + 4
     x = max(0, min(left, size[0] - wide))
     candidates = [top - tall, bottom, top, bottom - tall]
@@ -155,7 +155,7 @@ def _write(
     return plate
 
 
-def _overlaps(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _overlaps(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
