@@ -22,7 +22,7 @@ from maskreel.config import from_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.models.weights import load_model
 from maskreel.training.diverged import TrainingDiverged
-from maskreel.training.loop import train
+from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_folder import read_recipe
 from tests.builders import write_youtube_vis
@@ -116,7 +116,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(whole: Path, recipe: Recipe
     message = train_until_interrupted(recipe, folder, lambda: (folder / "train_batch0.jpg").exists())
     assert f"maskreel train --resume {folder}" in message
     assert load_model(folder).config == recipe.model
-    train(read_recipe(folder), folder, resume=True, quiet=True)
+    resume(read_recipe(folder), folder, quiet=True)
     assert_same_run(whole, folder)
 
 
@@ -124,7 +124,7 @@ def test_workers_change_nothing_even_across_an_interruption(whole: Path, recipe:
     folder = tmp_path / "run"
     recipe = replace(recipe, data=replace(recipe.data, workers=2))
     train_until_interrupted(recipe, folder, lambda: (folder / "checkpoints/step-00000002").exists())
-    train(recipe, folder, resume=True, quiet=True)
+    resume(recipe, folder, quiet=True)
     assert_same_run(whole, folder)
 
 
@@ -135,7 +135,7 @@ def test_a_half_written_checkpoint_is_never_picked_up(whole: Path, recipe: Recip
     half = checkpoints / ".step-00000006.0123abcd"
     (checkpoints / "step-00000006").rename(half)
     (half / "sums.json").unlink()
-    train(recipe, folder, resume=True, quiet=True)
+    resume(recipe, folder, quiet=True)
     assert_same_run(whole, folder)
     assert not half.exists()
 
@@ -150,26 +150,26 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    train(recipe, folder, resume=True, quiet=True)
+    resume(recipe, folder, quiet=True)
     assert "damaged" in caplog.text
     assert_same_run(whole, folder)
 
 
 def test_a_run_without_a_good_checkpoint_cannot_be_resumed(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no checkpoint to resume from"):
-        train(recipe, tmp_path, resume=True, quiet=True)
+        resume(recipe, tmp_path, quiet=True)
     bad = tmp_path / "checkpoints" / "step-00000001"
     bad.mkdir(parents=True)
     (bad / "sums.json").write_text('{"model.safetensors": "0"}')
     with pytest.raises(DataError, match="every checkpoint is damaged"):
-        train(recipe, tmp_path, resume=True, quiet=True)
+        resume(recipe, tmp_path, quiet=True)
 
 
 def test_a_checkpoint_of_another_model_is_refused(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
     other = replace(recipe, model=replace(recipe.model, num_queries=7))
     with pytest.raises(DataError, match="tensors do not fit the model"):
-        train(other, tmp_path / "run", resume=True, quiet=True)
+        resume(other, tmp_path / "run", quiet=True)
 
 
 def test_a_checkpoint_of_other_data_is_refused(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
@@ -177,12 +177,12 @@ def test_a_checkpoint_of_other_data_is_refused(whole: Path, recipe: Recipe, tmp_
     shutil.copytree(whole, tmp_path / "run")
     other = replace(recipe, data=replace(recipe.data, root=tmp_path / "other"))
     with pytest.raises(ValueError, match="num_clips"):
-        train(other, tmp_path / "run", resume=True, quiet=True)
+        resume(other, tmp_path / "run", quiet=True)
 
 
 def test_a_finished_run_resumed_stays_as_it_is(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
-    train(recipe, tmp_path / "run", resume=True, quiet=True)
+    resume(recipe, tmp_path / "run", quiet=True)
     assert_same_run(whole, tmp_path / "run")
 
 

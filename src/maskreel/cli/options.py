@@ -24,14 +24,16 @@ def parse_options(record: type[Record], words: Sequence[str], command: str, *, d
     start = tyro.MISSING_NONPROP if default is None else default
     if {"-h", "--help"} & set(words):
         return tyro.cli(record, args=words, prog=prog, config=config, default=start)
-    captured = io.StringIO()
+    # With the encoding of a real stream, tyro draws the frame that `_one_sentence` takes apart.
+    captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     try:
         with contextlib.redirect_stderr(captured), _wide_terminal():
             return tyro.cli(record, args=words, prog=prog, config=config, default=start)
     except SystemExit as exit_request:
         if exit_request.code in (0, None):
             raise
-        raise UsageError(_one_sentence(captured.getvalue(), prog)) from None
+        captured.seek(0)
+        raise UsageError(_one_sentence(captured.read(), prog)) from None
 
 
 @contextlib.contextmanager

@@ -14,10 +14,9 @@ from maskreel.config import nearest
 from maskreel.data.loading import DataConfig
 from maskreel.errors import UsageError
 from maskreel.evaluation.evaluate import EvaluationConfig
-from maskreel.files import numbered_folder
 from maskreel.models.catalog import ModelConfig
 from maskreel.recipes.catalog import RECIPES
-from maskreel.training.loop import train
+from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe, TrainingConfig
 from maskreel.training.run_folder import read_recipe
 
@@ -66,12 +65,9 @@ def run(args: Train) -> None:
         name=args.recipe, model=args.model, data=args.data, training=args.training, evaluation=args.evaluation
     )
     if args.resume is not None:
-        train(recipe, args.resume, resume=True, quiet=args.quiet)
-        return
-    folder = _new_run_folder(args)
-    if not args.quiet:
-        logger.info("run folder: %s", folder)
-    train(recipe, folder, quiet=args.quiet)
+        resume(recipe, args.resume, quiet=args.quiet)
+    else:
+        train(recipe, args.out, quiet=args.quiet)
 
 
 def _parse_resume(words: Sequence[str]) -> Train:
@@ -100,22 +96,6 @@ def _with_defaults(recipe: Recipe, *, resume: Path | None) -> Train:
         evaluation=recipe.evaluation,
         resume=resume,
     )
-
-
-def _new_run_folder(args: Train) -> Path:
-    if args.out is None:
-        return numbered_folder(Path("runs") / "train" / args.recipe)
-    if args.out.exists() and not args.out.is_dir():
-        raise UsageError(f"{args.out}: a file of that name exists; choose another --out")
-    if args.out.is_dir() and any(args.out.iterdir()):
-        raise UsageError(
-            f"{args.out}: the folder is not empty; choose another --out, or go on with --resume {args.out}"
-        )
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{args.out}: cannot be written ({error.strerror}); choose another --out") from error
-    return args.out
 
 
 def _help() -> str:

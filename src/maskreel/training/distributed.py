@@ -1,9 +1,11 @@
 """Training on several processes, as torchrun starts them; a plain run is one process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed
@@ -12,6 +14,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from maskreel.errors import UsageError
+
+Decision = TypeVar("Decision")
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for the first one, which validates alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,7 @@ def processes(device: str) -> Iterator[Processes]:
     if world_size == 1:
         yield Processes(rank=0, world_size=1, device=chosen)
         return
-    torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Processes(rank=torch.distributed.get_rank(), world_size=world_size, device=chosen)
     finally:
@@ -77,6 +84,15 @@ def world_mean(value: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     value = value.detach().clone()
     torch.distributed.all_reduce(value)
     return value / torch.distributed.get_world_size()
+
+
+def decided_by_first(group: Processes, decide: Callable[[], Decision]) -> Decision:
+    """What the first process decides, in all processes."""
+    if group.world_size == 1:
+        return decide()
+    shared = [decide() if group.is_first else None]
+    torch.distributed.broadcast_object_list(shared, src=0)
+    return cast(Decision, shared[0])
 
 
 def wait_for_all() -> None:

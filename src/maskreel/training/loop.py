@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -29,33 +29,46 @@ from maskreel.training.checkpoint import (
     save_checkpoint,
     seed_random,
 )
-from maskreel.training.distributed import Processes, parallel, processes, wait_for_all
+from maskreel.training.distributed import Processes, decided_by_first, parallel, processes, wait_for_all
 from maskreel.training.diverged import TrainingDiverged, not_finite, write_dump
 from maskreel.training.interruption import Interruption
 from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
 from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import build_optimizer, set_learning_rates
 from maskreel.training.recipe import Recipe
-from maskreel.training.run_folder import write_dataset, write_environment, write_recipe
+from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_recipe
 
 logger = logging.getLogger(__name__)
 
 AUTOCAST = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def train(recipe: Recipe, folder: Path, *, resume: bool = False, quiet: bool = False) -> None:
-    """Train a recipe into a run folder, or go on with the one that is there.
+def train(recipe: Recipe, out: Path | None = None, *, quiet: bool = False) -> Path:
+    """Train a recipe into a new run folder (`out`, or runs/train/NAME) and return it.
 
-    On the CPU a resumed run ends with the bits of an uninterrupted one. Ctrl-C finishes the step, writes a checkpoint
-    and raises KeyboardInterrupt. Raises UsageError when the data is not there, TrainingDiverged when a loss or the
-    gradient is not finite.
+    Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt. Raises UsageError when the data is not
+    there or the folder cannot be used, TrainingDiverged when a loss or the gradient is not finite.
     """
+    return _train(recipe, lambda: new_run_folder(out, recipe.name), is_resumed=False, quiet=quiet)
+
+
+def resume(recipe: Recipe, folder: Path, *, quiet: bool = False) -> Path:
+    """Go on with a run from its newest checkpoint; on the CPU it ends with the bits of an uninterrupted run."""
+    return _train(recipe, lambda: folder, is_resumed=True, quiet=quiet)
+
+
+def _train(recipe: Recipe, choose_folder: Callable[[], Path], *, is_resumed: bool, quiet: bool) -> Path:
     with processes(recipe.training.device) as group:
+        if recipe.training.precision == "fp16" and group.device.type != "cuda":
+            raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
         training, validation = _load_data(recipe)
         recipe = _with_classes(recipe, training)
+        folder = decided_by_first(group, choose_folder)
         run = TrainingRun(recipe, folder, group, training, validation)
-        run.begin(resume=resume)
+        logger.info("run folder: %s", folder)
+        run.begin(is_resumed=is_resumed)
         run.go_on(quiet=quiet or not group.is_first)
+        return folder
 
 
 class TrainingRun:
@@ -70,8 +83,6 @@ class TrainingRun:
         validation: YouTubeVIS | None,
     ) -> None:
         config, device = recipe.training, group.device
-        if config.precision == "fp16" and device.type != "cuda":
-            raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
         self.recipe, self.folder, self.group = recipe, folder, group
         self.training, self.validation = training, validation
         self.classes = tuple((category.id, category.name) for category in training.categories)
@@ -88,10 +99,10 @@ class TrainingRun:
         self.step = 0
         self.seconds = 0.0
 
-    def begin(self, *, resume: bool) -> None:
+    def begin(self, *, is_resumed: bool) -> None:
         """Take up the newest checkpoint, or write the descriptions of a new run."""
         config = self.recipe.training
-        state = self._load() if resume else None
+        state = self._load() if is_resumed else None
         self.batches: Iterator[TrainingBatch] = iter(self.loader)
         if state is not None and self.group.is_first:
             restore_random(state.random)

@@ -14,10 +14,25 @@ import maskreel
 from maskreel.config import from_dict, to_dict
 from maskreel.data.youtube_vis import Fingerprint
 from maskreel.errors import UsageError
-from maskreel.files import complete_file, read_json
+from maskreel.files import complete_file, numbered_folder, read_json
 from maskreel.training.recipe import Recipe
 
 REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "av", "safetensors")
+
+
+def new_run_folder(out: Path | None, name: str) -> Path:
+    """Make the folder of a new run: `out`, which must be empty, or runs/train/NAME, then NAME-2 and so on."""
+    if out is None:
+        return numbered_folder(Path("runs") / "train" / name)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: a file of that name exists; choose another --out")
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out}: the folder is not empty; choose another --out, or go on with --resume {out}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    return out
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
