@@ -53,16 +53,17 @@ def _wide_terminal() -> Iterator[None]:
 def _one_sentence(box: str, prog: str) -> str:
     """The message of tyro's framed error, and the option that it suggests.
 
-    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help.
+    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help. Its
+    title stands above the first rule where the terminal knows ASCII alone, and otherwise within it.
     """
     paragraphs: list[list[str]] = [[]]
     for line in box.splitlines():
         text = line.strip("│ ")
-        if text.startswith(("╭", "╰", "─")):
+        if text.startswith(("╭", "╰", "─")) or set(text) == {"-"}:
             paragraphs.append([])
         elif text:
             paragraphs[-1].append(text)
-    paragraphs = [paragraph for paragraph in paragraphs if paragraph]
+    paragraphs = [paragraph for paragraph in paragraphs[1:] if paragraph]
     if not paragraphs:
         return f"these options cannot be understood; {prog} --help lists what can be."
     problem = " ".join(paragraphs[0]).removesuffix(".")
