@@ -24,16 +24,14 @@ def parse_options(record: type[Record], words: Sequence[str], command: str, *, d
     start = tyro.MISSING_NONPROP if default is None else default
     if {"-h", "--help"} & set(words):
         return tyro.cli(record, args=words, prog=prog, config=config, default=start)
-    # With the encoding of a real stream, tyro draws the frame that `_one_sentence` takes apart.
-    captured = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured), _wide_terminal():
             return tyro.cli(record, args=words, prog=prog, config=config, default=start)
     except SystemExit as exit_request:
         if exit_request.code in (0, None):
             raise
-        captured.seek(0)
-        raise UsageError(_one_sentence(captured.read(), prog)) from None
+        raise UsageError(_one_sentence(captured.getvalue(), prog)) from None
 
 
 @contextlib.contextmanager
@@ -53,7 +51,7 @@ def _wide_terminal() -> Iterator[None]:
 def _one_sentence(box: str, prog: str) -> str:
     """The message of tyro's framed error, and the option that it suggests.
 
-    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help. Its
+    The frame (of ASCII or of box characters) holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help. Its
     title stands above the first rule where the terminal knows ASCII alone, and otherwise within it.
     """
     paragraphs: list[list[str]] = [[]]
