@@ -112,6 +112,8 @@ class ClipPrediction:
     """Predictions of all decoder layers; the last one is final, the others are auxiliary."""
 
     layers: tuple[LayerPrediction, ...]
+    memory: ClipMemory | None = None
+    """Encoded tokens, in training alone, for losses that look at them."""
 
     @property
     def final(self) -> LayerPrediction:

@@ -1,5 +1,6 @@
 """One query per instance, split into a box query per frame and refined layer by layer (SeqFormer, section 3.3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,9 +9,11 @@ from einops import einsum, rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.nn.layers.attention import QueryAttention
 from maskreel.nn.layers.box_refiner import BoxRefiner
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
 from maskreel.nn.layers.feedforward import FeedForward
+from maskreel.nn.layers.temporal import TemporalAttention
 from maskreel.structures import ClipMemory
 
 
@@ -23,20 +26,6 @@ class QueryState:
     reference: Float[Tensor, "b t q r"]
     """The points (r = 2) or boxes (r = 4) that entered the layer."""
     boxes: Float[Tensor, "b t q 4"]
-
-
-class QueryAttention(nn.Module):
-    """Self-attention among the queries of one set; position is added to queries and keys."""
-
-    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(width, num_heads, dropout=dropout, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Float[Tensor, "n q c"], position: Float[Tensor, "n q c"]) -> Float[Tensor, "n q c"]:
-        keys = x + position
-        return self.norm(x + self.dropout(self.attention(keys, keys, x, need_weights=False)[0]))
 
 
 class BoxQueryDecoderLayer(nn.Module):
@@ -69,9 +58,12 @@ class BoxQueryDecoderLayer(nn.Module):
         position: Float[Tensor, "b q c"],
         reference_points: Float[Tensor, "b t q l r"],
         memory: ClipMemory,
+        temporal: TemporalAttention | None = None,
     ) -> tuple[Float[Tensor, "b q c"], Float[Tensor, "b t q c"]]:
         t = box_queries.shape[1]
         instance = self.instance_attention(instance, position)
+        if temporal is not None and temporal.place == "before_self":
+            box_queries = temporal(box_queries, position)
         frame_position = repeat(position, "b q c -> b t q c", t=t)
         box_queries = rearrange(
             self.box_attention(
@@ -80,6 +72,8 @@ class BoxQueryDecoderLayer(nn.Module):
             "(b t) q c -> b t q c",
             t=t,
         )
+        if temporal is not None and temporal.place == "after_self":
+            box_queries = temporal(box_queries, position)
         sampled = self.cross_attention.sample(box_queries + frame_position, reference_points, memory)
         box_queries = self.box_norm(box_queries + self.dropout(self.cross_attention.output_proj(sampled)))
         box_queries = self.box_feedforward(box_queries)
@@ -92,7 +86,8 @@ class BoxQueryDecoderLayer(nn.Module):
 class BoxQueryDecoder(nn.Module):
     """Returns one state per layer; owns the box heads, whose boxes become the next layer's references.
 
-    `refinement` "none" keeps the learned points as references of every layer and shares one box head.
+    `refinement` "none" keeps the learned points as references of every layer and shares one box head. `temporal` holds
+    attention across frames: one module for all layers or one for each; without it no frame knows of another.
     """
 
     def __init__(
@@ -107,6 +102,7 @@ class BoxQueryDecoder(nn.Module):
         num_points: int = 4,
         dropout: float = 0.1,
         refinement: Literal["iterative", "none"] = "iterative",
+        temporal: Sequence[TemporalAttention] = (),
     ) -> None:
         super().__init__()
         self.query_position = nn.Embedding(num_queries, width)
@@ -129,6 +125,11 @@ class BoxQueryDecoder(nn.Module):
         self.is_refining = refinement == "iterative"
         heads = num_layers if self.is_refining else 1
         self.box_heads = nn.ModuleList(BoxRefiner(width, first=index == 0) for index in range(heads))
+        if len(temporal) not in (0, 1, num_layers):
+            raise ValueError(
+                f"{len(temporal)} temporal attentions for {num_layers} layers; give none, one, or one each"
+            )
+        self.temporal = nn.ModuleList(temporal)
 
     def forward(self, memory: ClipMemory) -> tuple[QueryState, ...]:
         b, t = memory.tokens.shape[:2]
@@ -141,7 +142,14 @@ class BoxQueryDecoder(nn.Module):
             ratios = memory.valid_ratios[:, None, None]
             if reference.shape[-1] == 4:
                 ratios = torch.cat((ratios, ratios), -1)
-            instance, box_queries = layer(instance, box_queries, position, reference[:, :, :, None] * ratios, memory)
+            instance, box_queries = layer(
+                instance,
+                box_queries,
+                position,
+                reference[:, :, :, None] * ratios,
+                memory,
+                temporal=self.temporal[index % len(self.temporal)] if len(self.temporal) else None,
+            )
             head = self.box_heads[index if self.is_refining else 0]
             assert isinstance(head, BoxRefiner)
             boxes = head.refine(box_queries, reference)

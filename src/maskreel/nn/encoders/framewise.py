@@ -65,10 +65,21 @@ class FramewiseEncoder(nn.Module):
         nn.init.normal_(self.level_embedding)
 
     def forward(self, pyramid: Sequence[FeatureMap]) -> ClipMemory:
-        memory = flatten_pyramid(pyramid)
-        position = flatten_positions(pyramid, self.level_embedding)
-        reference_points = encoder_reference_points(memory.level_sizes, memory.valid_ratios)
-        reference_points = reference_points[:, None].expand(-1, memory.tokens.shape[1], -1, -1, -1)
+        memory, position, reference_points = encoder_inputs(pyramid, self.level_embedding)
         for layer in self.layers:
             memory = layer(memory, position, reference_points)
         return memory
+
+
+def encoder_inputs(
+    pyramid: Sequence[FeatureMap], level_embedding: Float[Tensor, "l c"]
+) -> tuple[ClipMemory, Float[Tensor, "b t s c"], Float[Tensor, "b t s l 2"]]:
+    """Un-encoded tokens, the position of each, and its reference point on every level."""
+    memory = flatten_pyramid(pyramid)
+    reference_points = encoder_reference_points(memory.level_sizes, memory.valid_ratios)
+    frames = memory.tokens.shape[1]
+    return (
+        memory,
+        flatten_positions(pyramid, level_embedding),
+        reference_points[:, None].expand(-1, frames, -1, -1, -1),
+    )

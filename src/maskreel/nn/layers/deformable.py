@@ -1,6 +1,7 @@
 """Multi-scale deformable attention over the levels of a query's own frame (Deformable DETR, equation 2)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
@@ -39,12 +40,19 @@ def sampling_locations(
 
 
 class DeformableAttention(nn.Module):
-    """Every query reads a few learned points of every level around its reference."""
+    """Every query reads a few learned points of every level around its reference.
 
-    def __init__(self, width: int, *, num_levels: int, num_heads: int = 8, num_points: int = 4) -> None:
+    `levels` names the levels of the memory that are read; empty means all of its `num_levels`.
+    """
+
+    def __init__(
+        self, width: int, *, num_levels: int, num_heads: int = 8, num_points: int = 4, levels: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         if width % num_heads:
             raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
+        self.levels = tuple(levels)
+        num_levels = len(self.levels) or num_levels
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         self.sampling_offsets = nn.Linear(width, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(width, num_heads * num_levels * num_points)
@@ -63,26 +71,44 @@ class DeformableAttention(nn.Module):
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)
 
+    def project(self, memory: ClipMemory) -> Float[Tensor, "b _ m d"]:
+        """The value table of a clip. Padded tokens count as zero."""
+        value = self.value_proj(memory.tokens).masked_fill(memory.is_padding[..., None], 0.0)
+        return rearrange(value, "b t s (m d) -> b (t s) m d", m=self.num_heads)
+
+    def read(
+        self,
+        query: Float[Tensor, "b t q c"],
+        reference_points: Float[Tensor, "b t q l r"],
+        value: Float[Tensor, "b _ m d"],
+        level_sizes: tuple[tuple[int, int], ...],
+    ) -> Float[Tensor, "b t q c"]:
+        """What the query reads from a value table, before the output projection."""
+        t, m, l, p = query.shape[1], self.num_heads, self.num_levels, self.num_points
+        maps = Maps(level_sizes=level_sizes, frames=tuple((frame,) for frame in range(t)), levels=self.levels)
+        if self.levels:
+            reference_points = reference_points[:, :, :, list(self.levels)]
+            level_sizes = tuple(level_sizes[level] for level in self.levels)
+        offsets = rearrange(self.sampling_offsets(query), "b t q (m l p r) -> b t q m l p r", m=m, l=l, p=p)
+        weights = rearrange(self.attention_weights(query), "b t q (m lp) -> b (t q) m lp", m=m)
+        # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
+        locations = sampling_locations(reference_points, offsets.to(reference_points.dtype), level_sizes)
+        sampled = sample(
+            value,
+            rearrange(locations, "b t q m l p r -> b (t q) m (l p) r"),
+            weights.to(reference_points.dtype).softmax(-1),
+            maps=maps,
+        )
+        return rearrange(sampled, "b (t q) m d -> b t q (m d)", t=t)
+
     def sample(
         self,
         query: Float[Tensor, "b t q c"],
         reference_points: Float[Tensor, "b t q l r"],
         memory: ClipMemory,
     ) -> Float[Tensor, "b t q c"]:
-        """What the query reads, before the output projection. Padded tokens of the memory count as zero."""
-        t, m, l, p = query.shape[1], self.num_heads, self.num_levels, self.num_points
-        value = self.value_proj(memory.tokens).masked_fill(memory.is_padding[..., None], 0.0)
-        offsets = rearrange(self.sampling_offsets(query), "b t q (m l p r) -> b t q m l p r", m=m, l=l, p=p)
-        weights = rearrange(self.attention_weights(query), "b t q (m lp) -> b (t q) m lp", m=m)
-        # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
-        locations = sampling_locations(reference_points, offsets.to(reference_points.dtype), memory.level_sizes)
-        sampled = sample(
-            rearrange(value, "b t s (m d) -> b (t s) m d", m=m),
-            rearrange(locations, "b t q m l p r -> b (t q) m (l p) r"),
-            weights.to(reference_points.dtype).softmax(-1),
-            maps=Maps.own_frame(memory.level_sizes, num_frames=t),
-        )
-        return rearrange(sampled, "b (t q) m d -> b t q (m d)", t=t)
+        """What the query reads from a memory, before the output projection."""
+        return self.read(query, reference_points, self.project(memory), memory.level_sizes)
 
     def forward(
         self,

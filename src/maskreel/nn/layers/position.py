@@ -1,12 +1,16 @@
 """Where a token is: padding, valid ratios, sine codes."""
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+FrameCode = Literal["none", "normalised", "raw"]
+"""How the time of a frame enters a code: not at all, as a fraction of the clip, or as its index."""
 
 
 def shrink_padding(is_padding: Bool[Tensor, "b t h w"], size: tuple[int, int]) -> Bool[Tensor, "b t i j"]:
@@ -40,3 +44,45 @@ def sine_position(is_padding: Bool[Tensor, "b t h w"], width: int) -> Float[Tens
     x = (x - 0.5) / (x[..., -1:] + 1e-6) * (2 * math.pi)
     code = torch.cat((sine_code(y, width // 2), sine_code(x, width // 2)), -1)
     return rearrange(code, "b t h w c -> b t c h w")
+
+
+def frame_code(
+    num_frames: int, width: int, code: FrameCode, device: torch.device | None = None
+) -> Float[Tensor, "t c"]:
+    """Sine code of the frames of a clip over all channels (TAFormer, equation 6); zero for "none".
+
+    Normalised times are the middles of the frames, from 0 to 2 pi over the clip, so that a clip of a few sparse frames
+    and a whole video are coded alike.
+    """
+    time = torch.arange(num_frames, dtype=torch.float32, device=device)
+    match code:
+        case "none":
+            return torch.zeros(num_frames, width, device=device)
+        case "normalised":
+            return sine_code((time + 0.5) / num_frames * (2 * math.pi), width)
+        case "raw":
+            return sine_code(time, width)
+
+
+def axis_channels(width: int) -> tuple[int, int, int]:
+    """How many channels of a 3-D code belong to (t, y, x): an even number each, a third where that is even."""
+    if width < 6 or width % 2:
+        raise ValueError(f"width {width}: a 3-D sine code needs an even number of channels, at least 6")
+    third = 2 * (width // 6)
+    rest = width - 3 * third
+    return third, third + 2 * (rest >= 2), third + 2 * (rest >= 4)
+
+
+def space_time_position(is_padding: Bool[Tensor, "b t h w"], width: int) -> Float[Tensor, "b t c h w"]:
+    """3-D sine code of every cell: channels for t, then y, then x (VisTR, section 3.2).
+
+    Positions count un-padded cells from 1 and run to 2 pi over the un-padded clip; no half cell is taken off, unlike in
+    the 2-D code.
+    """
+    valid = (~is_padding).float()
+    axes = []
+    for axis, channels in zip((1, 2, 3), axis_channels(width), strict=True):
+        count = valid.cumsum(axis)
+        last = count.narrow(axis, -1, 1)
+        axes.append(sine_code(count / (last + 1e-6) * (2 * math.pi), channels))
+    return rearrange(torch.cat(axes, -1), "b t h w c -> b t c h w")

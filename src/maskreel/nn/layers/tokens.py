@@ -1,6 +1,7 @@
 """From a pyramid of maps to the tokens of a clip."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from einops import rearrange
@@ -29,3 +30,12 @@ def flatten_positions(pyramid: Sequence[FeatureMap], level_embedding: Float[Tens
         for level, embedding in zip(pyramid, level_embedding, strict=True)
     ]
     return torch.cat(codes, 2).expand(-1, t, -1, -1)
+
+
+def with_levels(raw: ClipMemory, encoded: ClipMemory, levels: Sequence[int]) -> ClipMemory:
+    """The un-encoded tokens of a pyramid, with those of `levels` (rising) replaced by their encoded ones."""
+    sizes = [h * w for h, w in raw.level_sizes]
+    tokens = list(raw.tokens.split(sizes, 2))
+    for level, values in zip(levels, encoded.tokens.split([sizes[level] for level in levels], 2), strict=True):
+        tokens[level] = values
+    return replace(raw, tokens=torch.cat(tokens, 2))

@@ -1,0 +1,233 @@
+"""Multi-scale spatio-temporal split attention (MS-STS VIS, figure 2; supplement S1).
+
+The figure fixes the order of the steps, not the widths: they default to a bottleneck of a quarter of the width, which
+gives the published model size.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
+
+Intra = Literal["temporal", "paired"]
+Inter = Literal["colocated", "window", "cross", "full"]
+Residual = Literal["inside", "none"]
+
+
+def attend_frames(
+    query: Float[Tensor, "b t s e"],
+    key: Float[Tensor, "b u s e"],
+    value: Float[Tensor, "b u s e"],
+    num_heads: int,
+    is_padding: Bool[Tensor, "b s u"] | None = None,
+) -> Float[Tensor, "b t s e"]:
+    """Attention among the tokens of one position, for every position on its own."""
+    b, _, s, _ = query.shape
+    heads = [rearrange(x, "b t s (m d) -> (b s) m t d", m=num_heads) for x in (query, key, value)]
+    allowed = None if is_padding is None else rearrange(~is_padding, "b s u -> (b s) 1 1 u")
+    out = F.scaled_dot_product_attention(*heads, attn_mask=allowed)
+    return rearrange(out, "(b s) m t d -> b t s (m d)", b=b, s=s)
+
+
+class IntraScaleBlock(nn.Module):
+    """Every token looks at the tokens of its own position in the other frames; no mixing in space."""
+
+    def __init__(
+        self, width: int, *, inner: int, hidden: int, num_heads: int, dropout: float, residual: Residual, is_last: bool
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.has_residual, self.is_last = num_heads, residual == "inside", is_last
+        self.qkv = nn.Linear(width, 3 * inner)
+        self.attention_out = nn.Linear(inner, width)
+        self.norm = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, hidden)
+        self.out = nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "b t s c"]) -> Float[Tensor, "b t s c"]:
+        """With `is_last` only what the module adds: the residual around the feed-forward part is the layer's own."""
+        query, key, value = self.qkv(x).chunk(3, -1)
+        y = self.dropout(self.attention_out(attend_frames(query, key, value, self.num_heads)))
+        y = self.norm(x + y if self.has_residual else y)
+        added = self.dropout(self.out(F.relu(self.linear1(y))))
+        return y + added if self.has_residual and not self.is_last else added
+
+
+class InterScaleBlock(nn.Module):
+    """Tokens of a level look at themselves and at the next coarser level, over all frames.
+
+    `reach` says how far: "colocated" at their own position (2 t keys), "window" at `window` x `window` cells of either
+    level around it, "cross" at the whole coarser level, "full" at both levels. The last two are quadratic in the size
+    of the maps and meant for small ones. With `concat` "channel" the two tokens of a position become one of twice the
+    width (colocated only).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        inner: int,
+        hidden: int,
+        num_heads: int,
+        dropout: float,
+        residual: Residual,
+        reach: Inter,
+        window: int = 1,
+        upsampling: Upsampling = "bilinear",
+        concat: Literal["token", "channel"] = "token",
+    ) -> None:
+        super().__init__()
+        if window % 2 == 0 or window < 1:
+            raise ValueError(f"window {window} has no middle; use an odd number")
+        self.num_heads, self.has_residual = num_heads, residual == "inside"
+        self.reach: Inter = reach
+        self.upsampling: Upsampling = upsampling
+        self.window, self.concat = window, concat
+        inside = inner if concat == "token" else 2 * inner
+        self.fine = nn.Linear(width, inner)
+        self.coarse = nn.Linear(width, inner)
+        self.norm1 = nn.LayerNorm(inside)
+        self.qkv = nn.Linear(inside, 3 * inside)
+        self.attention_out = nn.Linear(inside, inside)
+        self.norm2 = nn.LayerNorm(inside)
+        self.linear1 = nn.Linear(inside, hidden)
+        self.linear2 = nn.Linear(hidden, inside)
+        self.out = nn.Linear(inside, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "b t s c"], partners: Float[Tensor, "b t r c"], pairs: ScalePairs | None
+    ) -> Float[Tensor, "b t s c"]:
+        """What the block adds to `x`; without `pairs` the partners lie on the grids of `x`."""
+        fine, coarse = self.fine(x), self.coarse(partners)
+        if self.reach == "colocated" and pairs is not None:
+            coarse = pairs.upsample(coarse, self.upsampling)
+        if self.concat == "channel":
+            fine = torch.cat((fine, coarse), -1)
+            query, key, value = self.qkv(self.norm1(fine)).chunk(3, -1)
+            y = attend_frames(query, key, value, self.num_heads)
+        else:
+            y = self._attend(self.norm1(fine), self.norm1(coarse), pairs)
+        y = self.dropout(self.attention_out(y))
+        y = fine + y if self.has_residual else y
+        added = self.dropout(self.linear2(F.relu(self.linear1(self.norm2(y)))))
+        return self.out(y + added if self.has_residual else added)
+
+    def _attend(
+        self, fine: Float[Tensor, "b t s e"], coarse: Float[Tensor, "b t r e"], pairs: ScalePairs | None
+    ) -> Float[Tensor, "b t s e"]:
+        query, *fine_kv = self.qkv(fine).chunk(3, -1)
+        width = fine.shape[-1]
+        coarse_kv = F.linear(coarse, self.qkv.weight[width:], self.qkv.bias[width:]).chunk(2, -1)
+        if self.reach == "colocated":
+            key, value = (torch.cat(both, 1) for both in zip(fine_kv, coarse_kv, strict=True))
+            return attend_frames(query, key, value, self.num_heads)
+        assert pairs is not None, "only co-located tokens need no grids"
+        if self.reach == "window":
+            return self._attend_windows(query, fine_kv, coarse_kv, pairs)
+        return self._attend_levels(query, fine_kv, coarse_kv, pairs)
+
+    def _attend_windows(
+        self, query: Tensor, fine_kv: Sequence[Tensor], coarse_kv: Sequence[Tensor], pairs: ScalePairs
+    ) -> Float[Tensor, "b t s e"]:
+        """Keys and values of all cells of the two windows, as if they were more frames."""
+
+        def gather(fine: Tensor, coarse: Tensor) -> Tensor:
+            near = windows(fine, pairs.sizes, self.window)
+            far = pairs.resize(windows(coarse, pairs.partner_sizes, self.window), "nearest")
+            return torch.cat((near, far), 1)
+
+        key, value = (gather(*both) for both in zip(fine_kv, coarse_kv, strict=True))
+        valid = [~padding[:, None, :, None] for padding in (pairs.is_padding, pairs.partner_padding)]
+        present = gather(*(each.to(key.dtype) for each in valid)) > 0
+        present = repeat(present, "b (g k) s 1 -> b s (g t k)", g=2, t=query.shape[1])
+        # A padded query may look at everything, so that no softmax is empty.
+        return attend_frames(query, key, value, self.num_heads, present | pairs.is_padding[..., None])
+
+    def _attend_levels(
+        self, query: Tensor, fine_kv: Sequence[Tensor], coarse_kv: Sequence[Tensor], pairs: ScalePairs
+    ) -> Float[Tensor, "b t s e"]:
+        """Each level looks at the whole of its partner, with "full" at itself too."""
+        t, levels = query.shape[1], []
+        coarse = [pairs.split_partners(x) for x in (*coarse_kv, pairs.partner_padding[:, None, :, None])]
+        fine = [pairs.split(x) for x in (*fine_kv, pairs.is_padding[:, None, :, None])]
+        for level, q in enumerate(pairs.split(query)):
+            read = [coarse, fine] if self.reach == "full" else [coarse]
+            key, value, is_padding = (torch.cat([side[index][level] for side in read], 2) for index in range(3))
+            heads = [rearrange(x, "b t n (m d) -> b m (t n) d", m=self.num_heads) for x in (q, key, value)]
+            present = repeat(~is_padding, "b 1 n 1 -> b 1 1 (t n)", t=t)
+            out = F.scaled_dot_product_attention(*heads, attn_mask=present)
+            levels.append(rearrange(out, "b m (t n) d -> b t n (m d)", t=t))
+        return torch.cat(levels, 2)
+
+
+def windows(
+    tokens: Float[Tensor, "b t n e"], sizes: Sequence[tuple[int, int]], window: int
+) -> Float[Tensor, "b u n e"]:
+    """The `window` x `window` cells around every cell of every level, frame by frame; zero outside a level."""
+    reach, b, around = window // 2, tokens.shape[0], []
+    for level, (h, w) in zip(tokens.split([h * w for h, w in sizes], 2), sizes, strict=True):
+        maps = F.pad(rearrange(level, "b t (h w) e -> b t e h w", h=h), (reach, reach, reach, reach))
+        cells = maps.unfold(-2, h, 1).unfold(-2, w, 1)
+        around.append(rearrange(cells, "b t e i j h w -> b (t i j) (h w) e", b=b))
+    return torch.cat(around, 2)
+
+
+class SplitScaleAttention(nn.Module):
+    """Intra-scale block, then inter-scale block on the levels that it leaves; either may be missing.
+
+    The last linear layer starts at zero (`start_at_zero`): a model that gains this module starts as it was.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        intra: Intra | None = "temporal",
+        inter: Inter | None = "colocated",
+        inner: int = 64,
+        hidden: int = 64,
+        num_heads: int = 8,
+        dropout: float = 0.1,
+        residual: Residual = "inside",
+        window: int = 1,
+        upsampling: Upsampling = "bilinear",
+        concat: Literal["token", "channel"] = "token",
+    ) -> None:
+        super().__init__()
+        if intra is None and inter is None:
+            raise ValueError("split attention needs an intra-scale or an inter-scale block, or both")
+        shape = {"inner": inner, "hidden": hidden, "num_heads": num_heads, "dropout": dropout, "residual": residual}
+        self.is_paired = intra == "paired"
+        self.intra: IntraScaleBlock | InterScaleBlock | None = None
+        self.inter: InterScaleBlock | None = None
+        if intra == "paired":
+            self.intra = InterScaleBlock(width, reach="colocated", **shape)
+        elif intra == "temporal":
+            self.intra = IntraScaleBlock(width, is_last=inter is None, **shape)
+        if inter is not None:
+            self.inter = InterScaleBlock(
+                width, reach=inter, window=window, upsampling=upsampling, concat=concat, **shape
+            )
+
+    def start_at_zero(self) -> None:
+        last = self.inter if self.inter is not None else self.intra
+        assert last is not None, "checked at construction"
+        nn.init.zeros_(last.out.weight)
+        nn.init.zeros_(last.out.bias)
+
+    def forward(self, x: Float[Tensor, "b t s c"], pairs: ScalePairs) -> Float[Tensor, "b t s c"]:
+        """What the module adds to its input, which are tokens with their positions."""
+        y = x
+        if isinstance(self.intra, InterScaleBlock):
+            added = self.intra(x, x, None)
+            y = added if self.inter is None else x + added
+        elif self.intra is not None:
+            y = self.intra(x)
+        return y if self.inter is None else self.inter(y, pairs.partners(y, x), pairs)
