@@ -1,0 +1,57 @@
+"""Says at the end of a run how many tests compared with recorded data, and fails it if any of them hid."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests import builders
+
+pytest_plugins = ("pytester",)
+
+
+@dataclass
+class GoldenTests:
+    """What became of the tests marked `golden`."""
+
+    ran: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def hidden(self) -> list[str]:
+        """Tests that were skipped although the data is there."""
+        return self.skipped if builders.SHARED.is_dir() else []
+
+
+GOLDEN = pytest.StashKey[GoldenTests]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[GOLDEN] = GoldenTests()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if item.get_closest_marker("golden"):
+        golden = item.config.stash[GOLDEN]
+        if report.skipped and not hasattr(report, "wasxfail"):
+            golden.skipped.append(item.nodeid)
+        elif report.when == "call":
+            golden.ran += 1
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash[GOLDEN].hidden and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last lines of a run, below pytest's own summary."""
+    golden, terminal = config.stash[GOLDEN], config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not (golden.ran or golden.skipped):
+        return
+    for name in golden.hidden:
+        terminal.write_line(f"golden test skipped although the data is in {builders.SHARED}: {name}", red=True)
+    terminal.write_line(f"golden: {golden.ran} ran, {len(golden.skipped)} skipped")
