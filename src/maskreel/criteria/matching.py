@@ -71,6 +71,11 @@ def match(
         for layer in prediction.layers
         for clip, (target, count) in enumerate(zip(targets, counts, strict=True))
     ]
+    return assign(table, len(targets))
+
+
+def assign(table: Sequence[Float[Tensor, "_ _"]], num_clips: int) -> list[list[Match]]:
+    """Cheapest matches [layer][clip] for costs that come layer by layer, clip by clip; one transfer to the CPU."""
     flat = torch.cat([cost.flatten() for cost in table]).cpu().numpy()
     if not np.isfinite(flat).all():
         raise FloatingPointError("the assignment cost is not finite: the model's boxes or class scores have diverged")
@@ -81,5 +86,4 @@ def match(
         matches.append(
             Match(query=torch.from_numpy(query).to(cost.device), target=torch.from_numpy(target).to(cost.device))
         )
-    b = len(targets)
-    return [matches[index : index + b] for index in range(0, len(matches), b)]
+    return [matches[index : index + num_clips] for index in range(0, len(matches), num_clips)]

@@ -27,22 +27,26 @@ def box_area(boxes: Float[Tensor, "*any 4"]) -> Float[Tensor, "*any"]:
     return size[..., 0] * size[..., 1]
 
 
-def iou(a: Float[Tensor, "*#any 4"], b: Float[Tensor, "*#any 4"]) -> Float[Tensor, "*any"]:
-    """Intersection over union of (left, top, right, bottom) boxes; 0 for two boxes without area."""
+def iou(a: Float[Tensor, "*#any 4"], b: Float[Tensor, "*#any 4"], *, epsilon: float = 0.0) -> Float[Tensor, "*any"]:
+    """Intersection over union of (left, top, right, bottom) boxes; 0 for two boxes without area.
+
+    An `epsilon` is added above and below, as in VisTR; two boxes without area then have 1.
+    """
     intersection, union = _intersection_and_union(a, b)
-    return _ratio(intersection, union)
+    return _ratio(intersection, union, epsilon)
 
 
-def giou(a: Float[Tensor, "*#any 4"], b: Float[Tensor, "*#any 4"]) -> Float[Tensor, "*any"]:
-    """Generalised IoU (arXiv 1902.09630) of (left, top, right, bottom) boxes, in [-1, 1], without an epsilon.
+def giou(a: Float[Tensor, "*#any 4"], b: Float[Tensor, "*#any 4"], *, epsilon: float = 0.0) -> Float[Tensor, "*any"]:
+    """Generalised IoU (arXiv 1902.09630) of (left, top, right, bottom) boxes, in [-1, 1].
 
-    Where the enclosing box has no area either, the value is 0 instead of 0/0.
+    Where the enclosing box has no area either, the value is 0 instead of 0/0. An `epsilon` is added above and below in
+    both of its quotients, as in VisTR.
     """
     intersection, union = _intersection_and_union(a, b)
     low = torch.minimum(a[..., :2], b[..., :2])
     high = torch.maximum(a[..., 2:], b[..., 2:])
     enclosing = box_area(torch.cat((low, high), dim=-1))
-    return _ratio(intersection, union) - _ratio(enclosing - union, enclosing)
+    return _ratio(intersection, union, epsilon) - _ratio(enclosing - union, enclosing, epsilon)
 
 
 def pairwise_iou(a: Float[Tensor, "*batch n 4"], b: Float[Tensor, "*batch m 4"]) -> Float[Tensor, "*batch n m"]:
@@ -63,7 +67,9 @@ def _intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return intersection, box_area(a) + box_area(b) - intersection
 
 
-def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+def _ratio(part: Tensor, whole: Tensor, epsilon: float) -> Tensor:
     """`part / whole`, 0 where `whole` is 0; the gradient stays finite there too."""
+    if epsilon:
+        return (part + epsilon) / (whole + epsilon)
     is_empty = whole == 0
     return torch.where(is_empty, 0.0, part / whole.masked_fill(is_empty, 1.0))

@@ -9,29 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.nn.backbones.resnet import ResNet
+from maskreel.nn.backbones.swin import Swin
+from maskreel.nn.layers.padding import Padding
+from maskreel.nn.layers.position import FrameCode
+from maskreel.nn.layers.temporal import Place, TemporalAttention
 from maskreel.structures import ClipBatch
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
-    """Residual network; the defaults are those of pretrained ImageNet weights."""
-
-    kind: Literal["resnet"] = "resnet"
-    depth: Literal[18, 34, 50, 101] = 50
-    width: int = 64
-    """Channels of the stem; 64 for pretrained weights, less for small models."""
-    norm: Literal["frozen", "batch", "group"] = "frozen"
-    """`frozen` needs pretrained weights; `batch` and `group` train from scratch."""
-    frozen_stages: int = 2
-    """Parts that are not trained, counted from the stem."""
-
-    def __post_init__(self) -> None:
-        if self.width < 8 or self.width % 8:
-            raise ValueError(f"backbone width {self.width} must be a multiple of 8")
-        if not 0 <= self.frozen_stages <= 5:
-            raise ValueError(
-                f"frozen_stages {self.frozen_stages} must be between 0 (none) and 5 (stem and four stages)"
-            )
 
 
 def require_at_least(config: object, least: int, *names: str) -> None:
@@ -49,8 +31,110 @@ def check_token_width(width: int, num_heads: int) -> None:
         raise ValueError(f"num_heads {num_heads} must divide width {width}")
 
 
-def build_backbone(config: ResNetConfig) -> ResNet:
-    return ResNet(config.depth, width=config.width, norm=config.norm, frozen_stages=config.frozen_stages)
+def check_clip_tokens(width: int, num_heads: int) -> None:
+    """ValueError unless tokens of `width` channels suit the 3-D position code, the mask head and the attention heads."""
+    if width < 16 or width % 16:
+        raise ValueError(f"width {width} must be a multiple of 16: the mask head halves it four times")
+    if num_heads < 1 or width % num_heads:
+        raise ValueError(f"num_heads {num_heads} must divide width {width}")
+
+
+def check_chances(config: object, *names: str) -> None:
+    """ValueError for a field of a config record that is no chance below 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} {getattr(config, name)} must be at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """Residual network; the defaults are those of pretrained ImageNet weights."""
+
+    kind: Literal["resnet"] = "resnet"
+    depth: Literal[18, 34, 50, 101] = 50
+    width: int = 64
+    """Channels of the stem; 64 for pretrained weights, less for small models."""
+    norm: Literal["frozen", "batch", "group"] = "frozen"
+    """`frozen` needs pretrained weights; `batch` and `group` train from scratch."""
+    frozen_stages: int = 2
+    """Parts that are not trained, counted from the stem."""
+    padding: Padding = "seen"
+    """Convolutions read what earlier layers made of padded pixels, as published, or zeros: `masked` makes a map the
+    same however far its frame is padded."""
+
+    def __post_init__(self) -> None:
+        if self.width < 8 or self.width % 8:
+            raise ValueError(f"backbone width {self.width} must be a multiple of 8")
+        if not 0 <= self.frozen_stages <= 5:
+            raise ValueError(
+                f"frozen_stages {self.frozen_stages} must be between 0 (none) and 5 (stem and four stages)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwinConfig:
+    """Swin transformer (arXiv 2103.14030); the defaults are Swin-L as the published video systems use it."""
+
+    kind: Literal["swin"] = "swin"
+    depth: Literal[12, 24] = 24
+    """Blocks: 2, 2, 6, 2 in the four stages, or 2, 2, 18, 2."""
+    width: int = 192
+    """Channels of the first stage; a head has 32."""
+    window: int = 12
+    """Sides of the attention windows in cells; 7 or 12 for pretrained weights."""
+    drop_path: float = 0.3
+    """Chance that the last block is left out in training; it rises from 0 at the first."""
+
+    def __post_init__(self) -> None:
+        if self.width < 32 or self.width % 32:
+            raise ValueError(f"backbone width {self.width} must be a multiple of 32")
+        require_at_least(self, 2, "window")
+        check_chances(self, "drop_path")
+
+
+SWIN_T = SwinConfig(depth=12, width=96, window=7, drop_path=0.2)
+SWIN_S = SwinConfig(depth=24, width=96, window=7, drop_path=0.3)
+SWIN_B = SwinConfig(depth=24, width=128, window=12, drop_path=0.3)
+SWIN_L = SwinConfig()
+
+BackboneConfig = ResNetConfig | SwinConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalSelfAttention:
+    """Attention of the box queries of an instance across frames, in every decoder layer."""
+
+    place: Place
+    """Before or after the self-attention among the box queries of a frame."""
+    sharing: Literal["shared", "per_layer"] = "shared"
+    """One module for all layers, as the published model sizes imply, or one for each."""
+    code: FrameCode = "none"
+    """Time of the frames in queries and keys: none, as a fraction of the clip, or as the index."""
+
+
+def build_backbone(config: BackboneConfig) -> ResNet | Swin:
+    """A backbone; its last three maps have strides 8, 16 and 32."""
+    if isinstance(config, SwinConfig):
+        return Swin(config.depth, width=config.width, window=config.window, drop_path=config.drop_path)
+    return ResNet(
+        config.depth,
+        width=config.width,
+        norm=config.norm,
+        frozen_stages=config.frozen_stages,
+        padding=config.padding,
+    )
+
+
+def build_temporal(
+    config: TemporalSelfAttention | None, width: int, *, num_layers: int, num_heads: int, dropout: float
+) -> list[TemporalAttention]:
+    """Temporal attentions of a decoder: none, one for all layers, or one for each."""
+    if config is None:
+        return []
+    return [
+        TemporalAttention(width, place=config.place, code=config.code, num_heads=num_heads, dropout=dropout)
+        for _ in range(1 if config.sharing == "shared" else num_layers)
+    ]
 
 
 def per_layer(build: Callable[[], nn.Module], num_layers: int, *, shared: bool = False) -> nn.ModuleList:

@@ -1,6 +1,7 @@
 """Brings the maps of a backbone to one width and adds coarser levels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from einops import rearrange
 from torch import nn
@@ -55,3 +56,14 @@ class Pyramid(nn.Module):
                 )
             )
         return tuple(out)
+
+
+class Projection(nn.Conv2d):
+    """Brings the last map of a backbone to the width of the tokens by a 1x1 convolution (DETR)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels, width, 1)
+
+    def forward(self, input: FeatureMap) -> FeatureMap:
+        values = super().forward(rearrange(input.values, "b t c h w -> (b t) c h w"))
+        return replace(input, values=rearrange(values, "(b t) c h w -> b t c h w", b=input.values.shape[0]))

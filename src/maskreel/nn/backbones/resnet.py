@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.nn.layers.normalize import Norm, build_norm
+from maskreel.nn.layers.padding import Padding, blank_padding
 from maskreel.nn.layers.position import shrink_padding
 from maskreel.structures import ClipBatch, FeatureMap
 
@@ -34,9 +35,11 @@ class BasicBlock(nn.Module):
         self.bn2 = build_norm(norm, width)
         self.downsample = _shortcut(channels, width, stride, norm)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
+    def forward(
+        self, x: Float[Tensor, "n c h w"], valid: Float[Tensor, "n 1 _ _"] | None = None
+    ) -> Float[Tensor, "n d i j"]:
+        y = F.relu(self.bn1(self.conv1(blank_padding(x, valid))))
+        y = self.bn2(self.conv2(blank_padding(y, valid)))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -55,9 +58,11 @@ class Bottleneck(nn.Module):
         self.bn3 = build_norm(norm, 4 * width)
         self.downsample = _shortcut(channels, 4 * width, stride, norm)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+    def forward(
+        self, x: Float[Tensor, "n c h w"], valid: Float[Tensor, "n 1 _ _"] | None = None
+    ) -> Float[Tensor, "n d i j"]:
         y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
+        y = F.relu(self.bn2(self.conv2(blank_padding(y, valid))))
         y = self.bn3(self.conv3(y))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
@@ -72,13 +77,23 @@ class ResNet(nn.Module):
     """Feature maps of the four stages, strides 4, 8, 16 and 32.
 
     `frozen_stages` parts of the net are not trained, counted from the stem: 2 freezes stem and first stage, as the
-    published systems do; 0 trains everything.
+    published systems do; 0 trains everything. With `padding` "masked" a map does not depend on how far its frame was
+    padded: it is the map of the frame at its own size (group norm aside, which counts every cell).
     """
 
     strides = (4, 8, 16, 32)
 
-    def __init__(self, depth: Depth, *, width: int = 64, norm: Norm = "frozen", frozen_stages: int = 2) -> None:
+    def __init__(
+        self,
+        depth: Depth,
+        *,
+        width: int = 64,
+        norm: Norm = "frozen",
+        frozen_stages: int = 2,
+        padding: Padding = "seen",
+    ) -> None:
         super().__init__()
+        self.is_masking = padding == "masked"
         block = BasicBlock if depth < 50 else Bottleneck
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = build_norm(norm, width)
@@ -104,18 +119,23 @@ class ResNet(nn.Module):
     def _stages(self) -> Iterator[nn.Module]:
         yield from (self.get_submodule(f"layer{stage}") for stage in (1, 2, 3, 4))
 
-    def stages(self, x: Float[Tensor, "n 3 h w"]) -> tuple[Float[Tensor, "n _ _ _"], ...]:
-        """Maps of all four stages for single images."""
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+    def stages(
+        self, x: Float[Tensor, "n 3 h w"], valid: Float[Tensor, "n 1 h w"] | None = None
+    ) -> tuple[Float[Tensor, "n _ _ _"], ...]:
+        """Maps of all four stages for single images; convolutions read zeros where `valid` is zero."""
+        x = blank_padding(F.relu(self.bn1(self.conv1(x))), valid)
+        x = F.max_pool2d(x, 3, stride=2, padding=1)
         maps = []
         for stage in self._stages():
-            x = stage(x)
+            for block in stage.children():
+                x = block(x, valid)
             maps.append(x)
         return tuple(maps)
 
     def forward(self, clip: ClipBatch) -> tuple[FeatureMap, ...]:
         b, t = clip.frames.shape[:2]
-        maps = self.stages(rearrange(clip.frames, "b t c h w -> (b t) c h w"))
+        valid = rearrange(~clip.is_padding, "b t h w -> (b t) 1 h w").to(clip.frames.dtype)
+        maps = self.stages(rearrange(clip.frames, "b t c h w -> (b t) c h w"), valid if self.is_masking else None)
         return tuple(
             FeatureMap(
                 values=rearrange(x, "(b t) c h w -> b t c h w", b=b, t=t),

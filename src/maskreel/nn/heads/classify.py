@@ -2,6 +2,7 @@
 
 import math
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,3 +16,13 @@ class ClassHead(nn.Linear):
 
     def forward(self, input: Float[Tensor, "b q c"]) -> Float[Tensor, "b q 1 k"]:
         return super().forward(input)[:, :, None]
+
+
+class FrameClassHead(nn.Linear):
+    """Softmax logits per class and frame; the last one means "no object" (DETR)."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__(width, num_classes + 1)
+
+    def forward(self, input: Float[Tensor, "b t q c"]) -> Float[Tensor, "b q t k"]:
+        return rearrange(super().forward(input), "b t q k -> b q t k")

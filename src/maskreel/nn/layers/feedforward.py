@@ -1,22 +1,32 @@
 """The feed-forward half of a transformer layer, and small multilayer perceptrons."""
 
+from typing import Literal
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Activation = Literal["relu", "gelu"]
+
+
+def activate(x: Tensor, kind: Activation) -> Tensor:
+    """The nonlinearity of a block; relu works in place, on a tensor that nobody else holds."""
+    return F.relu(x, inplace=True) if kind == "relu" else F.gelu(x)
 
 
 class FeedForward(nn.Module):
     """LayerNorm(x + W2 relu(W1 x)), post-norm, dropout after each product."""
 
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int, dropout: float, *, activation: Activation = "relu") -> None:
         super().__init__()
+        self.activation: Activation = activation
         self.linear1 = nn.Linear(width, hidden)
         self.linear2 = nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
-        hidden = self.dropout(F.relu(self.linear1(x), inplace=True))
+        hidden = self.dropout(activate(self.linear1(x), self.activation))
         return self.norm(x + self.dropout(self.linear2(hidden)))
 
 
