@@ -29,14 +29,18 @@ class ColourMasks:
 
 
 class ColourModel:
-    """One query per colour of `tests.data.videos.COLOURS`; `lengths` are the frames of the clips it was shown."""
+    """One query per colour of `tests.data.videos.COLOURS`; `shown` is what it was shown."""
 
     def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self.masks: list[ColourMasks] = []
+        self.shown: list[ClipBatch] = []
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of each clip."""
+        return [clips.frames.shape[1] for clips in self.shown]
 
     def __call__(self, clips: ClipBatch) -> ClipPrediction:
-        self.lengths.append(clips.frames.shape[1])
+        self.shown.append(clips)
         mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         pixels = clips.frames * deviation + mean
         colours = torch.from_numpy(COLOURS).float().div(255).view(1, 1, -1, 3, 1, 1)
@@ -53,7 +57,5 @@ class ColourModel:
         for query in range(num_queries):
             class_logits[:, query, 0, query % len(CLASSES)] = torch.where(is_seen[:, query], SEEN, UNSEEN)
         boxes = torch.full((len(logits), num_queries, logits.shape[2], 4), 0.5)
-        self.masks.append(ColourMasks(logits))
-        return ClipPrediction(
-            layers=(LayerPrediction(class_logits=class_logits, boxes=boxes, masks=self.masks[-1]),)
-        )
+        layer = LayerPrediction(class_logits=class_logits, boxes=boxes, masks=ColourMasks(logits))
+        return ClipPrediction(layers=(layer,))

@@ -48,7 +48,8 @@ def test_pairs_hold_an_object_under_every_class_that_was_chosen() -> None:
     found.is_chosen[0] = True
     tracks.add(0, [1, 2], found)
     pairs = tracks.pairs(6)
-    assert [(pair.track_id, pair.category_id, pair.score) for pair in pairs] == [(1, 7, 0.75), (1, 3, 0.5), (2, 3, 0.25)]
+    facts = [(pair.track_id, pair.category_id, pair.score) for pair in pairs]
+    assert facts == [(1, 7, 0.75), (1, 3, 0.5), (2, 3, 0.25)]
     assert list(pairs[0].segmentations) == list(pairs[1].segmentations)
     assert len(tracks.masklets(6, 0.0)) == 2
 

@@ -72,13 +72,15 @@ class Masklet:
     def _write(self, out: TextIO) -> None:
         """`to_dict` as JSON, one mask in memory at a time."""
         out.write(_json(self._head())[:-1])
-        out.write(',"segmentations":[')
-        for place, mask in enumerate(self.segmentations):
-            out.write("," * (place > 0) + _json(None if mask is None else mask.to_json()))
-        out.write('],"boxes":[')
-        for place, mask in enumerate(self.segmentations):
-            out.write("," * (place > 0) + _json(_box(mask)))
-        out.write("]}")
+        for key, text in (("segmentations", _mask_text), ("boxes", _box_text)):
+            separator = f',"{key}":['
+            for mask in self.segmentations:
+                out.write(separator)
+                out.write("null" if mask is None else text(mask))
+                separator = ","
+            out.write(separator if separator != "," else "")
+            out.write("]")
+        out.write("}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +237,14 @@ class Masklets(Sequence[Masklet]):
 
 def _box(mask: Rle | None) -> Box | None:
     return None if mask is None else rle.bounding_box(mask)
+
+
+def _mask_text(mask: Rle) -> str:
+    return _json(mask.to_json())
+
+
+def _box_text(mask: Rle) -> str:
+    return _json(rle.bounding_box(mask))
 
 
 def _json(value: Any) -> str:

@@ -14,10 +14,10 @@ from maskreel.data.loading import pad_clips
 from maskreel.data.sources import open_source
 from maskreel.data.video_files import FrameSource
 from maskreel.geometry.masklets import Masklet, Masklets
-from maskreel.geometry.rle import Rle
 from maskreel.inference.link import Linker
+from maskreel.inference.pending import FrameObjects, PendingFrames
 from maskreel.inference.postprocess import ClipFindings, clip_findings
-from maskreel.inference.tracks import VideoTracks, handover_frame
+from maskreel.inference.tracks import VideoTracks
 from maskreel.inference.windows import cut_windows
 from maskreel.models.weights import load_model
 from maskreel.structures import Clip, ClipBatch, ClipPrediction
@@ -51,25 +51,6 @@ class PredictorOptions:
             )
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score {self.min_score}: must lie between 0 and 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeenObject:
-    """One object in one frame, as far as is known when the frame is handed out."""
-
-    track_id: int
-    label: int
-    score: float
-    mask: Rle
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameObjects:
-    """What is seen in one frame of a stream."""
-
-    index: int
-    time: float
-    objects: tuple[SeenObject, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,34 +138,12 @@ class VideoPredictor:
 
         Score and class of an object are those known so far; its track id and masks are final.
         """
-        source = open_source(path)
         timestamps: list[float] = []
-        waiting: dict[int, dict[int, SeenObject]] = {}
-        means: dict[int, tuple[Any, int]] = {}
-        ends: dict[int, int] = {}
-        handed_out = 0
-        for window in self._windows(source, timestamps):
-            while handed_out < window.start:
-                yield _hand_out(handed_out, timestamps, waiting)
-                handed_out += 1
-            means, before = {}, means
-            for n, track_id in enumerate(window.track_ids):
-                total, count = before.get(track_id, (0, 0))
-                means[track_id] = (total + window.findings.probability[n], count + 1)
-                mean = means[track_id][0] / means[track_id][1]
-                handover = handover_frame(window.start, ends.get(track_id, 0))
-                for frame, mask in enumerate(window.findings.masks[n], window.start):
-                    if frame < handover:
-                        continue
-                    seen = waiting.setdefault(frame, {})
-                    seen.pop(track_id, None)
-                    if mask is not None:
-                        label = int(mean.argmax())
-                        seen[track_id] = SeenObject(track_id=track_id, label=label, score=float(mean[label]), mask=mask)
-            ends = dict.fromkeys(window.track_ids, window.start + window.findings.coarse.shape[1])
-        while handed_out < len(timestamps):
-            yield _hand_out(handed_out, timestamps, waiting)
-            handed_out += 1
+        pending = PendingFrames()
+        for window in self._windows(open_source(path), timestamps):
+            yield from pending.hand_out(window.start, timestamps)
+            pending.add(window.start, window.track_ids, window.findings)
+        yield from pending.hand_out(len(timestamps), timestamps)
 
     @torch.inference_mode()
     def find(self, clip: Clip) -> ClipFindings:
@@ -221,10 +180,10 @@ class VideoPredictor:
         size = fit_size(*source.size, shortest=short_side, longest=MAX_ASPECT * short_side)
         for frame in source:
             timestamps.append(frame.time)
-            pixels = torch.from_numpy(frame.pixels).permute(2, 0, 1)[None]
-            yield resize_frames(pixels, size)[0].contiguous()
             if on_frames is not None:
                 on_frames(1)
+            pixels = torch.from_numpy(frame.pixels).permute(2, 0, 1)[None]
+            yield resize_frames(pixels, size)[0].contiguous()
 
 
 def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorOptions:
@@ -235,10 +194,3 @@ def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorO
     known = {field.name for field in fields(PredictorOptions)} - {"min_score"}
     recorded = PredictorOptions(**{name: value for name, value in inference.items() if name in known})
     return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
-
-
-def _hand_out(frame: int, timestamps: Sequence[float], waiting: dict[int, dict[int, SeenObject]]) -> FrameObjects:
-    objects = waiting.pop(frame, {})
-    return FrameObjects(
-        index=frame, time=timestamps[frame], objects=tuple(objects[track_id] for track_id in sorted(objects))
-    )

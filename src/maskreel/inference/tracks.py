@@ -2,7 +2,8 @@
 
 import tempfile
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,13 @@ class StoredMasks(Sequence[Rle | None]):
         if not 0 <= frame < len(self._places) or self._lengths[frame] == 0:
             return None
         return self._store.read(self._places[frame], self._lengths[frame])
+
+    def __iter__(self) -> Iterator[Rle | None]:
+        """In one go, because most tracks of a long video are absent from most of its frames."""
+        yield from repeat(None, self._first)
+        for place, length in zip(self._places, self._lengths, strict=True):
+            yield self._store.read(place, length) if length else None
+        yield from repeat(None, self._num_frames - self._first - len(self._places))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

@@ -18,7 +18,6 @@ OPACITY = 0.45
 """Of the colour that fills a mask."""
 
 
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawnObject:
     """One object as it is to be drawn on one frame."""

@@ -10,6 +10,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from jaxtyping import UInt8
 
+from maskreel.data.sources import open_source
 from maskreel.data.video_files import FrameSource
 from maskreel.errors import DataError
 from maskreel.files import complete_file
@@ -21,12 +22,17 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 def write_overlay(
-    path: Path, source: FrameSource, masklets: Masklets, *, on_frames: Callable[[int], None] | None = None
+    path: str | Path,
+    video: str | Path | FrameSource,
+    masklets: Masklets,
+    *,
+    on_frames: Callable[[int], None] | None = None,
 ) -> None:
-    """Decode a source once more and write it with its masklets drawn in, one frame in memory at a time.
+    """Decode a video once more and write it with its masklets drawn in, one frame in memory at a time.
 
-    Raises DataError when the source no longer yields the frames that the masklets were found in.
+    Raises DataError when the video no longer yields the frames that the masklets were found in.
     """
+    source = open_source(video) if isinstance(video, str | Path) else video
 
     def drawn() -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
         for frame in source:
@@ -36,7 +42,7 @@ def write_overlay(
             if on_frames is not None:
                 on_frames(1)
 
-    write_video(path, drawn(), frame_rate=source.frame_rate)
+    write_video(Path(path), drawn(), frame_rate=source.frame_rate)
 
 
 def write_video(

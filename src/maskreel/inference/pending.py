@@ -1,0 +1,72 @@
+"""Frames of a stream that wait until no later window can change their masks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskreel.geometry.rle import Rle
+from maskreel.inference.postprocess import ClipFindings
+from maskreel.inference.tracks import handover_frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenObject:
+    """One object in one frame, as far as is known when the frame is handed out."""
+
+    track_id: int
+    label: int
+    score: float
+    mask: Rle
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameObjects:
+    """What is seen in one frame of a stream."""
+
+    index: int
+    time: float
+    objects: tuple[SeenObject, ...]
+
+
+class PendingFrames:
+    """Holds the objects of about one window of frames, whatever the length of the video.
+
+    A frame is final when the next window begins behind it. Where windows overlap, masks change hands as in
+    `VideoTracks`.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._frames: dict[int, dict[int, SeenObject]] = {}
+        self._totals: dict[int, tuple[np.ndarray, int]] = {}
+        """Sum of class probabilities and number of windows of the tracks of the last window."""
+        self._end = 0
+
+    def add(self, start: int, track_ids: Sequence[int], findings: ClipFindings) -> None:
+        """The findings of the window that begins at frame `start`."""
+        totals = self._totals
+        self._totals = {}
+        for n, track_id in enumerate(track_ids):
+            total, count = totals.get(track_id, (np.zeros(findings.probability.shape[1]), 0))
+            self._totals[track_id] = (total + findings.probability[n], count + 1)
+            mean = self._totals[track_id][0] / (count + 1)
+            label = int(mean.argmax())
+            handover = handover_frame(start, self._end) if track_id in totals else start
+            for frame, mask in enumerate(findings.masks[n], start):
+                if frame < handover:
+                    continue
+                seen = self._frames.setdefault(frame, {})
+                seen.pop(track_id, None)
+                if mask is not None:
+                    seen[track_id] = SeenObject(track_id=track_id, label=label, score=float(mean[label]), mask=mask)
+        self._end = start + findings.coarse.shape[1]
+
+    def hand_out(self, end: int, timestamps: Sequence[float]) -> Iterator[FrameObjects]:
+        """Every frame before `end` that was not handed out yet."""
+        for frame in range(self._next, end):
+            objects = self._frames.pop(frame, {})
+            self._next = frame + 1
+            yield FrameObjects(
+                index=frame, time=timestamps[frame], objects=tuple(objects[key] for key in sorted(objects))
+            )

@@ -1,0 +1,255 @@
+"""`maskreel predict` from the command line."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskreel.cli.main import main
+from maskreel.data.video_files import VideoFile
+from maskreel.geometry.masklets import Masklets
+from maskreel.models.parts import ResNetConfig
+from maskreel.models.seqformer import SeqFormerConfig
+from maskreel.models.weights import build_model, save_model
+from tests.builders import write_youtube_vis
+from tests.data.videos import cut, moving_blocks, noise, write_sound, write_test_video
+
+CONFIG = SeqFormerConfig(
+    backbone=ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0),
+    num_classes=2,
+    num_queries=12,
+    width=32,
+    hidden=32,
+    num_heads=4,
+    num_points=2,
+    encoder_layers=1,
+    decoder_layers=2,
+)
+CLASSES = [(7, "block"), (3, "line")]
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights that find something in every clip, though nothing in particular."""
+    folder = tmp_path_factory.mktemp("models") / "random"
+    torch.manual_seed(0)
+    model = build_model(CONFIG)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    save_model(folder, model, CONFIG, CLASSES, inference={"short_side": 32, "clip_frames": 8, "clip_overlap": 2})
+    return str(folder)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_test_video(tmp_path / "blocks.mp4", num_frames=18)
+
+
+def predict(model_folder: str, *words: str | Path) -> int:
+    return main(["predict", model_folder, "--min-score", "0", "--device", "cpu", *map(str, words)])
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_video_gets_masklets_and_an_overlay(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(model_folder, video, "--out", out) == 0
+    assert written(out) == ["blocks.json", "blocks_overlay.mp4"]
+    result = Masklets.load(out / "blocks.json")
+    assert (result.source, result.width, result.height, result.classes) == (str(video), 80, 48, tuple(CLASSES))
+    assert (result.declared, result.decoded, result.skipped) == (18, 18, ())
+    assert len(result) > 0
+    overlay = list(VideoFile(out / "blocks_overlay.mp4"))
+    assert [frame.time for frame in overlay] == pytest.approx(result.timestamps, abs=1e-3)
+    assert f"blocks.mp4: 18 frames, {len(result)} objects" in capsys.readouterr().out
+
+
+def test_the_same_command_writes_the_same_bytes(model_folder: str, video: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert predict(model_folder, video, "--out", tmp_path / name, "--no-overlay", "--quiet") == 0
+    first, second = (tmp_path / name / "blocks.json" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_default_folder_is_numbered(
+    model_folder: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert predict(model_folder, "blocks.mp4", "--no-overlay") == 0
+    assert written(tmp_path / "runs/predict") == ["blocks", "blocks-2"]
+    assert written(tmp_path / "runs/predict/blocks-2") == ["blocks.json"]
+
+
+def test_equal_stems_are_numbered(model_folder: str, video: Path, tmp_path: Path) -> None:
+    other = write_test_video(tmp_path / "blocks.mkv", num_frames=3)
+    third = write_test_video(tmp_path / "blocks-2.mp4", num_frames=4)
+    out = tmp_path / "out"
+    assert predict(model_folder, video, other, third, "--out", out, "--no-overlay") == 0
+    assert written(out) == ["blocks-2-2.json", "blocks-2.json", "blocks.json"]
+    assert Masklets.load(out / "blocks-2.json").source == str(other)
+
+
+def test_good_sources_finish_and_bad_ones_are_listed(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = write_sound(tmp_path / "sound.mp4")
+    out = tmp_path / "out"
+    assert predict(model_folder, sound, video, tmp_path / "none.mp4", "--out", out, "--no-overlay", "--json") == 3
+    assert written(out) == ["blocks.json"]
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert [entry["source"] for entry in report["videos"]] == [str(video)]
+    assert [entry["source"] for entry in report["failed"]] == [str(sound), str(tmp_path / "none.mp4")]
+    last = captured.err.splitlines()[-1]
+    assert "2 of 3 sources failed" in last
+    assert "sound only" in last
+    assert "none.mp4: no such file" in last
+
+
+def test_only_bad_sources_are_a_failure(
+    model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    assert predict(model_folder, "a.mp4", "b.mp4") == 1
+    assert "none of the 2 sources could be predicted" in capsys.readouterr().err
+    assert not any((tmp_path / "runs/predict").iterdir())
+
+
+def bad_source(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.mp4"
+    match kind:
+        case "empty":
+            path.touch()
+        case "text":
+            path.write_text("not a video\n" * 50)
+        case "sound":
+            write_sound(path)
+        case "truncated":
+            cut(write_test_video(folder / "whole.mp4"), 0.5).rename(path)
+        case "hole":
+            path = folder / "frames"
+            path.mkdir()
+            for index in (0, 1, 3):
+                write_youtube_vis(folder / "set", num_videos=1, num_frames=1)
+                source = folder / "set/train/JPEGImages/video0/00000.png"
+                (path / f"{index}.png").write_bytes(source.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [
+        ("missing", 2, "no such file"),
+        ("empty", 1, "is empty"),
+        ("text", 1, "not a video"),
+        ("sound", 1, "sound only"),
+        ("truncated", 1, "cut off"),
+        ("hole", 1, "frame 2 is missing after 1.png"),
+    ],
+)
+def test_a_bad_source_is_one_sentence_and_leaves_nothing(
+    model_folder: str, tmp_path: Path, kind: str, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = bad_source(tmp_path, kind)
+    assert predict(model_folder, source, "--out", tmp_path / "out") == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert str(source) in error
+    assert not (tmp_path / "out").exists() or written(tmp_path / "out") == []
+
+
+def test_a_video_cut_off_late_finishes_with_its_lost_frames_listed(
+    model_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = cut(write_test_video(tmp_path / "a.mp4", num_frames=30, picture=noise, faststart=True), 0.7)
+    assert predict(model_folder, path, "--out", tmp_path / "out") == 0
+    frames = json.loads((tmp_path / "out/cut_a.json").read_text())["frames"]
+    assert frames["declared"] == 30
+    assert frames["decoded"] + len(frames["skipped"]) == 30
+    assert f"{frames['decoded']} frames, {len(frames['skipped'])} lost" in capsys.readouterr().out
+
+
+def test_a_split_gets_results_for_the_leaderboard(model_folder: str, tmp_path: Path) -> None:
+    truth = write_youtube_vis(tmp_path / "data", split="valid", num_frames=10)
+    out = tmp_path / "out"
+    assert predict(model_folder, tmp_path / "data", "--split", "valid", "--out", out, "--no-overlay") == 0
+    assert written(out) == ["results.json", "video0.json", "video1.json"]
+    entries = json.loads((out / "results.json").read_text())
+    assert {entry["video_id"] for entry in entries} == {video["id"] for video in truth["videos"]}
+    assert {entry["category_id"] for entry in entries} <= {7, 3}
+    assert all(len(entry["segmentations"]) == 10 for entry in entries)
+    assert any(mask is None or mask["size"] == [24, 40] for entry in entries for mask in entry["segmentations"])
+    assert main(["score", str(tmp_path / "data/valid.json"), str(out / "results.json"), "--json"]) == 0
+
+
+def test_a_split_with_a_damaged_video_keeps_the_others(model_folder: str, tmp_path: Path) -> None:
+    write_youtube_vis(tmp_path / "data", split="valid")
+    (tmp_path / "data/valid/JPEGImages/video0/00003.png").unlink()
+    assert predict(model_folder, tmp_path / "data", "--split", "valid", "--out", tmp_path / "out", "--no-overlay") == 3
+    entries = json.loads((tmp_path / "out/results.json").read_text())
+    assert {entry["video_id"] for entry in entries} == {12}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--clip-frames", "0"], "clip-frames 0: must be at least 1"),
+        (["--clip-overlap", "8"], "clip-overlap 8: must be at least 0 and below"),
+        (["--short-side", "1"], "short-side 1: must be at least 16"),
+        (["--frame-rate", "0"], "--frame-rate 0.0: must lie between"),
+        (["--device", "abacus"], "'abacus' is unknown"),
+        (["--spilt", "valid"], "--split"),
+        (["--split", "valid"], "no such folder|no split|not a folder"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_any_work(
+    model_folder: str, video: Path, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(model_folder, video, "--out", tmp_path / "out", *words) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_source_and_no_run_are_refused(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(model_folder) == 2
+    assert predict(str(tmp_path / "nothing"), video, "--out", tmp_path / "out") == 2
+    assert "give video files, folders of frames or patterns" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert predict(model_folder, video, "--out", tmp_path / "file") == 2
+    assert predict(model_folder, video, "--out", tmp_path / "file" / "inside") == 2
+    assert capsys.readouterr().err.count("choose another folder with --out") == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_write_protected_folder_is_refused(model_folder: str, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    assert predict(model_folder, video, "--out", tmp_path / "out") == 2
+
+
+def test_a_source_is_never_overwritten(model_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.mp4", "a_overlay.mp4"):
+        write_test_video(tmp_path / name, num_frames=2, picture=moving_blocks)
+    before = (tmp_path / "a_overlay.mp4").read_bytes()
+    sources = [tmp_path / "a.mp4", tmp_path / "a_overlay.mp4"]
+    assert predict(model_folder, *sources, "--out", tmp_path) == 2
+    assert "is a source and would be overwritten" in capsys.readouterr().err
+    assert (tmp_path / "a_overlay.mp4").read_bytes() == before
