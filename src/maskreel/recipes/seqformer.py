@@ -42,7 +42,10 @@ def _published(name: str, *, depth: Literal[50, 101], drops: tuple[int, int]) ->
 
 
 def tiny() -> Recipe:
-    """3 million parameters, for rendered video on two CPU cores."""
+    """3.1 million parameters for rendered video at 96x160; 20 minutes on two CPU cores.
+
+    Trained on 200 rendered videos, AP 43.5 and AP50 72.1 on 40 unseen ones (measured; command in EXPERIMENTS.md).
+    """
     return Recipe(
         name="seqformer-tiny",
         model=SeqFormerConfig(
@@ -59,18 +62,24 @@ def tiny() -> Recipe:
         data=DataConfig(
             num_frames=4,
             batch_size=4,
+            workers=1,
             augmentation=Augmentation(
-                photometric="per_clip", scales=(96,), max_size=160, crop_probability=0.0
+                photometric="per_clip",
+                scales=(80, 88, 96),
+                max_size=160,
+                crop_probability=0.3,
+                crop_scales=(104, 120),
+                crop_sides=(80, 160),
             ),
         ),
         training=TrainingConfig(
-            steps=3000,
+            steps=1800,
             learning_rate=5e-4,
             backbone_factor=1.0,
             schedule="cosine",
             warmup=100,
             clip_norm=1.0,
-            validate_every=1000,
+            validate_every=600,
             checkpoint_every=500,
         ),
         evaluation=EvaluationConfig(short_side=96),

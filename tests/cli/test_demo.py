@@ -1,0 +1,61 @@
+"""`maskreel demo`: a clip that no model has seen, and weights that know what is in it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from maskreel.cli import demo
+from maskreel.cli.main import main
+from maskreel.data.sources import open_source
+from maskreel.data.synthetic import DEMO_SEED, TEST_SEEDS, TRAIN_SEEDS
+from maskreel.models.weights import BUNDLED, build_model, load_model, model_folder, save_model
+from maskreel.recipes.catalog import RECIPES
+
+MEGABYTE = 1_000_000
+
+
+def test_no_training_or_test_seed_is_the_demo_seed() -> None:
+    assert DEMO_SEED not in TRAIN_SEEDS
+    assert DEMO_SEED not in TEST_SEEDS
+    assert not set(TRAIN_SEEDS) & set(TEST_SEEDS)
+
+
+def test_the_bundled_weights_are_those_of_the_recipe_and_small() -> None:
+    loaded = load_model(BUNDLED)
+    assert loaded.config == RECIPES["seqformer-tiny"]().model
+    assert sum(p.numel() for p in loaded.model.parameters()) <= 3_800_000
+    size = sum(path.stat().st_size for path in model_folder(BUNDLED).iterdir())
+    assert size <= 8 * MEGABYTE
+
+
+@pytest.mark.slow
+def test_the_demo_shows_what_the_bundled_model_finds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shown"
+    assert main(["demo", "--out", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "AP50" in printed
+    for name in ("demo.mp4", "demo.png", "demo.json"):
+        assert name in printed
+    masklets = json.loads((folder / "demo.json").read_text())
+    assert masklets["frames"] == {"declared": 24, "decoded": 24, "skipped": []}
+    assert len(masklets["masklets"]) >= 3
+    video = open_source(folder / "demo.mp4")
+    assert video.size == (288, 480)
+    assert sum(1 for _ in video) == 24
+    assert Image.open(folder / "demo.png").width > 1000
+    assert main(["demo", "--out", str(folder)]) == 2
+
+
+@pytest.mark.slow
+def test_the_bundled_model_is_far_better_than_random_weights(tmp_path: Path) -> None:
+    config = RECIPES["seqformer-tiny"]().model
+    torch.manual_seed(0)
+    trained = load_model(BUNDLED)
+    save_model(tmp_path / "random", build_model(config), config, trained.classes, inference=trained.inference)
+    _, random = demo.show(str(tmp_path / "random"), tmp_path / "a")
+    _, bundled = demo.show(BUNDLED, tmp_path / "b")
+    assert 100 * random.stats["AP"] < 5
+    assert 100 * bundled.stats["AP"] > 40
