@@ -1,49 +1,41 @@
 """CPU backend of sampling: compiled by numba at first use, shared among threads of our own.
 
 Threads come from a Python pool whose work runs without the interpreter lock, and not from numba's parallel loops: those
-start an OpenMP of their own, after which a forked data-loading worker dies.
+start an OpenMP of their own, after which a forked data-loading worker dies. Importing this module imports numba.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maskreel.kernels.jit import passes
+from maskreel.kernels.jit.passes import Table
+from maskreel.kernels.jit.points import Constants, Points, Shape
 from maskreel.kernels.maps import ABSENT, Maps
+
+_BLOCK = 64
+"""Queries per task: what they read and write stays in the second-level cache while the heads go by."""
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
 
 
 def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Tensor:
-    """`maskreel.kernels.sampling.sample` on float32 copies of anything that is not float32 yet."""
-    from maskreel.kernels import cpu_kernels
-
-    dtype, value = value.dtype, _table(value)
-    batch, _, heads, channels = value.shape
-    output = torch.empty(batch, locations.shape[1], heads, channels)
-    if output.numel() == 0 or locations.shape[3] == 0:
+    """`maskreel.kernels.sampling.sample`, in float32, on copies of anything that is not float32 yet."""
+    dtype, value = value.dtype, _row_wise(value)
+    output = torch.empty(*locations.shape[:3], value.shape[3])
+    if 0 in (*value.shape, *weights.shape):
         return output.zero_().to(dtype)
-    plan = _plan(maps, locations.shape[3], locations.shape[4] == 3)
-    shape = _shape(value, locations, maps, plan)
+    shape = _shape(value, locations, maps)
+    tasks = shape.clips * shape.groups * -(-shape.queries // shape.block)
+    points = Points(_flat(locations), _flat(weights))
     _run(
-        cpu_kernels.forward,
-        int(shape[cpu_kernels.BATCH] * maps.num_groups * shape[cpu_kernels.BLOCKS] * shape[cpu_kernels.HEAD_TASKS]),
-        (
-            *_storage(value),
-            _flat(locations),
-            _flat(weights),
-            _flat(output),
-            plan.sizes,
-            plan.starts,
-            plan.present,
-            shape,
-        ),
+        passes.forward, tasks, _table(value), points, _flat(output), _constants(maps, shape.points, shape.depth), shape
     )
     return output.to(dtype)
 
@@ -52,121 +44,108 @@ def backward(
     grad_output: Tensor, value: Tensor, locations: Tensor, weights: Tensor, maps: Maps
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of value (in its layout), locations and weights; each element is summed in a fixed order."""
-    from maskreel.kernels import cpu_kernels
-
     grad_value = torch.empty_like(value, dtype=torch.float32)
-    # Points of absent frames are visited by nobody.
+    # Nobody visits the points of absent frames.
     new = torch.zeros if any(ABSENT in group for group in maps.frames) else torch.empty
     grad_locations, grad_weights = new(locations.shape), new(weights.shape)
-    if value.numel() == 0 or weights.numel() == 0:
-        grads = grad_value.zero_(), grad_locations.zero_(), grad_weights.zero_()
+    if 0 in (*value.shape, *weights.shape):
+        grad_value.zero_(), grad_locations.zero_(), grad_weights.zero_()
     else:
-        table = _table(value)
-        plan = _plan(maps, locations.shape[3], locations.shape[4] == 3)
-        shape = _shape(table, locations, maps, plan)
-        inputs = (*_storage(table), _flat(grad_output), _flat(locations), _flat(weights))
-        outputs = (*_storage(grad_value), _flat(grad_locations), _flat(grad_weights))
-        readers = _readers(maps, plan.depth > 0, int(shape[cpu_kernels.UNITS]))
-        constants = (plan.sizes, plan.starts, plan.present, *readers, shape)
-        tasks = int(shape[cpu_kernels.BATCH] * shape[cpu_kernels.UNITS] * shape[cpu_kernels.HEADS])
-        _run(cpu_kernels.backward, tasks, (*inputs, *outputs, *constants))
-        grads = grad_value, grad_locations, grad_weights
-    return grads[0].to(value.dtype), grads[1].to(locations.dtype), grads[2].to(weights.dtype)
+        table = _row_wise(value)
+        shape = _shape(table, locations, maps)
+        _run(
+            passes.backward,
+            shape.clips * shape.units * shape.heads,
+            _table(table),
+            _flat(grad_output),
+            Points(_flat(locations), _flat(weights)),
+            _table(grad_value),
+            Points(_flat(grad_locations), _flat(grad_weights)),
+            _constants(maps, shape.points, shape.depth),
+            *_readers(maps, shape.depth > 0, shape.units),
+            shape,
+        )
+    return grad_value.to(value.dtype), grad_locations.to(locations.dtype), grad_weights.to(weights.dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What follows from the maps and the number of points alone."""
-
-    sizes: np.ndarray
-    """Width of every point's map, then height, float32."""
-    starts: np.ndarray
-    """First row of every point's map, group by group, int32."""
-    present: np.ndarray
-    """0 for points of absent frames, group by group, float32."""
-    depth: int
-    """Frames along time, 0 where points have no time."""
+def _shape(value: Tensor, locations: Tensor, maps: Maps) -> Shape:
+    clips, rows, heads, channels = value.shape
+    has_time = locations.shape[4] == 3
+    queries = locations.shape[1] // maps.num_groups
+    fair_share = clips * locations.shape[1] // (8 * torch.get_num_threads())
+    return Shape(
+        clips=clips,
+        groups=maps.num_groups,
+        queries=queries,
+        block=max(1, min(_BLOCK, fair_share)),
+        heads=heads,
+        channels=channels,
+        points=locations.shape[3],
+        slot_frames=1 if has_time else maps.frames_per_group,
+        depth=maps.frames_per_group if has_time else 0,
+        frame_rows=maps.rows_per_frame,
+        units=1 if has_time else rows // maps.rows_per_frame,
+        unit_rows=rows if has_time else maps.rows_per_frame,
+    )
 
 
 @lru_cache(maxsize=256)
-def _plan(maps: Maps, points: int, has_time: bool) -> _Plan:
-    if has_time:
+def _constants(maps: Maps, points: int, depth: int) -> Constants:
+    if depth:
         start, height, width = maps.sampled[0]
-        sizes = np.repeat(np.array([width, height], np.float32), points)
-        starts = [start + group[0] * maps.rows_per_frame for group in maps.frames]
-        starts = np.repeat(np.array(starts, np.int32), points)
-        return _Plan(sizes=sizes, starts=starts, present=np.ones(1, np.float32), depth=maps.frames_per_group)
-    each = points // maps.num_slots
-    levels = list(maps.sampled) * maps.frames_per_group
-    sizes = np.repeat(np.array([[level[2] for level in levels], [level[1] for level in levels]], np.float32), each)
-    starts = [
-        max(f, 0) * maps.rows_per_frame + level[0] for group in maps.frames for f in group for level in maps.sampled
-    ]
-    present = [f != ABSENT for group in maps.frames for f in group for _ in maps.sampled]
-    return _Plan(
-        sizes=sizes,
+        levels, starts, present = (
+            [(height, width)],
+            [start + group[0] * maps.rows_per_frame for group in maps.frames],
+            [1],
+        )
+    else:
+        levels = [(height, width) for _, height, width in maps.sampled] * maps.frames_per_group
+        frames = [frame for group in maps.frames for frame in group]
+        starts = [max(frame, 0) * maps.rows_per_frame + level[0] for frame in frames for level in maps.sampled]
+        present = [frame != ABSENT for frame in frames for _ in maps.sampled]
+    each = points // len(levels)
+    sizes = [[width for _, width in levels], [height for height, _ in levels]]
+    return Constants(
+        sizes=np.repeat(np.array(sizes, np.float32), each),
         starts=np.repeat(np.array(starts, np.int32), each),
         present=np.repeat(np.array(present, np.float32), each),
-        depth=0,
     )
 
 
 @lru_cache(maxsize=256)
 def _readers(maps: Maps, has_time: bool, units: int) -> tuple[np.ndarray, np.ndarray]:
     """Who reads each unit of the table: ends of the units' lists, and the lists of (group, place in the group)."""
+    pairs: list[list[tuple[int, int]]] = [[] for _ in range(units)]
     if has_time:
-        pairs = [[(group, 0) for group in range(maps.num_groups)]]
+        pairs[0] = [(group, 0) for group in range(maps.num_groups)]
     else:
-        pairs: list[list[tuple[int, int]]] = [[] for _ in range(units)]
         for group, frames in enumerate(maps.frames):
-            for slot, frame in enumerate(frames):
+            for place, frame in enumerate(frames):
                 if frame != ABSENT:
-                    pairs[frame].append((group, slot))
+                    pairs[frame].append((group, place))
     ends = np.cumsum([len(each) for each in pairs], dtype=np.int64)
     return ends, np.array([number for each in pairs for pair in each for number in pair], np.int64)
 
 
-def _shape(value: Tensor, locations: Tensor, maps: Maps, plan: _Plan) -> np.ndarray:
-    from maskreel.kernels import cpu_kernels as k
-
-    batch, rows, heads, channels = value.shape
-    queries = locations.shape[1] // maps.num_groups
-    # Head-major: finish one head first, its map stays in the cache. Else keep the heads of a cell together.
-    head_tasks = heads if value.stride(2) > value.stride(1) else 1
-    tasks = batch * maps.num_groups * head_tasks
-    shape = np.zeros(k.SHAPE_LENGTH, np.int64)
-    shape[[k.BATCH, k.GROUPS, k.QUERIES, k.HEADS, k.CHANNELS]] = batch, maps.num_groups, queries, heads, channels
-    shape[k.POINTS] = locations.shape[3]
-    shape[k.SLOT_FRAMES] = 1 if plan.depth else maps.frames_per_group
-    shape[k.BLOCKS] = min(queries, max(1, -(-8 * torch.get_num_threads() // tasks)))
-    shape[k.HEAD_TASKS] = head_tasks
-    shape[k.DEPTH] = plan.depth
-    shape[k.FRAME_ROWS] = maps.rows_per_frame
-    shape[k.UNITS] = 1 if plan.depth else rows // maps.rows_per_frame
-    shape[k.UNIT_ROWS] = rows if plan.depth else maps.rows_per_frame
-    return shape
-
-
-def _table(value: Tensor) -> Tensor:
+def _row_wise(value: Tensor) -> Tensor:
     value = value.detach().float()
     return value if value.stride(3) == 1 or value.shape[3] == 1 else value.contiguous()
 
 
-def _storage(table: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Everything between a table's first and last element, flat, and its strides of clip, row and head."""
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(table.shape, table.stride(), strict=True))
-    return torch.as_strided(table.detach(), (extent,), (1,)).numpy(), np.array(table.stride()[:3], np.int64)
+def _table(value: Tensor) -> Table:
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
+    return Table(torch.as_strided(value, (extent,), (1,)).numpy(), *value.stride()[:3])
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().contiguous().view(-1).numpy()
 
 
-def _run(kernel: Callable, tasks: int, arguments: tuple) -> None:
+def _run(kernel: Callable, tasks: int, *arguments: object) -> None:
     """Run a kernel on as many threads as PyTorch would use, the calling thread among them."""
     counter = np.zeros(1, np.int64)
     helpers = min(torch.get_num_threads(), tasks) - 1
-    futures = [_threads(helpers).submit(kernel, *arguments, counter) for _ in range(helpers)] if helpers > 0 else []
+    futures = [_threads(helpers).submit(kernel, *arguments, counter) for _ in range(helpers)]
     kernel(*arguments, counter)
     for future in futures:
         future.result()
@@ -187,4 +166,5 @@ def _forget_threads() -> None:
 
 
 # A forked child inherits the pool without its threads.
-os.register_at_fork(after_in_child=_forget_threads)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

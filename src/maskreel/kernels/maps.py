@@ -1,7 +1,6 @@
 """Static description of the maps that a set of queries samples: sizes, places in the value table, who reads what."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 ABSENT = -1
 """In `Maps.frames`: no frame here; the points of this slot contribute nothing and receive no gradient."""
@@ -45,11 +44,11 @@ class Maps:
         """All queries read all frames: the volume of space-time sampling, or frames taken as levels."""
         return cls(level_sizes=level_sizes, frames=(tuple(range(num_frames)),))
 
-    @cached_property
+    @property
     def rows_per_frame(self) -> int:
         return sum(height * width for height, width in self.level_sizes)
 
-    @cached_property
+    @property
     def sampled(self) -> tuple[tuple[int, int, int], ...]:
         """(first row within the frame, rows, columns) of every sampled level."""
         starts = [0]

@@ -113,6 +113,28 @@ def store_pairs(typingctx, array, index, x, y):
     return types.void(array, index, x, y), generate
 
 
+def _define_prefetch(is_write: int):
+    @intrinsic
+    def prefetch(typingctx, array, index):
+        def generate(context, builder, signature, arguments):
+            pointer = _pointer(context, builder, array, *arguments, ir.IntType(8))
+            number = ir.IntType(32)
+            name = "llvm.prefetch.p0i8"
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+            declared = builder.module.globals.get(name) or ir.Function(builder.module, kind, name=name)
+            # Highest locality, data cache.
+            builder.call(declared, [pointer, *(ir.Constant(number, flag) for flag in (is_write, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.void(array, index), generate
+
+    return prefetch
+
+
+prefetch = _define_prefetch(0)
+prefetch_for_write = _define_prefetch(1)
+
+
 @intrinsic
 def splat(typingctx, number, lanes):
     """The same number in every lane."""
