@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskreel.criteria.losses import dice_loss, mask_focal_loss
-from maskreel.criteria.sequence_matching import EPSILON, SequenceCosts, match_sequences, supervised_frames
+from maskreel.criteria.sequence_matching import SequenceCosts, match_sequences, supervised_frames
 from maskreel.criteria.set_loss import mean_over_processes
 from maskreel.geometry.boxes import cxcywh_to_xyxy, giou
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, LayerPrediction, MaskSource, Match
@@ -95,10 +95,11 @@ class SequenceLoss(nn.Module):
         frames = [supervised_frames(m, target, legacy_valid_index=self.legacy_valid_index) for m, target in pairs]
         boxes = torch.cat([layer.boxes[clip, m.query][frames[clip]] for clip, m in enumerate(matches)])
         wanted = torch.cat([target.boxes[m.target][own] for (m, target), own in zip(pairs, frames, strict=True)])
+        overlap = giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(wanted), epsilon=self.costs.epsilon)
         losses = {
             "label": self._label_loss(layer.class_logits, pairs, frames, is_real),
             "box": (boxes - wanted).abs().sum(),
-            "giou": (1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(wanted), epsilon=EPSILON)).sum(),
+            "giou": (1 - overlap).sum(),
         }
         if layer.masks is not None:
             losses |= self._mask_losses(layer.masks, pairs, frames)

@@ -14,7 +14,7 @@ from maskreel.geometry.boxes import cxcywh_to_xyxy, giou, iou
 from maskreel.structures import ClipPrediction, ClipTarget, LayerPrediction, Match
 
 EPSILON = 1e-6
-"""Added above and below in overlaps of boxes, as published; absent objects have boxes without area."""
+"""What VisTR adds above and below in overlaps of boxes: its absent objects have boxes without area."""
 
 BoxDistance = Literal["l1_mean", "l1_sum"]
 Overlap = Literal["iou", "giou"]
@@ -30,7 +30,12 @@ class SequenceCosts:
     box_distance: BoxDistance = "l1_mean"
     """L1 distance of two boxes: mean over their four numbers (VisTR), or sum (DETR)."""
     overlap_measure: Overlap = "iou"
-    """`iou` (VisTR) or `giou` (DETR)."""
+    """`iou` with an epsilon (VisTR), or `giou` without (DETR); the loss is a GIoU with or without the epsilon."""
+
+    @property
+    def epsilon(self) -> float:
+        """Added above and below in overlaps of boxes."""
+        return EPSILON if self.overlap_measure == "iou" else 0.0
 
 
 def sequence_cost(
@@ -57,7 +62,7 @@ def sequence_cost(
     distance = difference.mean(-1) if costs.box_distance == "l1_mean" else difference.sum(-1)
     corners, wanted_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(wanted)
     measure = iou if costs.overlap_measure == "iou" else giou
-    overlap = measure(corners, wanted_corners, epsilon=EPSILON) @ weight
+    overlap = measure(corners, wanted_corners, epsilon=costs.epsilon) @ weight
     return -costs.label * label + costs.box * (distance @ weight) - costs.overlap * overlap
 
 

@@ -64,7 +64,7 @@ class FrameContext:
 class MapFusion(nn.Module):
     """Fuses attention maps with memory and backbone maps, coarse to fine; the last layer is a deformable convolution.
 
-    `channels` are those of the backbone's maps at strides 4, 8 and 16. Features come out at stride 4, `width` / 16 wide.
+    `channels` are those of the backbone's maps at strides 4, 8 and 16. Features come out at stride 4, width / 16 wide.
     """
 
     def __init__(self, width: int, num_heads: int, channels: Sequence[int], activation: Activation) -> None:

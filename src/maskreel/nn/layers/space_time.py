@@ -20,7 +20,7 @@ RING_POINTS = 4
 
 
 def space_time_offsets(num_heads: int, num_points: int) -> Float[Tensor, "m p 3"]:
-    """First sampling offsets (x, y, t) in cells and frames: the star of Deformable DETR, repeated over nearby frames."""
+    """First sampling offsets (x, y, t) in cells and frames: Deformable DETR's star, repeated over nearby frames."""
     point = torch.arange(num_points)
     ring = ring_offsets(num_heads, RING_POINTS)[:, point % RING_POINTS]
     shift = point // RING_POINTS - num_points // (2 * RING_POINTS)
