@@ -192,7 +192,7 @@ class AdversarialLoss(nn.Module):
         self, parameters: Mapping[str, Tensor], scene: Scene, mask: Float[Tensor, "n 1 h w"]
     ) -> Float[Tensor, "n 1 i j"]:
         inputs = (scene.frames, scene.features, mask * scene.valid)
-        return functional_call(self.discriminator, parameters, inputs)
+        return functional_call(self.discriminator, dict(parameters), inputs)
 
 
 def _surprise(logits: Tensor, *, is_true: bool) -> Tensor:

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim import AdamW
 
 from maskreel.config import from_dict, to_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
 from maskreel.models.weights import read_tensors
 from maskreel.training.objective import Objective
+from maskreel.training.optimizer import Optimizers
 
 logger = logging.getLogger(__name__)
 
@@ -106,15 +106,17 @@ def seed_random(seed: int, rank: int = 0) -> None:
     random.seed(seed + rank)
 
 
-def save_checkpoint(run: Path, objective: Objective, optimizer: AdamW, state: TrainingState, *, keep: int) -> Path:
+def save_checkpoint(
+    run: Path, objective: Objective, optimizers: Optimizers, state: TrainingState, *, keep: int
+) -> Path:
     """Write `checkpoints/step-XXXXXXXX` whole or not at all, and remove all but the `keep` newest."""
     folder = run / "checkpoints" / f"step-{state.step:08d}"
     # Two names may share storage (heads shared between layers), which the format refuses; copies do not.
     model = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in objective.state_by_name().items()}
     moments = {
-        f"{name}.{key}": optimizer.state[parameter][key].detach().cpu().contiguous()
+        f"{name}.{key}": known[key].detach().cpu().contiguous()
         for name, parameter in objective.parameters_by_name()
-        if parameter in optimizer.state
+        if (known := optimizers.state(parameter))
         for key in OPTIMIZER_STATE
     }
     with complete_folder(folder) as new:
@@ -147,8 +149,8 @@ def newest_checkpoint(run: Path) -> Path:
     )
 
 
-def load_checkpoint(folder: Path, objective: Objective, optimizer: AdamW) -> TrainingState:
-    """Fill the weights and the optimizer; the caller restores the sampler and, last of all, `random`."""
+def load_checkpoint(folder: Path, objective: Objective, optimizers: Optimizers) -> TrainingState:
+    """Fill the weights and the optimizers; the caller restores the sampler and, last of all, `random`."""
     raw = read_json(folder / "state.json")
     if raw.get("format") != FORMAT:
         raise DataError(
@@ -159,11 +161,11 @@ def load_checkpoint(folder: Path, objective: Objective, optimizer: AdamW) -> Tra
     model = read_tensors(folder / "model.safetensors")
     _require_same_shapes(objective.state_by_name(), model, folder / "model.safetensors")
     objective.load_state_by_name(model)
-    _load_moments(objective, optimizer, read_tensors(folder / "optimizer.safetensors"), folder)
+    _load_moments(objective, optimizers, read_tensors(folder / "optimizer.safetensors"), folder)
     return state
 
 
-def _load_moments(objective: Objective, optimizer: AdamW, moments: dict[str, Tensor], folder: Path) -> None:
+def _load_moments(objective: Objective, optimizers: Optimizers, moments: dict[str, Tensor], folder: Path) -> None:
     used = set()
     for name, parameter in objective.parameters_by_name():
         keys = [f"{name}.{key}" for key in OPTIMIZER_STATE]
@@ -174,7 +176,7 @@ def _load_moments(objective: Objective, optimizer: AdamW, moments: dict[str, Ten
         if any(average.shape != parameter.shape for average in averages):
             raise DataError(f"{folder / 'optimizer.safetensors'}: {name} has another shape than in the model")
         on_device = [average.clone().to(parameter.device) for average in averages]
-        optimizer.state[parameter] = dict(zip(OPTIMIZER_STATE, (step.clone(), *on_device), strict=True))
+        optimizers.set_state(parameter, dict(zip(OPTIMIZER_STATE, (step.clone(), *on_device), strict=True)))
     if left := sorted(set(moments) - used):
         raise DataError(f"{folder / 'optimizer.safetensors'}: {left[0]} belongs to no parameter of the model")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskreel.config import to_dict
 from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_loader
@@ -34,7 +34,7 @@ from maskreel.training.diverged import TrainingDiverged, not_finite, write_dump
 from maskreel.training.interruption import Interruption
 from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
 from maskreel.training.objective import build_objective
-from maskreel.training.optimizer import build_optimizer, set_learning_rates
+from maskreel.training.optimizer import Optimizers, set_learning_rates
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_recipe
 
@@ -89,7 +89,7 @@ class TrainingRun:
         # Every process starts from the same weights; `begin` gives each its own random numbers.
         seed_random(config.seed)
         self.objective = build_objective(recipe.model).to(device).train()
-        self.optimizer = build_optimizer(self.objective.parameters_by_name(), config)
+        self.optimizers = Optimizers(self.objective, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.forward = parallel(self.objective, group)
         self.loader = _build_loader(recipe, training, group)
@@ -152,8 +152,8 @@ class TrainingRun:
     def _train_step(self) -> dict[str, float]:
         """One optimizer step over `accumulate` batches; returns the mean losses, `total` first."""
         config = self.recipe.training
-        set_learning_rates(self.optimizer, config, self.step)
-        self.optimizer.zero_grad(set_to_none=True)
+        set_learning_rates(self.optimizers.model, config, self.step)
+        self.optimizers.zero_grad()
         seen: list[TrainingBatch] = []
         sums: dict[str, Tensor] = {}
         for number in range(config.accumulate):
@@ -166,8 +166,7 @@ class TrainingRun:
             except FloatingPointError as error:
                 raise self._diverged(str(error), seen, {}) from error
             sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.clip_norm or float("inf"))
+        norm = self.optimizers.unscale_and_clip(self.scaler)
         *values, norm_value = torch.stack([value.float() for value in (*sums.values(), norm)]).tolist()
         losses_by_name = dict(zip(sums, (value / config.accumulate for value in values), strict=True))
         total = {"total": sum(losses_by_name.values()), **losses_by_name}
@@ -175,8 +174,7 @@ class TrainingRun:
         checked = total if self.scaler.is_enabled() else {**total, "gradient": norm_value}
         if problem := not_finite(checked):
             raise self._diverged(problem, seen, total)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.optimizers.step(self.scaler)
         return total
 
     def _backward(self, batch: TrainingBatch, *, is_last: bool) -> dict[str, Tensor]:
@@ -235,7 +233,7 @@ class TrainingRun:
             time=self.seconds,
             losses=self.means.take(),
             metrics=metrics,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self.optimizers.model.param_groups[0]["lr"],
         )
         if self.group.is_first:
             self.table.add(row)
@@ -247,7 +245,7 @@ class TrainingRun:
             if self.best is None:
                 self._save_weights("best")
             save_checkpoint(
-                self.folder, self.objective, self.optimizer, self._state(), keep=self.recipe.training.keep_checkpoints
+                self.folder, self.objective, self.optimizers, self._state(), keep=self.recipe.training.keep_checkpoints
             )
         wait_for_all()
 
@@ -276,7 +274,7 @@ class TrainingRun:
 
     def _load(self) -> TrainingState:
         checkpoint = newest_checkpoint(self.folder)
-        state = load_checkpoint(checkpoint, self.objective, self.optimizer)
+        state = load_checkpoint(checkpoint, self.objective, self.optimizers)
         self.loader.load_state_dict(state.sampler)
         if self.scaler.is_enabled() and state.scale is not None:
             fresh = self.scaler.state_dict()

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.criteria.adversarial import AdversarialLoss
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.weights import build_criterion, build_model
 from maskreel.structures import ClipBatch, ClipTarget
@@ -23,6 +24,11 @@ class Objective(nn.Module):
 
     def forward(self, clip: ClipBatch, targets: list[ClipTarget]) -> dict[str, Float[Tensor, ""]]:
         return self.criterion(self.model(clip), targets, clip)
+
+    @property
+    def opponent(self) -> AdversarialLoss | None:
+        """The loss, where it trains a discriminator of its own against the model."""
+        return self.criterion if isinstance(self.criterion, AdversarialLoss) else None
 
     def parameters_by_name(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters of the model under its own names, those of the loss (if any) under `criterion.`."""

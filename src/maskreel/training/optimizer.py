@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.optim import AdamW
 
+from maskreel.training.objective import Objective
 from maskreel.training.recipe import TrainingConfig
 
 Group = Literal["rest", "backbone", "sampling"]
@@ -55,3 +58,53 @@ def set_learning_rates(optimizer: AdamW, config: TrainingConfig, step: int) -> N
     """Schedule every group; a pure function of the step, so a resumed run needs no scheduler state."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * learning_rate_factor(config, step)
+
+
+class Optimizers:
+    """AdamW of the model and, where a loss trains a discriminator against it, a second one for the discriminator.
+
+    The discriminator has a constant learning rate, its gradient is not clipped, and it rests during its warm-up.
+    """
+
+    def __init__(self, objective: Objective, config: TrainingConfig) -> None:
+        self.model = build_optimizer(objective.model.named_parameters(), config)
+        self._clip_norm = config.clip_norm or float("inf")
+        self._rival = objective.opponent
+        self._all = [self.model]
+        if self._rival is not None:
+            parameters, rate = self._rival.discriminator.parameters(), self._rival.learning_rate
+            self._all.append(AdamW(parameters, lr=rate, weight_decay=config.weight_decay))
+
+    def zero_grad(self) -> None:
+        for optimizer in self._all:
+            optimizer.zero_grad(set_to_none=True)
+
+    def unscale_and_clip(self, scaler: torch.amp.GradScaler) -> Float[Tensor, ""]:
+        """Undo the loss scale, clip the model's gradient; returns the norm before, the larger one of two sides."""
+        norms = []
+        for optimizer in self._stepping():
+            scaler.unscale_(optimizer)
+            limit = self._clip_norm if optimizer is self.model else float("inf")
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            norms.append(nn.utils.clip_grad_norm_(parameters, limit))
+        return torch.stack(norms).max()
+
+    def step(self, scaler: torch.amp.GradScaler) -> None:
+        for optimizer in self._stepping():
+            scaler.step(optimizer)
+        scaler.update()
+        if self._rival is not None:
+            self._rival.after_step()
+
+    def state(self, parameter: nn.Parameter) -> dict[str, Any]:
+        """What is remembered about a parameter; empty before its first step."""
+        return next((optimizer.state[parameter] for optimizer in self._all if parameter in optimizer.state), {})
+
+    def set_state(self, parameter: nn.Parameter, state: dict[str, Any]) -> None:
+        for optimizer in self._all:
+            if any(parameter is own for group in optimizer.param_groups for own in group["params"]):
+                optimizer.state[parameter] = state
+
+    def _stepping(self) -> list[AdamW]:
+        is_resting = self._rival is not None and not self._rival.is_active
+        return self._all[:1] if is_resting else self._all
