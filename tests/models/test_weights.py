@@ -67,6 +67,14 @@ def test_half_precision_halves_the_file_and_loads_as_float32(model: nn.Module, t
         torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=1 / 128, atol=0)
 
 
+def test_a_head_that_serves_all_layers_is_saved_once(tmp_path: Path) -> None:
+    config = replace(CONFIG, box_refinement="none")
+    save_model(tmp_path / "model", build_model(config), config, CLASSES)
+    names = load_file(tmp_path / "model" / "model.safetensors").keys()
+    assert [name for name in names if name.startswith("classify.")] == ["classify.0.bias", "classify.0.weight"]
+    assert len(load_model(tmp_path / "model").model.classify) == 1
+
+
 def test_saving_again_replaces_the_folder(folder: Path, model: nn.Module) -> None:
     (folder / "stray.txt").write_text("of an older version")
     save_model(folder, model, CONFIG, ((1, "a"), (2, "b"), (3, "c")))

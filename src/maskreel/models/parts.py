@@ -1,6 +1,6 @@
 """Config records and builders that two or more models share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -137,9 +137,21 @@ def build_temporal(
     ]
 
 
-def per_layer(build: Callable[[], nn.Module], num_layers: int, *, shared: bool = False) -> nn.ModuleList:
+class PerLayer(nn.ModuleList):
+    """One module per decoder layer, or a single one that serves all of them and is stored once."""
+
+    def __init__(self, modules: Iterable[nn.Module], num_layers: int) -> None:
+        super().__init__(modules)
+        self.num_layers = num_layers
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """The module of every layer."""
+        return (self[layer % len(self)] for layer in range(self.num_layers))
+
+
+def per_layer(build: Callable[[], nn.Module], num_layers: int, *, shared: bool = False) -> PerLayer:
     """One module per decoder layer, or one module for all of them."""
-    return nn.ModuleList([build()] * num_layers if shared else [build() for _ in range(num_layers)])
+    return PerLayer([build() for _ in range(1 if shared else num_layers)], num_layers)
 
 
 def clip_sizes(clip: ClipBatch) -> Float[Tensor, "b 2"]:
