@@ -42,6 +42,19 @@ def test_frozen_stages_are_counted_from_the_stem(frozen_stages: int) -> None:
     assert trained == {name for part in parts[frozen_stages:] for name in part}
 
 
+def test_training_leaves_the_statistics_of_frozen_parts_alone() -> None:
+    model = ResNet(18, width=8, norm="batch", frozen_stages=2)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items() if "running" in name}
+    model.train().stages(torch.randn(2, 3, 64, 64))
+    moved = {
+        name.split(".")[0]
+        for name, tensor in model.state_dict().items()
+        if name in before and not torch.equal(before[name], tensor)
+    }
+    assert moved == {"layer2", "layer3", "layer4"}
+    assert model.eval().layer2.training is False
+
+
 def test_a_frozen_norm_is_batch_norm_in_evaluation_mode() -> None:
     frozen, batch = FrozenBatchNorm(6), nn.BatchNorm2d(6)
     for tensor in (batch.weight, batch.bias, batch.running_mean):

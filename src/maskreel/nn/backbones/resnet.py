@@ -77,8 +77,9 @@ class ResNet(nn.Module):
     """Feature maps of the four stages, strides 4, 8, 16 and 32.
 
     `frozen_stages` parts of the net are not trained, counted from the stem: 2 freezes stem and first stage, as the
-    published systems do; 0 trains everything. With `padding` "masked" a map does not depend on how far its frame was
-    padded: it is the map of the frame at its own size (group norm aside, which counts every cell).
+    published systems do; 0 trains everything. Batch norms of frozen parts keep their statistics too. With `padding`
+    "masked" a map does not depend on how far its frame was padded: it is the map of the frame at its own size (group
+    norm aside, which counts every cell).
     """
 
     strides = (4, 8, 16, 32)
@@ -94,6 +95,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.is_masking = padding == "masked"
+        self.frozen_stages = frozen_stages
         block = BasicBlock if depth < 50 else Bottleneck
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = build_norm(norm, width)
@@ -109,8 +111,17 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for part in list(self._parts())[:frozen_stages]:
+        for part in self._frozen_parts():
             part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "ResNet":
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        return list(self._parts())[: self.frozen_stages]
 
     def _parts(self) -> Iterator[nn.Module]:
         yield nn.ModuleList([self.conv1, self.bn1])
