@@ -1,0 +1,79 @@
+"""Every command and every piece of Python in the README runs, on less data."""
+
+import re
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskreel.cli.main import main
+from maskreel.data.rendering import render_video
+from maskreel.data.synthetic import SyntheticDials
+from maskreel.visualize.video import write_video
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+SMALLER = {
+    "--videos 200": "--videos 2 --workers 1",
+    "--videos 40": "--videos 2 --workers 1",
+    "train seqformer-tiny": "train seqformer-tiny --training.steps 2 --data.workers 0 --data.batch-size 1",
+    "predict RUN": "predict bundled",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the reader's own video in it."""
+    video = render_video(11_000, 0, SyntheticDials(frames=4))
+    times = [index / 6 for index in range(4)]
+    write_video(tmp_path / "video.mp4", zip(times, video.frames, strict=True), frame_rate=Fraction(6))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_every_maskreel_command_runs(folder: Path) -> None:
+    commands = [
+        line.split("#")[0].strip()
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("maskreel")
+    ]
+    assert len(commands) >= 7
+    for command in commands:
+        if command.startswith("maskreel score"):
+            results = next(folder.glob("runs/evaluate/*/results.json"))
+            shutil.copy(results, folder / "results.json")
+        for long, short in SMALLER.items():
+            command = command.replace(long, short)
+        assert main(command.split()[1:]) == 0, command
+    assert (folder / "out" / "video.json").exists()
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(folder: Path) -> None:
+    examples = blocks("python")
+    assert len(examples) == 1
+    names: dict[str, Any] = {}
+    exec(compile(examples[0], "README.md", "exec"), names)
+    assert names["masklets"].decoded == 4
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    named = set(re.findall(r"^make (\w+)", "\n".join(blocks("sh")), flags=re.MULTILINE))
+    assert named == {"demo", "test"}
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_the_picture_exists() -> None:
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert (Path(__file__).parents[2] / picture).exists()
