@@ -9,7 +9,7 @@ Boxes are (centre x, centre y, width, height) in fractions of the un-padded fram
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -112,6 +112,9 @@ class ClipPrediction:
     """Predictions of all decoder layers; the last one is final, the others are auxiliary."""
 
     layers: tuple[LayerPrediction, ...]
+    votes: Literal["per_clip", "per_frame"] = "per_clip"
+    """`per_clip`: one vote, whose classes score on their own by a sigmoid. `per_frame`: a vote in every frame by a
+    softmax over the classes and, behind them, "no object"."""
     memory: ClipMemory | None = None
     """Encoded tokens, in training alone, for losses that look at them."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -50,6 +50,9 @@ class Predict:
     """Frames that neighbouring windows share; default as the model was evaluated, else 6."""
     short_side: int | None = None
     """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
+    short_clips: Literal["pad", "repeat"] | None = None
+    """Clips shorter than --clip-frames: shown as they are, or repeated over and over as published for VisTR; default
+    as the model was evaluated, else pad."""
     frame_rate: float = 10.0
     """Frames per second of folders and patterns of pictures, which know no time."""
     device: str = "auto"
@@ -163,7 +166,9 @@ def _named_sources(args: Predict) -> list[NamedSource]:
 
 
 def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
-    typed = {name: getattr(args, name) for name in ("clip_frames", "clip_overlap", "short_side", "min_score")}
+    typed = {
+        name: getattr(args, name) for name in ("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score")
+    }
     try:
         return recorded_options(recorded, **typed)
     except ValueError as error:

@@ -131,7 +131,7 @@ class SequenceLoss(nn.Module):
         pairs: Sequence[tuple[Match, ClipTarget]],
         frames: Sequence[Bool[Tensor, "_ t"]],
     ) -> dict[str, Float[Tensor, ""]]:
-        """Focal and dice loss of every supervised frame at the target's resolution. Matched queries alone are decoded."""
+        """Focal and dice loss of every supervised frame at the target's resolution; decodes matched queries only."""
         focal, dice = [], []
         for clip, ((m, target), own) in enumerate(zip(pairs, frames, strict=True)):
             logits = source.select(clip, m.query)[own][:, None]

@@ -22,7 +22,7 @@ Overlap = Literal["iou", "giou"]
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceCosts:
-    """Weights of the three parts of the assignment cost of a sequence (VisTR, equation 2); all are means over frames."""
+    """Weights of the three parts of the assignment cost of a sequence (VisTR, equation 2), all means over frames."""
 
     label: float = 1.0
     box: float = 5.0

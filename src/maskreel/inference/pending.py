@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from maskreel.geometry.rle import Rle
 from maskreel.inference.postprocess import ClipFindings
-from maskreel.inference.tracks import handover_frame
+from maskreel.inference.tracks import ClassEvidence, handover_frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,27 +37,27 @@ class PendingFrames:
     def __init__(self) -> None:
         self._next = 0
         self._frames: dict[int, dict[int, SeenObject]] = {}
-        self._totals: dict[int, tuple[np.ndarray, int]] = {}
-        """Sum of class probabilities and number of windows of the tracks of the last window."""
+        self._evidence: dict[int, ClassEvidence] = {}
+        """Of the tracks of the last window."""
         self._end = 0
 
     def add(self, start: int, track_ids: Sequence[int], findings: ClipFindings) -> None:
         """The findings of the window that begins at frame `start`."""
-        totals = self._totals
-        self._totals = {}
+        known, self._evidence = self._evidence, {}
         for n, track_id in enumerate(track_ids):
-            total, count = totals.get(track_id, (np.zeros(findings.probability.shape[1]), 0))
-            self._totals[track_id] = (total + findings.probability[n], count + 1)
-            mean = self._totals[track_id][0] / (count + 1)
-            label = int(mean.argmax())
-            handover = handover_frame(start, self._end) if track_id in totals else start
+            is_known = track_id in known
+            evidence = known[track_id] if is_known else ClassEvidence(findings.probability.shape[1])
+            evidence.add(findings, n, seen=max(0, self._end - start) if is_known else 0)
+            self._evidence[track_id] = evidence
+            label = evidence.label
+            handover = handover_frame(start, self._end) if is_known else start
             for frame, mask in enumerate(findings.masks[n], start):
                 if frame < handover:
                     continue
                 seen = self._frames.setdefault(frame, {})
                 seen.pop(track_id, None)
                 if mask is not None:
-                    seen[track_id] = SeenObject(track_id=track_id, label=label, score=float(mean[label]), mask=mask)
+                    seen[track_id] = SeenObject(track_id=track_id, label=label, score=evidence.score(label), mask=mask)
         self._end = start + findings.coarse.shape[1]
 
     def hand_out(self, end: int, timestamps: Sequence[float]) -> Iterator[FrameObjects]:

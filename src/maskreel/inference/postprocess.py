@@ -1,7 +1,9 @@
 """From what a model says about one clip to the masklets that it found there.
 
-The rule is SeqFormer's: the best (query, class) pairs by sigmoid score, over all queries and classes together; one
-query may stand in several pairs. Masks are decoded once for each query that is in a pair, and for no other.
+Two rules, told apart by how a model votes. One vote per clip, SeqFormer's rule: the best (query, class) pairs by
+sigmoid score, over all queries and classes together; one query may stand in several pairs. Masks are decoded once for
+each query that is in a pair, and for no other. One vote per frame, VisTR's rule: every query is an object, its score is
+the mean over frames of its best class probability, its class the one that most frames vote for (`FrameVotes`).
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,22 @@ from maskreel.structures import ClipPrediction
 
 MASK_STRIDE = 4
 """Pixels of the network's input per cell of its masks."""
+FRAME_THRESHOLD = 0.001
+"""An object is absent from a frame that gives its best class less than this (models with a vote per frame)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameVotes:
+    """What each object of a clip is taken for, frame by frame."""
+
+    label: Int[np.ndarray, "n t"]
+    """The most probable class."""
+    score: Float[np.ndarray, "n t"]
+    """Its probability."""
+
+    def majority(self, num_classes: int) -> Int[np.ndarray, " n"]:
+        """The class with most votes, the lowest of several."""
+        return np.array([np.bincount(row, minlength=num_classes).argmax() for row in self.label], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +50,8 @@ class ClipFindings:
     """Per object and frame at the source's size; None where the mask is empty."""
     coarse: Bool[Tensor, "n t h w"]
     """The same masks at the network's resolution, to compare clips with."""
+    votes: FrameVotes | None = None
+    """Where the model votes frame by frame: score and class follow from these, `probability` is their mean."""
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -44,18 +64,25 @@ def clip_findings(
     top_k: int,
     source_size: tuple[int, int],
     network_size: tuple[int, int] | None,
+    num_frames: int | None = None,
 ) -> ClipFindings:
-    """Choose the best pairs of a clip and decode their masks at the source's size, (height, width).
+    """Choose the objects of a clip and decode their masks at the source's size, (height, width).
 
-    `network_size` is the size of the frames that the network was shown, without padding: masks lie over that part of
-    the map alone. None stretches the whole map over the source, as the published script does (it never pads).
+    `top_k` counts the pairs of a model that votes per clip. `network_size` is the size of the frames that the network
+    was shown, without padding: masks lie over that part of the map alone. None stretches the whole map over the source,
+    as the published script does (it never pads). `num_frames` leaves the frames behind it out, such as repetitions.
     Objects whose mask is empty in all frames are dropped.
     """
-    query, probability, is_chosen = choose_pairs(prediction.final.class_logits[clip], top_k)
+    class_logits, votes = prediction.final.class_logits[clip], None
+    if prediction.votes == "per_frame":
+        query, probability, votes = frame_votes(class_logits[:, :num_frames])
+        is_chosen = np.eye(probability.shape[1], dtype=bool)[votes.majority(probability.shape[1])]
+    else:
+        query, probability, is_chosen = choose_pairs(class_logits, top_k)
     source = prediction.final.masks
     if source is None:
         raise ValueError("this model predicts no masks")
-    logits = source.select(clip, query).float()
+    logits = source.select(clip, query).float()[:, :num_frames]
     covered = None
     if network_size is not None:
         covered = (network_size[0] / MASK_STRIDE, network_size[1] / MASK_STRIDE)
@@ -63,6 +90,9 @@ def clip_findings(
     logits = logits.cpu()
     if not bool(torch.isfinite(logits).all()):
         raise DataError("the model's masks are not numbers (NaN or infinite); are its weights damaged?")
+    if votes is not None:
+        is_absent = torch.from_numpy(votes.score < FRAME_THRESHOLD)
+        logits = logits.masked_fill(is_absent[..., None, None], -1.0)
     masks = encode_masks(logits, source_size=source_size, covered=covered)
     kept = [n for n, frames in enumerate(masks) if any(mask is not None for mask in frames)]
     return ClipFindings(
@@ -70,7 +100,21 @@ def clip_findings(
         is_chosen=is_chosen[kept],
         masks=[masks[n] for n in kept],
         coarse=logits[kept] > 0,
+        votes=None if votes is None else FrameVotes(label=votes.label[kept], score=votes.score[kept]),
     )
+
+
+def frame_votes(
+    class_logits: Float[Tensor, "q t k"],
+) -> tuple[Int[Tensor, " q"], Float[np.ndarray, "q c"], FrameVotes]:
+    """All queries, best first, their mean class probabilities over frames, and their votes; "no object" never wins."""
+    probability = class_logits.float().softmax(-1)[..., :-1].cpu().numpy()
+    if not np.isfinite(probability).all():
+        raise DataError("the model's class scores are not numbers (NaN); are its weights damaged?")
+    label, score = probability.argmax(-1), probability.max(-1)
+    order = np.argsort(-score.mean(1), kind="stable")
+    query = torch.from_numpy(order).to(class_logits.device)
+    return query, probability[order].mean(1), FrameVotes(label=label[order], score=score[order])
 
 
 def choose_pairs(
@@ -81,9 +125,7 @@ def choose_pairs(
     Queries come in the order of their best pair; equal scores in the order of query and class.
     """
     if class_logits.shape[1] != 1:
-        raise ValueError(
-            f"{class_logits.shape[1]} class votes per query: clips with one vote per frame need a rule of their own"
-        )
+        raise ValueError(f"{class_logits.shape[1]} class votes per query where one per clip is expected")
     probability = class_logits[:, 0].float().sigmoid().cpu()
     if not bool(torch.isfinite(probability).all()):
         raise DataError("the model's class scores are not numbers (NaN); are its weights damaged?")

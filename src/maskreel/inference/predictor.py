@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import UInt8
@@ -37,7 +37,10 @@ class PredictorOptions:
     clip_overlap: int = 6
     """Frames that neighbouring windows share."""
     top_k: int = 10
-    """(query, class) pairs kept per clip, by score."""
+    """(query, class) pairs kept per clip, by score, where a model votes once per clip."""
+    short_clips: Literal["pad", "repeat"] = "pad"
+    """What fills a clip of fewer frames: padding, which nothing reads (so the clip is shown as it is), or its frames
+    over and over, as published for VisTR."""
     min_score: float = 0.3
     """Objects below this score are left out of the masklets."""
 
@@ -148,12 +151,16 @@ class VideoPredictor:
     @torch.inference_mode()
     def find(self, clip: Clip) -> ClipFindings:
         """Objects of one clip whose frames have the size that the network is to see."""
-        batch = pad_clips([clip]).to(self.device)
+        num_frames, (height, width) = len(clip.frames), clip.frames.shape[-2:]
+        shown = clip
+        if self.options.short_clips == "repeat" and num_frames < self.options.clip_frames:
+            shown = replace(clip, frames=clip.frames[torch.arange(self.options.clip_frames) % num_frames])
         return clip_findings(
-            self.model(batch),
+            self.model(pad_clips([shown]).to(self.device)),
             top_k=self.options.top_k,
             source_size=clip.size,
-            network_size=(clip.frames.shape[-2], clip.frames.shape[-1]),
+            network_size=(height, width),
+            num_frames=num_frames,
         )
 
     def _windows(
@@ -189,8 +196,11 @@ class VideoPredictor:
 def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorOptions:
     """Options as a model folder records them, with `changes` that are not None; the defaults for what is unknown.
 
-    The recorded score threshold is the one of an evaluation, where none is wanted, so it is left out.
+    A recorded score threshold of 0 is that of an evaluation, where none is wanted, and is left out; one above 0 belongs
+    to the model.
     """
-    known = {field.name for field in fields(PredictorOptions)} - {"min_score"}
+    known = {field.name for field in fields(PredictorOptions)}
+    if not inference.get("min_score"):
+        known.discard("min_score")
     recorded = PredictorOptions(**{name: value for name, value in inference.items() if name in known})
     return replace(recorded, **{name: value for name, value in changes.items() if value is not None})

@@ -1,4 +1,4 @@
-"""The tracks of a whole video: class scores averaged over windows, and masks kept as bytes outside of memory."""
+"""The tracks of a whole video: classes settled over windows, and masks kept as bytes outside of memory."""
 
 import tempfile
 from array import array
@@ -76,16 +76,54 @@ class StoredMasks(Sequence[Rle | None]):
         return list, (list(self),)
 
 
+class ClassEvidence:
+    """What is known of the class of a track, window by window.
+
+    Models that vote per clip: class probabilities are means over the windows in which the track was found. Models that
+    vote per frame: every frame counts once, by the first window that showed it; the score is the mean of the frames'
+    scores, the class the one with most votes, the lowest of several.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._probability = np.zeros(num_classes)
+        self._windows = 0
+        self._is_chosen = np.zeros(num_classes, dtype=bool)
+        self._votes = np.zeros(num_classes, dtype=np.int64)
+        self._frame_scores = 0.0
+
+    def add(self, findings: ClipFindings, n: int, *, seen: int) -> None:
+        """Object `n` of a window; an earlier window has shown its first `seen` frames."""
+        self._probability += findings.probability[n]
+        self._windows += 1
+        self._is_chosen |= findings.is_chosen[n]
+        if findings.votes is not None:
+            self._votes += np.bincount(findings.votes.label[n, seen:], minlength=len(self._votes))
+            self._frame_scores += float(findings.votes.score[n, seen:].sum(dtype=np.float64))
+
+    @property
+    def label(self) -> int:
+        """The class that the track is taken for."""
+        return int((self._votes if self._votes.any() else self._probability).argmax())
+
+    @property
+    def labels(self) -> list[int]:
+        """All classes that the track is listed under: those that were chosen in a window, or the voted one."""
+        return [self.label] if self._votes.any() else [int(label) for label in np.flatnonzero(self._is_chosen)]
+
+    def score(self, label: int) -> float:
+        """Confidence in [0, 1]; a model that votes per frame has one for all classes."""
+        if self._votes.any():
+            return self._frame_scores / int(self._votes.sum())
+        return float(self._probability[label] / self._windows)
+
+
 class _Track:
     """One object while the video is read."""
 
     def __init__(self, track_id: int, first: int, num_classes: int) -> None:
         self.track_id = track_id
         self.first = first
-        self.probability = np.zeros(num_classes)
-        """Sum over the windows that the object was found in."""
-        self.windows = 0
-        self.is_chosen = np.zeros(num_classes, dtype=bool)
+        self.evidence = ClassEvidence(num_classes)
         self.places = array("q")
         self.lengths = array("i")
 
@@ -93,17 +131,13 @@ class _Track:
     def end(self) -> int:
         return self.first + len(self.places)
 
-    @property
-    def mean(self) -> np.ndarray:
-        return self.probability / self.windows
-
 
 class VideoTracks:
     """Tracks of a video, filled window by window.
 
-    A track's class probabilities are the means over the windows in which it was found. In frames that two windows
-    share, the first half of the masks comes from the earlier window and the second half from the later one: each from
-    the window in which the frame lies farther from the border. Masks never change once both windows were added.
+    `ClassEvidence` says how a track comes by its class and score. In frames that two windows share, the first half of
+    the masks comes from the earlier window and the second half from the later one: each from the window in which the
+    frame lies farther from the border. Masks never change once both windows were added.
     """
 
     def __init__(self, height: int, width: int, classes: Sequence[tuple[int, str]]) -> None:
@@ -118,9 +152,7 @@ class VideoTracks:
             track = self._tracks.get(track_id)
             if track is None:
                 track = self._tracks[track_id] = _Track(track_id, start, len(self._classes))
-            track.probability += findings.probability[n]
-            track.windows += 1
-            track.is_chosen |= findings.is_chosen[n]
+            track.evidence.add(findings, n, seen=max(0, track.end - start))
             handover = handover_frame(start, track.end)
             for frame, mask in enumerate(findings.masks[n], start):
                 if frame >= handover:
@@ -131,8 +163,8 @@ class VideoTracks:
         """One masklet per object, of its most probable class, ordered by track id."""
         found = []
         for track in self._tracks.values():
-            label = int(track.mean.argmax())
-            if track.mean[label] >= min_score:
+            label = track.evidence.label
+            if track.evidence.score(label) >= min_score:
                 found.append(self._masklet(track, label, num_frames))
         return tuple(found)
 
@@ -142,10 +174,10 @@ class VideoTracks:
         Average precision is measured on these: one object may stand there under several classes.
         """
         found = [
-            self._masklet(track, int(label), num_frames)
+            self._masklet(track, label, num_frames)
             for track in self._tracks.values()
-            for label in np.flatnonzero(track.is_chosen)
-            if track.mean[label] >= min_score
+            for label in track.evidence.labels
+            if track.evidence.score(label) >= min_score
         ]
         return tuple(sorted(found, key=lambda masklet: -masklet.score))
 
@@ -163,7 +195,7 @@ class VideoTracks:
             track_id=track.track_id,
             label=label,
             category_id=self._classes[label][0],
-            score=float(track.mean[label]),
+            score=track.evidence.score(label),
             segmentations=StoredMasks(self._store, track.first, track.places, track.lengths, num_frames),
         )
 

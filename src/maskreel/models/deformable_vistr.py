@@ -117,7 +117,7 @@ class DeformableVisTR(nn.Module):
             )
             for state in states
         )
-        return ClipPrediction(layers=layers)
+        return ClipPrediction(layers=layers, votes="per_frame")
 
 
 def criterion(config: DeformableVisTRConfig) -> SequenceLoss:

@@ -176,7 +176,7 @@ class TTSPN(nn.Module):
             )
             for state in states
         )
-        return ClipPrediction(layers=layers)
+        return ClipPrediction(layers=layers, votes="per_frame")
 
 
 def build_heads(config: TTSPNConfig) -> tuple[nn.Module, nn.Module]:

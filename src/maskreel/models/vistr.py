@@ -103,7 +103,7 @@ class VisTR(nn.Module):
             )
             for state in states
         )
-        return ClipPrediction(layers=layers)
+        return ClipPrediction(layers=layers, votes="per_frame")
 
 
 def criterion(config: VisTRConfig) -> SequenceLoss:

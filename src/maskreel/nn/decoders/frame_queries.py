@@ -7,6 +7,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.errors import UsageError
 from maskreel.geometry.grids import inverse_sigmoid
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import xavier_matrices
@@ -120,7 +121,7 @@ class FrameQueryDecoder(Checkpointed):
         """`position` is that of the memory's tokens."""
         b, t = memory.tokens.shape[:2]
         if t > self.num_frames:
-            raise ValueError(
+            raise UsageError(
                 f"a clip of {t} frames, but the query table of this model knows {self.num_frames}; cut the video into "
                 f"clips of at most {self.num_frames} frames (--clip-frames {self.num_frames})"
             )

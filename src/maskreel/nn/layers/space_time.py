@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.errors import UsageError
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.deformable import ring_offsets, sampling_locations
@@ -128,7 +129,7 @@ class FrameLevelAttention(nn.Module):
     def _first_frames(self, table: nn.Linear, query: Float[Tensor, "b q c"], num_frames: int) -> Float[Tensor, "b q k"]:
         """A table's outputs for the first frames, heads outermost."""
         if num_frames > self.num_frames:
-            raise ValueError(f"a clip of {num_frames} frames: the tables of this model know {self.num_frames}")
+            raise UsageError(f"a clip of {num_frames} frames: the tables of this model know {self.num_frames}")
         weight = table.weight.unflatten(0, (self.num_heads, self.num_frames, -1))[:, :num_frames]
         bias = table.bias.unflatten(0, (self.num_heads, self.num_frames, -1))[:, :num_frames]
         return F.linear(query, weight.flatten(0, 2), bias.flatten())
