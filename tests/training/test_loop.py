@@ -7,6 +7,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +26,9 @@ from maskreel.models.weights import load_model
 from maskreel.training.diverged import TrainingDiverged
 from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe
-from maskreel.training.run_folder import read_recipe
+from maskreel.training.run_folder import read_recipe, write_recipe
 from tests.builders import write_youtube_vis
+from tests.training.test_distributed import SCRIPT
 
 
 def results(run: Path) -> list[dict[str, str]]:
@@ -140,6 +143,21 @@ def test_a_half_written_checkpoint_is_never_picked_up(whole: Path, recipe: Recip
     assert not half.exists()
 
 
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_bits(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
+    """The process dies while it writes a checkpoint, or just after."""
+    folder = tmp_path / "run"
+    write_recipe(tmp_path, recipe)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path), str(folder)])
+    while process.poll() is None and not list(folder.glob("checkpoints/.step-00000004.*")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    resume(recipe, folder, quiet=True)
+    assert_same_run(whole, folder)
+    assert not list(folder.glob("*/.*"))
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     name: str, whole: Path, recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -234,3 +252,53 @@ def test_bf16_trains_on_the_cpu_and_fp16_is_refused(recipe: Recipe, tmp_path: Pa
     assert len(results(tmp_path / "run")) == 1
     with pytest.raises(UsageError, match="fp16 needs CUDA"):
         train(replace(recipe, training=replace(recipe.training, precision="fp16")), tmp_path / "other", quiet=True)
+
+
+def test_validation_writes_figures_and_pictures_and_changes_nothing_else(
+    whole: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    validated = replace(recipe, training=replace(recipe.training, validate_every=3))
+    train(validated, tmp_path / "run", quiet=True)
+    lines = results(tmp_path / "run")
+    assert [(line["step"], bool(line["metrics/AP"])) for line in lines] == [("3", True), ("4", False), ("6", True)]
+    for name in ("val_batch0_labels.jpg", "val_batch0_pred.jpg"):
+        assert (tmp_path / "run" / name).stat().st_size > 500
+    last = "weights/last/model.safetensors"
+    assert (tmp_path / "run" / last).read_bytes() == (whole / last).read_bytes()
+    state = json.loads((tmp_path / "run/checkpoints/step-00000006/state.json").read_text())
+    assert state["best"]["ap"] == max(float(line["metrics/AP"]) for line in lines if line["metrics/AP"])
+
+
+def test_the_best_weights_are_those_of_the_highest_ap(recipe: Recipe, tmp_path: Path) -> None:
+    validated = replace(recipe, training=replace(recipe.training, validate_every=2))
+    train(validated, tmp_path / "run", quiet=True)
+    step = json.loads((tmp_path / "run/checkpoints/step-00000006/state.json").read_text())["best"]["step"]
+    model = load_model(tmp_path / "run/weights/best").model
+    kept = {path.name: path for path in (tmp_path / "run/checkpoints").iterdir()}
+    if f"step-{step:08d}" in kept:
+        at_best = load_file(kept[f"step-{step:08d}"] / "model.safetensors")
+        assert all(torch.equal(tensor, at_best[name]) for name, tensor in model.state_dict().items())
+    else:
+        assert step == 2
+
+
+def test_a_split_without_truth_or_with_other_classes_is_not_validated_on(
+    recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    root = tmp_path / "data"
+    write_youtube_vis(root, split="train")
+    document = write_youtube_vis(root, split="valid")
+    short = replace(
+        recipe,
+        data=replace(recipe.data, root=root),
+        training=replace(recipe.training, steps=1, validate_every=1),
+    )
+    (root / "valid.json").write_text(json.dumps({**document, "annotations": None}))
+    train(short, tmp_path / "run", quiet=True)
+    assert "without validation" in caplog.text
+    document["categories"][0]["name"] = "bear"
+    (root / "valid.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="both splits need the same classes"):
+        train(short, tmp_path / "other", quiet=True)
+    assert not (tmp_path / "other").exists()

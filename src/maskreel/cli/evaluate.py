@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.progress import Progress
@@ -14,7 +14,14 @@ from maskreel.cli.score import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
-from maskreel.evaluation.evaluate import SHOWN, Evaluation, check_classes, evaluate, recorded_evaluation
+from maskreel.evaluation.evaluate import (
+    SHOWN,
+    Evaluation,
+    EvaluationConfig,
+    check_classes,
+    evaluate,
+    recorded_evaluation,
+)
 from maskreel.files import complete_file, numbered_folder
 from maskreel.models.weights import BUNDLED, load_model
 from maskreel.training.distributed import choose_device
@@ -71,14 +78,7 @@ def run(args: Evaluate) -> None:
         )
     loaded = load_model(args.run, device)
     check_classes(loaded.classes, dataset)
-    config = recorded_evaluation(
-        loaded.inference,
-        short_side=args.short_side,
-        clip_frames=args.clip_frames,
-        clip_overlap=args.clip_overlap,
-        top_k=args.top_k,
-        min_score=args.min_score,
-    )
+    config = _options(args, loaded.inference)
     # The folder is made before the long part, so that one that cannot be written is noticed at once.
     folder = _folder(args)
     is_bar_hidden = args.quiet or args.json == "-" or not sys.stdout.isatty()
@@ -119,6 +119,20 @@ def tables(evaluation: Evaluation) -> str:
         for head, rows in groups
         if rows
     )
+
+
+def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:
+    try:
+        return recorded_evaluation(
+            recorded,
+            short_side=args.short_side,
+            clip_frames=args.clip_frames,
+            clip_overlap=args.clip_overlap,
+            top_k=args.top_k,
+            min_score=args.min_score,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _folder(args: Evaluate) -> Path:

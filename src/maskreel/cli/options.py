@@ -51,8 +51,8 @@ def _wide_terminal() -> Iterator[None]:
 def _one_sentence(box: str, prog: str) -> str:
     """The message of tyro's framed error, and the option that it suggests.
 
-    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help. Its
-    title stands above the first rule where the terminal knows ASCII alone, and otherwise within it.
+    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help.
+    Its title stands above the first rule where the terminal knows ASCII alone, and otherwise within it.
     """
     paragraphs: list[list[str]] = [[]]
     for line in box.splitlines():
