@@ -236,7 +236,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     (tmp_path / "file").touch()
     assert predict(model_folder, video, "--out", tmp_path / "file") == 2
     assert predict(model_folder, video, "--out", tmp_path / "file" / "inside") == 2
-    assert capsys.readouterr().err.count("choose another folder with --out") == 2
+    assert predict(model_folder, video, "--out", tmp_path / "out", "--json", tmp_path / "file" / "a.json") == 2
+    error = capsys.readouterr().err
+    assert error.count("choose another --out") == 2
+    assert error.count("choose another --json") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -9,9 +9,7 @@ import numpy as np
 
 Picture = np.ndarray
 
-COLOURS = np.array(
-    [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255], [0, 255, 255]], dtype=np.uint8
-)
+COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255], [0, 255, 255]], dtype=np.uint8)
 """Of the objects that `moving_blocks` shows, in the order of the queries of `tests.inference.colour_model`."""
 
 

@@ -177,18 +177,26 @@ def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
 
 def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:
     """The folder for the results, made and found to be writable; UsageError where it is not."""
+    if args.json not in (None, STDOUT):
+        _require_writable(Path(args.json).parent, "--json")
+    if args.out is not None:
+        _require_writable(args.out, "--out")
+        return args.out
+    named = args.split or next(source.stem for source in sources if not source.is_missing)
     try:
-        if args.out is None:
-            named = args.split or next(source.stem for source in sources if not source.is_missing)
-            return numbered_folder(Path("runs/predict") / named)
-        args.out.mkdir(parents=True, exist_ok=True)
-        probe = args.out / ".writable"
+        return numbered_folder(Path("runs/predict") / named)
+    except OSError as error:
+        raise UsageError(f"runs/predict: cannot write there ({error.strerror}); choose a folder with --out") from error
+
+
+def _require_writable(folder: Path, option: str) -> None:
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        place = args.out or "runs/predict"
-        raise UsageError(f"{place}: cannot write there ({error.strerror}); choose another folder with --out") from error
-    return args.out
+        raise UsageError(f"{folder}: cannot write there ({error.strerror}); choose another {option}") from error
 
 
 def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:

@@ -46,10 +46,13 @@ class PacketLedger:
     def sent(self, packet: Packet) -> None:
         """A packet goes to the decoder."""
         time = self._time(packet)
-        if packet.size == 0 or time is None:
+        if time is None:
             return
         self._packets += 1
         self._waiting[time] = "the file asks not to show it" if packet.is_discard else None
+        if packet.size == 0:
+            self._waiting[time] = "its packet is empty"
+            return
         if self._is_avi:
             heapq.heappush(self._order, time)
 

@@ -101,24 +101,22 @@ class VideoFile:
         clock = _Clock(self.frame_rate)
         for frame in _pictures(container, stream, ledger):
             _check_size(frame.width, frame.height, self.path)
-            if size is None:
-                size = (frame.width, frame.height)
-            elif size != (frame.width, frame.height):
-                frame = self._rescaled(frame, size)
+            size = size or (frame.width, frame.height)
+            if size != (frame.width, frame.height):
+                self._warn_of_stretching(frame, size)
             time = clock.next(ledger.shown(frame), is_damaged=ledger.is_damaged)
-            yield Frame(ledger.decoded - 1, time, _upright(frame))
+            yield Frame(ledger.decoded - 1, time, _upright(frame, size))
         if not ledger.decoded:
             raise VideoReadError(self.path, f"no frame can be decoded ({ledger.summary()}); is the file complete?")
         self.skipped = tuple(ledger.lost(container, self.declared, self.frame_rate))
 
-    def _rescaled(self, frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    def _warn_of_stretching(self, frame: VideoFrame, size: tuple[int, int]) -> None:
         if not self._is_warned:
             logger.warning(
                 "%s: the frame size changes from %dx%d to %dx%d; frames are stretched to the first size",
                 *(self.path, *size, frame.width, frame.height),
             )
             self._is_warned = True
-        return frame.reformat(width=size[0], height=size[1])
 
     _is_warned = False
 
@@ -150,6 +148,10 @@ def _open(path: Path) -> InputContainer:
             raise VideoReadError(path, "the file is empty")
         # A protocol prefix keeps names such as "a:b.mp4" from being taken for an address.
         return av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+    except UnicodeEncodeError as error:
+        raise VideoReadError(path, "its name is not valid text; rename the file") from error
+    except PermissionError as error:
+        raise VideoReadError(path, "cannot be opened (permission denied)") from error
     except FFmpegError as error:
         raise VideoReadError(path, f"not a video that can be read ({_words(error)}), or cut off") from error
     except OSError as error:
@@ -187,6 +189,9 @@ def _pictures(container: InputContainer, stream: VideoStream, ledger: PacketLedg
     """Decode what can be decoded; damage goes to the ledger."""
     for packet in _packets(container, stream, ledger):
         ledger.sent(packet)
+        if packet.size == 0 and packet.dts is not None:
+            # To the decoder an empty packet is the end of the video.
+            continue
         try:
             frames = packet.decode()
         except FFmpegError as error:
@@ -218,9 +223,9 @@ def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedge
         yield packet
 
 
-def _upright(frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB as the display matrix wants it shown: turned in steps of 90 degrees, then mirrored."""
-    pixels = frame.to_ndarray(format="rgb24")
+def _upright(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of (width, height), turned in steps of 90 degrees and then mirrored as the display matrix says."""
+    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return pixels
