@@ -31,7 +31,13 @@ TINY: dict[str, ModelConfig] = {
 }
 """The smallest form of every model, by a name; every parameter is trained."""
 
-RESNET = {"depth": (34, 50, 101), "width": (16,), "norm": ("frozen", "batch"), "frozen_stages": (2,)}
+RESNET = {
+    "depth": (34, 50, 101),
+    "width": (16,),
+    "norm": ("frozen", "batch"),
+    "frozen_stages": (2,),
+    "padding": ("masked",),
+}
 COSTS = {"label": (50.0,), "box": (100.0,), "giou": (100.0,), "box_distance": ("l1_mean",)}
 LOSSES = {"label": (3.0,), "box": (3.0,), "giou": (3.0,), "mask": (3.0,), "dice": (3.0,)}
 
