@@ -189,7 +189,7 @@ class VideoPredictor:
             timestamps.append(frame.time)
             if on_frames is not None:
                 on_frames(1)
-            pixels = torch.from_numpy(frame.pixels).permute(2, 0, 1)[None]
+            pixels = torch.tensor(frame.pixels).permute(2, 0, 1)[None]
             yield resize_frames(pixels, size)[0].contiguous()
 
 
