@@ -32,7 +32,7 @@ def check_token_width(width: int, num_heads: int) -> None:
 
 
 def check_clip_tokens(width: int, num_heads: int) -> None:
-    """ValueError unless tokens of `width` channels suit the 3-D position code, the mask head and the attention heads."""
+    """ValueError unless `width` channels suit the 3-D position code, the mask head and the attention heads."""
     if width < 16 or width % 16:
         raise ValueError(f"width {width} must be a multiple of 16: the mask head halves it four times")
     if num_heads < 1 or width % num_heads:
