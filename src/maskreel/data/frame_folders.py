@@ -132,7 +132,7 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     with Image.open(path) as image:
         if image.width * image.height > MAX_PIXELS:
             raise VideoReadError(path, f"{image.width}x{image.height} pixels exceed the limit of {MAX_PIXELS} pixels")
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _size(shape: tuple[int, ...]) -> str:

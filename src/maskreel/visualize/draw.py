@@ -54,7 +54,7 @@ def draw_objects(frame: UInt8[np.ndarray, "h w 3"], objects: Iterable[DrawnObjec
             _paint(image, drawn, box, thickness)
             placed.append((drawn, box))
     canvas = ImageDraw.Draw(image)
-    font = _font(max(10, round(min(height, width) / 28)))
+    font = _font(max(10, round(min(height, width) / 24)))
     for drawn, (left, top, right, bottom) in placed:
         colour = track_colour(drawn.track_id)
         canvas.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=thickness)
