@@ -14,20 +14,28 @@ BATCH = 16
 
 
 def r50_ytvis19() -> Recipe:
-    """The ablation row: ResNet-50, YouTube-VIS 2019 alone, 12 epochs with drops after 2 and 10, 8 GPUs x 2 clips.
+    """The ablation row: ResNet-50, YouTube-VIS 2019 alone, 12 epochs with drops after 2 and 10.
 
-    AP 45.1 on YouTube-VIS 2019 val (reported). Starts from COCO weights of Deformable DETR form.
+    AP 45.1 on YouTube-VIS 2019 val (reported by the official repository), on 8 GPUs with 2 clips each, from weights
+    pretrained on COCO. Not run by us. One GPU reaches the same batch of 16 by accumulation; on 8 GPUs pass
+    --training.accumulate 1.
     """
     return _published("seqformer-r50-ytvis19", depth=50, drops=(2, 10))
 
 
 def r50_ytvis19_joint() -> Recipe:
-    """ResNet-50 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10: AP 47.4 (reported)."""
+    """ResNet-50 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10.
+
+    AP 47.4 (reported by the official repository); not run by us. DIR/train.json must hold both sets.
+    """
     return _published("seqformer-r50-ytvis19-joint", depth=50, drops=(4, 10))
 
 
 def r101_ytvis19_joint() -> Recipe:
-    """ResNet-101 on YouTube-VIS 2019 joined with COCO pseudo clips: AP 49.0 (reported)."""
+    """ResNet-101 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10.
+
+    AP 49.0 (reported by the official repository); not run by us. DIR/train.json must hold both sets.
+    """
     return _published("seqformer-r101-ytvis19-joint", depth=101, drops=(4, 10))
 
 

@@ -97,11 +97,16 @@ class DynamicMaskSource:
     def _position_bias(
         self, weight: Float[Tensor, "n o 2"], centres: Float[Tensor, "t n 2"], height: int, width: int
     ) -> Float[Tensor, "n o t h w"]:
-        """What the relative coordinates (centre minus cell) add to the first layer: they are affine in position."""
-        cells = cell_positions(height, width, STRIDE, weight.device).to(weight.dtype)
-        at_centre = torch.einsum("nor,tnr->not", weight, centres.to(weight.dtype))
-        at_cell = torch.einsum("nor,hwr->nohw", weight, cells)
-        return at_centre[..., None, None] - at_cell[:, :, None]
+        """What the relative coordinates (centre minus cell) add to the first layer: they are affine in position.
+
+        Hundreds of pixels do not fit the eight bits of bfloat16: this part is computed in float32 at least.
+        """
+        with torch.autocast(weight.device.type, enabled=False):
+            weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
+            cells = cell_positions(height, width, STRIDE, weight.device).to(weight.dtype)
+            at_centre = torch.einsum("nor,tnr->not", weight, centres.to(weight.dtype))
+            at_cell = torch.einsum("nor,hwr->nohw", weight, cells)
+            return at_centre[..., None, None] - at_cell[:, :, None]
 
 
 class DynamicMasks(nn.Module):
