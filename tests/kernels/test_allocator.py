@@ -18,8 +18,8 @@ def faults():
     torch.ones(8 << 20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-faults()
-print(tuned, faults())
+# The first tensors lay out the heap; what counts is the steady state.
+print(tuned, min(faults() for _ in range(8)))
 """
 
 

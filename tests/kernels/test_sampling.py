@@ -77,7 +77,7 @@ def run(tensors: list[Tensor], maps: Maps, backend) -> list[Tensor]:
     """Output and the three gradients."""
     leaves = [x.detach().requires_grad_() for x in tensors]
     output = sample(*leaves, maps=maps, backend=backend)
-    upstream = torch.cos(torch.arange(output.numel(), dtype=torch.float64)).view_as(output).to(output.dtype)
+    upstream = torch.cos(torch.arange(output.numel(), dtype=torch.float64)).view_as(output).to(output)
     return [output.detach(), *torch.autograd.grad(output, leaves, upstream)]
 
 

@@ -34,26 +34,30 @@ def _axis(position, size):
 
 
 @triton.jit
-def _rows(start, row, width, stride, channel, top, bottom, left, right):
+def _rows(start, row, width, stride, top, bottom, left, right, CHANNELS: tl.constexpr, LANES: tl.constexpr):
     """Addresses and masks of the four corners' channels."""
-    first = start + (row * stride)[:, None] + channel[None, :]
-    inside = (channel >= 0)[None, :]
-    return (
-        first,
-        first + stride,
-        first + width * stride,
-        first + (width + 1) * stride,
-        (top & left)[:, None] & inside,
-        (top & right)[:, None] & inside,
-        (bottom & left)[:, None] & inside,
-        (bottom & right)[:, None] & inside,
-    )
+    lane = tl.arange(0, LANES)
+    first = start + (row * stride)[:, None] + lane[None, :]
+    m0 = (top & left)[:, None]
+    m1 = (top & right)[:, None]
+    m2 = (bottom & left)[:, None]
+    m3 = (bottom & right)[:, None]
+    # Without lanes to spare the mask is one bit per row, which keeps the loads 128 bits wide.
+    if CHANNELS < LANES:
+        inside = (lane < CHANNELS)[None, :]
+        m0 &= inside
+        m1 &= inside
+        m2 &= inside
+        m3 &= inside
+    return first, first + stride, first + width * stride, first + (width + 1) * stride, m0, m1, m2, m3
 
 
 @triton.jit
-def _blend(start, row, width, stride, channel, x, y, weight, top, bottom, left, right):
+def _blend(
+    start, row, width, stride, x, y, weight, top, bottom, left, right, CHANNELS: tl.constexpr, LANES: tl.constexpr
+):
     """Weighted bilinear sample of every query of the block."""
-    p0, p1, p2, p3, m0, m1, m2, m3 = _rows(start, row, width, stride, channel, top, bottom, left, right)
+    p0, p1, p2, p3, m0, m1, m2, m3 = _rows(start, row, width, stride, top, bottom, left, right, CHANNELS, LANES)
     lower = weight * y
     upper = weight - lower
     total = (upper * (1 - x))[:, None] * tl.load(p0, mask=m0, other=0.0).to(tl.float32)
@@ -65,11 +69,11 @@ def _blend(start, row, width, stride, channel, x, y, weight, top, bottom, left, 
 
 @triton.jit
 def _differentiate(
-    start, grad_start, row, width, stride, grad_stride, channel, x, y, weight, top, bottom, left, right, upstream,
-    SCATTER: tl.constexpr,
+    start, grad_start, row, width, stride, grad_stride, x, y, weight, top, bottom, left, right, upstream,
+    CHANNELS: tl.constexpr, LANES: tl.constexpr, SCATTER: tl.constexpr,
 ):  # fmt: skip
     """Upstream gradient times sample and times its slopes along x and y; adds to the four rows of the table."""
-    p0, p1, p2, p3, m0, m1, m2, m3 = _rows(start, row, width, stride, channel, top, bottom, left, right)
+    p0, p1, p2, p3, m0, m1, m2, m3 = _rows(start, row, width, stride, top, bottom, left, right, CHANNELS, LANES)
     v0 = tl.load(p0, mask=m0, other=0.0).to(tl.float32)
     v1 = tl.load(p1, mask=m1, other=0.0).to(tl.float32)
     v2 = tl.load(p2, mask=m2, other=0.0).to(tl.float32)
@@ -82,7 +86,9 @@ def _differentiate(
     slope_x = tl.sum(upstream * (along_top + y[:, None] * (along_bottom - along_top)), axis=1)
     slope_y = tl.sum(upstream * down, axis=1)
     if SCATTER:
-        g0, g1, g2, g3, m0, m1, m2, m3 = _rows(grad_start, row, width, grad_stride, channel, top, bottom, left, right)
+        g0, g1, g2, g3, m0, m1, m2, m3 = _rows(
+            grad_start, row, width, grad_stride, top, bottom, left, right, CHANNELS, LANES
+        )
         lower = weight * y
         upper = weight - lower
         tl.atomic_add(g0, (upper * (1 - x))[:, None] * upstream, mask=m0, sem="relaxed")
@@ -114,8 +120,6 @@ def _forward_maps(
 ):  # fmt: skip
     clip, group, head, place, valid = _place(queries, groups, heads, BLOCK)
     lane = tl.arange(0, LANES)
-    # A lane beyond the channels is marked by a negative number.
-    channel = tl.where(lane < CHANNELS, lane, -1)
     total = tl.zeros([BLOCK, LANES], tl.float32)
     for slot in range(SLOT_FRAMES):
         frame = tl.load(FRAMES + group * SLOT_FRAMES + slot)
@@ -132,7 +136,7 @@ def _forward_maps(
                 cell_y, y, top, bottom = _axis(tl.load(LOCATIONS + 2 * k + 1, mask=present, other=-2.0), height)
                 weight = tl.load(WEIGHTS + k, mask=present, other=0.0)
                 row = cell_y * width + cell_x
-                total += _blend(start, row, width, row_stride, channel, x, y, weight, top, bottom, left, right)
+                total += _blend(start, row, width, row_stride, x, y, weight, top, bottom, left, right, CHANNELS, LANES)
     write = valid[:, None] & (lane < CHANNELS)[None, :]
     tl.store(OUTPUT + place[:, None] * CHANNELS + lane[None, :], total.to(OUTPUT.dtype.element_ty), mask=write)
 
@@ -145,7 +149,6 @@ def _forward_times(
 ):  # fmt: skip
     clip, group, head, place, valid = _place(queries, groups, heads, BLOCK)
     lane = tl.arange(0, LANES)
-    channel = tl.where(lane < CHANNELS, lane, -1)
     total = tl.zeros([BLOCK, LANES], tl.float32)
     height = tl.load(LEVELS + 1)
     width = tl.load(LEVELS + 2)
@@ -160,22 +163,13 @@ def _forward_times(
         weight = tl.load(WEIGHTS + k, mask=valid, other=0.0)
         row = cell_t.to(tl.int64) * frame_rows + cell_y * width + cell_x
         total += _blend(
-            start, row, width, row_stride, channel, x, y, weight * (1 - t), top & before, bottom & before, left, right
-        )
+            start, row, width, row_stride, x, y, weight * (1 - t), top & before, bottom & before, left, right,
+            CHANNELS, LANES,
+        )  # fmt: skip
         total += _blend(
-            start,
-            row + frame_rows,
-            width,
-            row_stride,
-            channel,
-            x,
-            y,
-            weight * t,
-            top & after,
-            bottom & after,
-            left,
-            right,
-        )
+            start, row + frame_rows, width, row_stride, x, y, weight * t, top & after, bottom & after, left, right,
+            CHANNELS, LANES,
+        )  # fmt: skip
     write = valid[:, None] & (lane < CHANNELS)[None, :]
     tl.store(OUTPUT + place[:, None] * CHANNELS + lane[None, :], total.to(OUTPUT.dtype.element_ty), mask=write)
 
@@ -189,7 +183,6 @@ def _backward_maps(
 ):  # fmt: skip
     clip, group, head, place, valid = _place(queries, groups, heads, BLOCK)
     lane = tl.arange(0, LANES)
-    channel = tl.where(lane < CHANNELS, lane, -1)
     real = valid[:, None] & (lane < CHANNELS)[None, :]
     upstream = tl.load(UPSTREAM + place[:, None] * CHANNELS + lane[None, :], mask=real, other=0.0).to(tl.float32)
     for slot in range(SLOT_FRAMES):
@@ -209,8 +202,8 @@ def _backward_maps(
                 weight = tl.load(WEIGHTS + k, mask=present, other=0.0)
                 row = cell_y * width + cell_x
                 sample, slope_x, slope_y = _differentiate(
-                    start, grad_start, row, width, row_stride, grad_row_stride, channel, x, y, weight, top, bottom,
-                    left, right, upstream, SCATTER,
+                    start, grad_start, row, width, row_stride, grad_row_stride, x, y, weight, top, bottom,
+                    left, right, upstream, CHANNELS, LANES, SCATTER,
                 )  # fmt: skip
                 slope_x *= weight * width.to(tl.float32)
                 slope_y *= weight * height.to(tl.float32)
@@ -232,7 +225,6 @@ def _backward_times(
 ):  # fmt: skip
     clip, group, head, place, valid = _place(queries, groups, heads, BLOCK)
     lane = tl.arange(0, LANES)
-    channel = tl.where(lane < CHANNELS, lane, -1)
     real = valid[:, None] & (lane < CHANNELS)[None, :]
     upstream = tl.load(UPSTREAM + place[:, None] * CHANNELS + lane[None, :], mask=real, other=0.0).to(tl.float32)
     height = tl.load(LEVELS + 1)
@@ -249,12 +241,12 @@ def _backward_times(
         weight = tl.load(WEIGHTS + k, mask=valid, other=0.0)
         row = cell_t.to(tl.int64) * frame_rows + cell_y * width + cell_x
         early, early_x, early_y = _differentiate(
-            start, grad_start, row, width, row_stride, grad_row_stride, channel, x, y, weight * (1 - t), top & before,
-            bottom & before, left, right, upstream, SCATTER,
+            start, grad_start, row, width, row_stride, grad_row_stride, x, y, weight * (1 - t), top & before,
+            bottom & before, left, right, upstream, CHANNELS, LANES, SCATTER,
         )  # fmt: skip
         late, late_x, late_y = _differentiate(
-            start, grad_start, row + frame_rows, width, row_stride, grad_row_stride, channel, x, y, weight * t,
-            top & after, bottom & after, left, right, upstream, SCATTER,
+            start, grad_start, row + frame_rows, width, row_stride, grad_row_stride, x, y, weight * t,
+            top & after, bottom & after, left, right, upstream, CHANNELS, LANES, SCATTER,
         )  # fmt: skip
         slope_x = (early_x + t * (late_x - early_x)) * weight * width.to(tl.float32)
         slope_y = (early_y + t * (late_y - early_y)) * weight * height.to(tl.float32)
