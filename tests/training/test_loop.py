@@ -269,6 +269,19 @@ def test_validation_writes_figures_and_pictures_and_changes_nothing_else(
     assert state["best"]["ap"] == max(float(line["metrics/AP"]) for line in lines if line["metrics/AP"])
 
 
+def test_a_validation_cut_off_by_an_interruption_is_made_up_for(recipe: Recipe, tmp_path: Path) -> None:
+    validated = replace(recipe, training=replace(recipe.training, steps=2, log_every=1, validate_every=1))
+    train(validated, tmp_path / "whole", quiet=True)
+    folder = tmp_path / "run"
+    train_until_interrupted(validated, folder, lambda: (folder / "train_batch0.jpg").exists())
+    state = json.loads(max((folder / "checkpoints").iterdir()).joinpath("state.json").read_text())
+    assert state["is_reported"] is False
+    resume(validated, folder, quiet=True)
+    assert_same_run(tmp_path / "whole", folder, steps=2)
+    best = "weights/best/model.safetensors"
+    assert (folder / best).read_bytes() == (tmp_path / "whole" / best).read_bytes()
+
+
 def test_the_best_weights_are_those_of_the_highest_ap(recipe: Recipe, tmp_path: Path) -> None:
     validated = replace(recipe, training=replace(recipe.training, validate_every=2))
     train(validated, tmp_path / "run", quiet=True)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maskreel.config import from_dict, to_dict
+from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
 from maskreel.models.weights import read_tensors
@@ -58,6 +58,8 @@ class TrainingState:
     format: int = FORMAT
     step: int
     """Optimizer steps done."""
+    is_reported: bool = True
+    """Whether the validation and the line of results.csv that the step asks for are done."""
     seconds: float
     """Time trained, over all resumptions."""
     sampler: dict[str, int]
@@ -157,7 +159,10 @@ def load_checkpoint(folder: Path, objective: Objective, optimizers: Optimizers) 
             f"{folder / 'state.json'}: format {raw.get('format')!r} is not {FORMAT}; "
             "the checkpoint was written by another version of Maskreel"
         )
-    state = from_dict(TrainingState, raw, str(folder / "state.json"))
+    try:
+        state = from_dict(TrainingState, raw)
+    except ConfigError as error:
+        raise DataError(f"{folder / 'state.json'}: {error}") from error
     model = read_tensors(folder / "model.safetensors")
     _require_same_shapes(objective.state_by_name(), model, folder / "model.safetensors")
     objective.load_state_by_name(model)

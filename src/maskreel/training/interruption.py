@@ -9,6 +9,10 @@ import torch
 from maskreel.training.distributed import Processes, world_mean
 
 
+class CutOff(Exception):
+    """Work that can be done again was left unfinished because of Ctrl-C."""
+
+
 class Interruption:
     """While entered, the first Ctrl-C only sets `is_requested`; the second one interrupts at once.
 
@@ -36,6 +40,11 @@ class Interruption:
         if self.is_requested:
             raise KeyboardInterrupt
         self.is_requested = True
+
+    def cut_off(self) -> None:
+        """Raise CutOff when Ctrl-C was pressed; for long work between two steps."""
+        if self.is_requested:
+            raise CutOff
 
     def is_agreed(self, group: Processes) -> bool:
         """Whether any process of the group was asked to stop; all get the same answer after the same step."""

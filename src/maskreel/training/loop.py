@@ -18,6 +18,7 @@ from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.evaluate import evaluate
 from maskreel.files import remove_unfinished
 from maskreel.models.weights import save_model
+from maskreel.nn.layers.checkpointing import checkpoint_activations
 from maskreel.training import pictures
 from maskreel.training.checkpoint import (
     Best,
@@ -31,10 +32,10 @@ from maskreel.training.checkpoint import (
 )
 from maskreel.training.distributed import Processes, decided_by_first, parallel, processes, wait_for_all
 from maskreel.training.diverged import TrainingDiverged, not_finite, write_dump
-from maskreel.training.interruption import Interruption
+from maskreel.training.interruption import CutOff, Interruption
 from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
 from maskreel.training.objective import build_objective
-from maskreel.training.optimizer import Optimizers, set_learning_rates
+from maskreel.training.optimizer import Optimizers, learning_rate_factor, set_learning_rates
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_recipe
 
@@ -89,6 +90,8 @@ class TrainingRun:
         # Every process starts from the same weights; `begin` gives each its own random numbers.
         seed_random(config.seed)
         self.objective = build_objective(recipe.model).to(device).train()
+        if config.checkpointing == "layers" and not checkpoint_activations(self.objective):
+            raise UsageError(f"--training.checkpointing layers: {recipe.model.kind} has no layers that can do so")
         self.optimizers = Optimizers(self.objective, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.forward = parallel(self.objective, group)
@@ -97,6 +100,8 @@ class TrainingRun:
         self.means = LossMeans()
         self.best: Best | None = None
         self.step = 0
+        self.is_reported = True
+        """Whether the validation and the line that the step asks for are done."""
         self.seconds = 0.0
 
     def begin(self, *, is_resumed: bool) -> None:
@@ -122,32 +127,58 @@ class TrainingRun:
                 pictures.labels(self.folder / "labels.png", self.training)
 
     def go_on(self, *, quiet: bool = False) -> None:
-        """Train to the last step of the recipe."""
+        """Train to the last step of the recipe; KeyboardInterrupt after Ctrl-C, when everything is on disk."""
         config = self.recipe.training
         display = TrainingDisplay(total=config.steps, done=self.step, quiet=quiet)
         with Interruption() as interruption, display:
+            if self.step and not self.is_reported:
+                self._report(display, interruption)
+                self._finish_step(interruption, is_saving=True)
             while self.step < config.steps:
                 start = time.monotonic()
                 losses = self._train_step()
+                self.seconds += time.monotonic() - start
                 self.step += 1
                 self.means.add(losses)
-                self.seconds += time.monotonic() - start
+                self.is_reported = False
                 display.step(self.step, losses["total"])
-                is_stopping = interruption.is_agreed(self.group)
-                is_last = self.step == config.steps
-                is_validated = not is_stopping and self._is_due(config.validate_every)
-                metrics = self._validate() if is_validated else None
-                if is_last or metrics is not None or self.step % config.log_every == 0:
-                    row = self._row(metrics)
-                    display.row(row)
-                if is_last or is_stopping or self.step % config.checkpoint_every == 0:
-                    self._save()
-                if is_stopping and not is_last:
-                    raise KeyboardInterrupt(
-                        f"interrupted after step {self.step}; go on with: maskreel train --resume {self.folder}"
-                    )
+                if not interruption.is_agreed(self.group):
+                    self._report(display, interruption)
+                self._finish_step(interruption, is_saving=self._is_due(config.checkpoint_every))
         if self.group.is_first:
             pictures.results(self.folder / "results.png", self.table)
+
+    def _finish_step(self, interruption: Interruption, *, is_saving: bool) -> None:
+        """Save when it is due, or when Ctrl-C stops the run."""
+        is_complete = self.step == self.recipe.training.steps and self.is_reported
+        is_stopping = interruption.is_agreed(self.group) and not is_complete
+        if is_saving or is_stopping:
+            self._save()
+        if is_stopping:
+            raise KeyboardInterrupt(
+                f"interrupted after step {self.step}; go on with: maskreel train --resume {self.folder}"
+            )
+
+    def _report(self, display: TrainingDisplay, interruption: Interruption) -> None:
+        """Validate and write a line of the table, when they are due.
+
+        Ctrl-C during the validation leaves the step unreported, and the resumed run begins with it.
+        """
+        config = self.recipe.training
+        is_measured = self.validation is not None and config.validate_every > 0 and self._is_due(config.validate_every)
+        metrics = self._validate(interruption) if is_measured else None
+        if is_measured and metrics is None:
+            return
+        self.is_reported = True
+        if metrics is not None or self._is_due(config.log_every):
+            row = self._row(metrics)
+            display.row(row)
+        if metrics is not None and self.group.is_first:
+            pictures.results(self.folder / "results.png", self.table)
+
+    def _is_due(self, every: int) -> bool:
+        """What happens every so many steps happens after the last step as well."""
+        return self.step % every == 0 or self.step == self.recipe.training.steps
 
     def _train_step(self) -> dict[str, float]:
         """One optimizer step over `accumulate` batches; returns the mean losses, `total` first."""
@@ -194,37 +225,37 @@ class TrainingRun:
         write_dump(dump, self.objective, seen, losses, problem)
         return TrainingDiverged(self.step + 1, problem, dump)
 
-    def _is_due(self, every: int) -> bool:
-        """Validations are due at their interval and after the last step; never when the interval is 0."""
-        return every > 0 and (self.step % every == 0 or self.step == self.recipe.training.steps)
-
-    def _validate(self) -> dict[str, float | None] | None:
-        """Score the validation split, keep the weights when they are the best so far; None without such a split.
+    def _validate(self, interruption: Interruption) -> dict[str, float | None] | None:
+        """Score the validation split and keep the weights when they are the best so far; None when Ctrl-C cut it off.
 
         Leaves every random number generator as it was, so that validating changes nothing in training.
         """
-        if self.validation is None:
-            return None
-        figures = None
-        if self.group.is_first:
-            before = capture_random()
+        figures = self._measure(interruption) if self.group.is_first else None
+        return decided_by_first(self.group, lambda: figures)
+
+    def _measure(self, interruption: Interruption) -> dict[str, float | None] | None:
+        assert self.validation is not None, "there is a split to measure"
+        before = capture_random()
+        try:
             evaluation = evaluate(
                 self.objective.model,
                 self.classes,
                 self.validation,
                 self.recipe.evaluation,
                 device=self.group.device,
+                on_video=lambda _: interruption.cut_off(),
             )
+        except CutOff:
+            return None
+        finally:
             self.objective.train()
             restore_random(before)
-            figures = evaluation.overall
-            pictures.validation_batch(self.folder, self.validation, evaluation)
-            ap = figures["AP"]
-            if ap is not None and (self.best is None or ap > self.best.ap):
-                self.best = Best(ap=ap, step=self.step)
-                self._save_weights("best")
-        wait_for_all()
-        return figures
+        pictures.validation_batch(self.folder, self.validation, evaluation)
+        ap = evaluation.overall["AP"]
+        if ap is not None and (self.best is None or ap > self.best.ap):
+            self.best = Best(ap=ap, step=self.step)
+            self._save_weights("best")
+        return evaluation.overall
 
     def _row(self, metrics: dict[str, float | None] | None) -> Row:
         row = Row(
@@ -233,11 +264,16 @@ class TrainingRun:
             time=self.seconds,
             losses=self.means.take(),
             metrics=metrics,
-            learning_rate=self.optimizers.model.param_groups[0]["lr"],
+            learning_rate=self._learning_rate(),
         )
         if self.group.is_first:
             self.table.add(row)
         return row
+
+    def _learning_rate(self) -> float:
+        """Of the step just done."""
+        config = self.recipe.training
+        return config.learning_rate * learning_rate_factor(config, self.step - 1)
 
     def _save(self) -> None:
         if self.group.is_first:
@@ -262,6 +298,7 @@ class TrainingRun:
         scaler = self.scaler.state_dict()
         return TrainingState(
             step=self.step,
+            is_reported=self.is_reported,
             seconds=self.seconds,
             sampler=self.loader.state_dict(),
             random=capture_random(),
@@ -281,6 +318,7 @@ class TrainingRun:
             self.scaler.load_state_dict({**fresh, "scale": state.scale, "_growth_tracker": state.scale_age or 0})
         self.means = LossMeans(sums=dict(state.pending), steps=state.pending_steps)
         self.best, self.step, self.seconds = state.best, state.step, state.seconds
+        self.is_reported = state.is_reported
         if self.group.is_first:
             self.table.forget_after(state.step)
         logger.info("resuming after step %d (%s)", state.step, checkpoint)
@@ -333,6 +371,7 @@ def _build_loader(recipe: Recipe, training: YouTubeVIS, group: Processes) -> Cli
         augmentation=data.augmentation,
         seed=seed,
         on_missing_frames=data.on_missing_frames,
+        frames=data.frames,
     )
     sampler = ClipSampler(
         len(clips), batch_size=data.batch_size, seed=seed, rank=group.rank, world_size=group.world_size

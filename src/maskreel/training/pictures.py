@@ -29,7 +29,8 @@ def labels(path: Path, dataset: YouTubeVIS) -> None:
     names = [category.name for category in dataset.categories]
     per_video = [dataset.tracks(index) for index in range(len(dataset.videos))]
     tracks = [track for video_tracks in per_video for track in video_tracks]
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = Figure(figsize=(12, 8))
+    figure.subplots_adjust(hspace=0.35)
     (class_axes, count_axes), (length_axes, size_axes) = figure.subplots(2, 2)
     class_axes.bar(range(len(names)), np.bincount([track.label for track in tracks], minlength=len(names)))
     class_axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
@@ -86,29 +87,25 @@ def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) 
 
 
 def results(path: Path, table: ResultsTable) -> None:
-    """The curves of `results.csv`: every loss, and the validation figures."""
+    """The curves of `results.csv`: the losses on a logarithmic scale, and the validation figures in percent."""
     from matplotlib.figure import Figure
 
     lines = table.read()
-    losses = [name for name in (lines[0] if lines else {}) if name.startswith("loss/")]
-    measured = [line for line in lines if line["metrics/AP"]]
-    columns = 4
-    rows = -(-(len(losses) + 1) // columns)
-    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure = Figure(figsize=(12, 5))
+    loss_axes, metric_axes = figure.subplots(1, 2)
     steps = [int(line["step"]) for line in lines]
-    for name, own in zip(losses, axes, strict=False):
-        own.plot(steps, [float(line[name]) for line in lines])
-        own.set_title(name)
-    metrics = axes[len(losses)]
+    for name in (name for name in (lines[0] if lines else {}) if name.startswith("loss/")):
+        loss_axes.plot(steps, [float(line[name]) for line in lines], label=name.removeprefix("loss/"))
+    loss_axes.set_yscale("log")
+    loss_axes.set_title("losses by step")
+    measured = [line for line in lines if line["metrics/AP"]]
     for name in METRICS if measured else ():
-        values = [float(line[f"metrics/{name}"] or "nan") for line in measured]
-        metrics.plot([int(line["step"]) for line in measured], [100 * value for value in values], "o-", label=name)
-    metrics.set_title("validation, percent" if measured else "no validation")
-    if measured:
-        metrics.legend()
-    for unused in axes[len(losses) + 1 :]:
-        unused.set_axis_off()
+        values = [100 * float(line[f"metrics/{name}"] or "nan") for line in measured]
+        metric_axes.plot([int(line["step"]) for line in measured], values, "o-", label=name)
+    metric_axes.set_title("validation by step, percent" if measured else "no validation")
+    for axes in (loss_axes, metric_axes):
+        if axes.has_data():
+            axes.legend()
     _save_figure(figure, path)
 
 

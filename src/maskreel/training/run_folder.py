@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 import maskreel
-from maskreel.config import from_dict, to_dict
+from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.data.youtube_vis import Fingerprint
-from maskreel.errors import UsageError
+from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file, numbered_folder, read_json
 from maskreel.training.recipe import Recipe
 
@@ -40,11 +40,14 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """The recipe of a run; UsageError when the folder is not one, ConfigError when its `config.json` does not fit."""
+    """The recipe of a run; UsageError when the folder is not one, DataError when its `config.json` does not fit."""
     path = folder / "config.json"
     if not path.is_file():
         raise UsageError(f"{folder}: not the folder of a run (it has no config.json)")
-    return from_dict(Recipe, read_json(path), str(path))
+    try:
+        return from_dict(Recipe, read_json(path))
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def write_dataset(folder: Path, root: Path, splits: dict[str, Fingerprint]) -> None:
