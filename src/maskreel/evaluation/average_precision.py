@@ -6,55 +6,40 @@ is averaged over 101 recall levels, ten IoU thresholds and the classes that have
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, no_type_check
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from maskreel.errors import DataError
+from maskreel.evaluation.matching import (
+    AREA_RANGES,
+    ClassFigures,
+    Matches,
+    MatchingRules,
+    VideoMatches,
+    VideoTable,
+    figures_of,
+    join,
+    match,
+    table_of,
+)
 from maskreel.evaluation.overlap import VideoOverlap, measure
-from maskreel.evaluation.results import GroundTruth, Predictions
-from maskreel.geometry.runs import compiled
+from maskreel.evaluation.results import GroundTruth, GroundTruthTrack, Predictions
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
-AREA_RANGES = ((0.0, 1e10), (0.0, 128.0**2), (128.0**2, 256.0**2), (256.0**2, 1e10))
-"""Mean area of a track in pixels: all, small, medium, large; both ends belong to a range."""
 LIMITS = (1, 10, 100)
 """Predictions that count per video and class, best scores first."""
+RULES = MatchingRules(thresholds=tuple(np.linspace(0.5, 0.95, 10).tolist()), limit=LIMITS[-1])
 STAT_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 CATEGORY_NAMES = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "APs", "APm", "APl")
+OCCLUSION_NAMES = ("AP_light", "AP_medium", "AP_heavy", "AR_light", "AR_medium", "AR_heavy")
 
-_AP75 = 5
 POOLED = -1
 """Stands for a class id where classes are ignored."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Matches:
-    """Outcome of every prediction (d, by falling score) of a class over all videos (v).
-
-    Axes: area range (a), IoU threshold (t).
-    """
-
-    video: Int[np.ndarray, " d"]
-    rank: Int[np.ndarray, " d"]
-    """Position among the predictions of the class in its video, 0 for the best score."""
-    score: Float[np.ndarray, " d"]
-    is_match: Bool[np.ndarray, "a t d"]
-    is_ignored: Bool[np.ndarray, "a t d"]
-    num_truth: Int[np.ndarray, "v a"]
-    """True tracks that count, per video."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ClassFigures:
-    """Measures of one class; NaN where it has no objects in the range."""
-
-    precision: Float[np.ndarray, "a t"]
-    recall: Float[np.ndarray, "a t"]
-    recall_at: dict[int, Float[np.ndarray, " t"]]
-    """Recall with at most so many predictions per video."""
+_AP75 = 5
+_OCCLUSION_SCORES = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
+_OCCLUSION_RANGES = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +54,12 @@ class AveragePrecision:
     """The figures of `CATEGORY_NAMES` by class id."""
     class_agnostic: dict[str, float | None]
     """The twelve figures with classes ignored."""
+    occlusion: dict[str, float | None] | None
+    """The figures of `OCCLUSION_NAMES`, where the ground truth has labels of occlusion."""
 
     def to_json(self) -> dict[str, Any]:
         """Names and layout of the Score JSON."""
-        return {
+        report = {
             **self.stats,
             "ap_per_iou": list(self.ap_per_iou),
             "ar100_per_iou": list(self.ar100_per_iou),
@@ -80,6 +67,7 @@ class AveragePrecision:
             "stat_names": list(STAT_NAMES),
             "class_agnostic_stats": [self.class_agnostic[name] for name in STAT_NAMES],
         }
+        return report if self.occlusion is None else {**report, "occlusion": self.occlusion}
 
 
 def average_precision(
@@ -99,222 +87,128 @@ class AveragePrecisionMeter:
         self.strict_reference = strict_reference
         self.categories = sorted(ground_truth.categories)
         self.num_videos = len(ground_truth.videos)
-        self.collected: dict[int, list[_VideoMatches]] = defaultdict(list)
+        self.has_occlusion = any(track.occlusion is not None for track in ground_truth.tracks)
+        self.num_areas = len(AREA_RANGES) + (len(_OCCLUSION_RANGES) if self.has_occlusion else 0)
+        self.collected: dict[int, list[VideoMatches]] = defaultdict(list)
 
     def add(self, overlap: VideoOverlap) -> None:
         """Match the predictions of one video, class by class and with all classes pooled."""
-        ranges = _AreaRanges(overlap, strict_reference=self.strict_reference)
-        for label in np.union1d(overlap.truth_label, overlap.predicted_label).tolist():
-            truth, predicted = (
-                np.flatnonzero(overlap.truth_label == label),
-                np.flatnonzero(overlap.predicted_label == label),
-            )
-            self.collected[label].append(_match_video(overlap, truth, predicted, ranges))
-        # The reference pools class after class, which decides between predictions of equal score.
-        truth = np.argsort(overlap.truth_label, kind="stable")
-        predicted = np.argsort(overlap.predicted_label, kind="stable")
-        if truth.size or predicted.size:
-            self.collected[POOLED].append(_match_video(overlap, truth, predicted, ranges))
+        table = table_of(overlap)
+        if self.has_occlusion:
+            table = _with_occlusion(table, overlap.truth)
+        if self.strict_reference:
+            # There a match is known by the id of the true track, and 0 means none.
+            table = replace(table, truth_is_unseen=np.array([track.id == 0 for track in overlap.truth], dtype=bool))
+        self.add_table(table)
+
+    def add_table(self, table: VideoTable) -> None:
+        for label in np.union1d(table.truth_label, table.predicted_label).tolist():
+            predicted = np.flatnonzero(table.predicted_label == label)
+            one = table.select(predicted, np.flatnonzero(table.truth_label == label))
+            self.collected[label].append(match(one, RULES))
+        if table.truth_label.size or table.predicted_label.size:
+            # The reference pools class after class, which decides between predictions of equal score.
+            by_class = (np.argsort(labels, kind="stable") for labels in (table.predicted_label, table.truth_label))
+            self.collected[POOLED].append(match(table.select(*by_class), RULES))
 
     def matches(self, label: int) -> Matches:
         """All predictions of a class, or of `POOLED`."""
-        return _join(self.collected[label], self.num_videos)
+        return join(self.collected[label], num_videos=self.num_videos, num_areas=self.num_areas, rules=RULES)
+
+    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> dict[str, Float[np.ndarray, " n"]]:
+        """The twelve figures for each weighting of the videos, NaN where nothing can be measured."""
+        return summarise([self._figures(label, weights) for label in self.categories])
+
+    def in_range(self, index: int) -> dict[str, float | None]:
+        """The twelve figures over the tracks of one of `AREA_RANGES` alone."""
+        every = [index] * len(AREA_RANGES)
+        figures = []
+        for label in self.categories:
+            matches = self.matches(label)
+            changes = {
+                "is_match": matches.is_match[every],
+                "is_ignored": matches.is_ignored[every],
+                "num_truth": matches.num_truth[:, every],
+            }
+            figures.append(figures_of(replace(matches, **changes), limits=LIMITS))
+        return _only(summarise(figures))
 
     def result(self) -> AveragePrecision:
         """Figures over all videos added."""
-        figures = {label: figures_of(self.matches(label)) for label in self.categories}
-        overall, pooled = list(figures.values()), figures_of(self.matches(POOLED))
+        figures = {label: self._figures(label) for label in self.categories}
+        overall = list(figures.values())
+        levels = range(len(RULES.thresholds))
         return AveragePrecision(
-            stats=summarise(overall),
-            ap_per_iou=_per_threshold([one.precision[0] for one in overall]),
-            ar100_per_iou=_per_threshold([one.recall[0] for one in overall]),
-            per_category={label: _pick(summarise([one]), CATEGORY_NAMES) for label, one in figures.items()},
-            class_agnostic=summarise([pooled]),
+            stats=_only(summarise(overall)),
+            ap_per_iou=tuple(_one(_mean([one.precision[:, 0, level] for one in overall])) for level in levels),
+            ar100_per_iou=tuple(_one(_mean([one.recall[:, 0, level] for one in overall])) for level in levels),
+            per_category={label: _only(summarise([one]), CATEGORY_NAMES) for label, one in figures.items()},
+            class_agnostic=_only(summarise([self._figures(POOLED)])),
+            occlusion=_only(_summarise_occlusion(overall)) if self.has_occlusion else None,
         )
 
-
-def figures_of(matches: Matches, weights: Int[np.ndarray, " v"] | None = None) -> ClassFigures:
-    """Average precision (over recall levels) and recall of one class; `weights` counts each video so many times."""
-    num_ranges, num_thresholds, _ = matches.is_match.shape
-    precision = np.full((num_ranges, num_thresholds), np.nan)
-    recall = np.full((num_ranges, num_thresholds), np.nan)
-    recall_at = {limit: np.full(num_thresholds, np.nan) for limit in LIMITS}
-    for index in range(num_ranges):
-        num_truth = matches.num_truth[:, index]
-        total = int(num_truth.sum() if weights is None else num_truth @ weights)
-        if not total:
-            continue
-        hits, misses = _hits(matches, index, weights)
-        precision[index], recall[index] = _precision_and_recall(hits, misses, total)
-        if index == 0:
-            recall_at = {limit: hits[:, matches.rank < limit].sum(axis=1) / total for limit in LIMITS}
-    return ClassFigures(precision=precision, recall=recall, recall_at=recall_at)
+    def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
+        return figures_of(self.matches(label), limits=LIMITS, weights=weights)
 
 
-def summarise(figures: Sequence[ClassFigures]) -> dict[str, float | None]:
+def summarise(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
     """The twelve figures, averaged over classes."""
-    values = {
-        "AP": [one.precision[0] for one in figures],
-        "AP50": [one.precision[0, :1] for one in figures],
-        "AP75": [one.precision[0, _AP75 : _AP75 + 1] for one in figures],
-        **{f"AP{size}": [one.precision[i] for one in figures] for i, size in enumerate("sml", start=1)},
-        **{f"AR{limit}": [one.recall_at[limit] for one in figures] for limit in LIMITS},
-        **{f"AR{size}": [one.recall[i] for one in figures] for i, size in enumerate("sml", start=1)},
+    sizes = list(enumerate("sml", start=1))
+    return {
+        "AP": _mean([one.precision[:, 0] for one in figures]),
+        "AP50": _mean([one.precision[:, 0, 0] for one in figures]),
+        "AP75": _mean([one.precision[:, 0, _AP75] for one in figures]),
+        **{f"AP{size}": _mean([one.precision[:, index] for one in figures]) for index, size in sizes},
+        **{f"AR{limit}": _mean([one.recall_at[:, i] for one in figures]) for i, limit in enumerate(LIMITS)},
+        **{f"AR{size}": _mean([one.recall[:, index] for one in figures]) for index, size in sizes},
     }
-    return {name: _mean(rows) for name, rows in values.items()}
 
 
-class _AreaRanges:
-    """Which tracks of a video are outside of each area range (a), and which true tracks are ignored."""
+def _summarise_occlusion(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
+    precision = [_mean([one.precision[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
+    recall = [_mean([one.recall[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
+    return dict(zip(OCCLUSION_NAMES, precision + recall, strict=True))
 
-    def __init__(self, overlap: VideoOverlap, *, strict_reference: bool) -> None:
-        stated = [
-            _mean_area(measured if track.areas is None else track.areas)
-            for track, measured in zip(overlap.truth, overlap.truth_areas, strict=True)
-        ]
-        is_crowd = np.array([track.is_crowd for track in overlap.truth], dtype=bool)
-        self.is_crowd = is_crowd
-        self.truth_ignored = is_crowd | _outside(np.array(stated, dtype=np.float64))
-        self.predicted_outside = _outside(
-            np.array([_mean_area(areas) for areas in overlap.predicted_areas], dtype=np.float64)
+
+def _with_occlusion(table: VideoTable, truth: Sequence[GroundTruthTrack]) -> VideoTable:
+    """Three more ranges, of any size but of one degree of occlusion; predictions have no such degree."""
+    degree = np.array([_occlusion(track) for track in truth], dtype=np.float64)
+    outside = np.stack([~((degree >= low) & (degree <= high)) for low, high in _OCCLUSION_RANGES])
+    everywhere = np.repeat(table.predicted_outside[:1], len(_OCCLUSION_RANGES), axis=0)
+    return replace(
+        table,
+        truth_ignored=np.concatenate((table.truth_ignored, outside | table.truth_ignored[0])),
+        predicted_outside=np.concatenate((table.predicted_outside, everywhere)),
+    )
+
+
+def _occlusion(track: GroundTruthTrack) -> float:
+    """Mean of the upper half of the values of a track's labels; NaN, which is in no range, without labels."""
+    labels = [label for label in track.occlusion or () if label is not None]
+    unknown = [label for label in labels if label not in _OCCLUSION_SCORES]
+    if unknown:
+        raise DataError(
+            f"annotation with id {track.id}: unknown occlusion label {unknown[0]!r}; "
+            f"there are {', '.join(_OCCLUSION_SCORES)}"
         )
-        # The reference marks a match by the id of the true track, so that a match with id 0 passes for none.
-        self.is_blind = np.array([strict_reference and track.id == 0 for track in overlap.truth], dtype=bool)
+    values = sorted(_OCCLUSION_SCORES[label] for label in labels)
+    upper = values[len(values) // 2 :]
+    return sum(upper) / len(upper) if upper else float("nan")
 
 
-def _outside(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
-    low, high = np.array(AREA_RANGES).T[:, :, None]
-    return (areas < low) | (areas > high)
+def _mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, " n"]:
+    """Mean per sample over everything that can be measured."""
+    if not rows:
+        return np.full(1, np.nan)
+    values = np.stack(rows, axis=1).reshape(len(rows[0]), -1)
+    measured: Bool[np.ndarray, "n m"] = ~np.isnan(values)
+    count = measured.sum(axis=1)
+    return np.where(count, np.where(measured, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _mean_area(areas: Any) -> float:
-    """Mean over the frames in which a track has pixels."""
-    present = [area for area in areas if area]
-    return float(np.mean(present)) if present else 0.0
+def _one(value: Float[np.ndarray, " 1"]) -> float | None:
+    return None if np.isnan(value[0]) else float(value[0])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _VideoMatches:
-    video: int
-    score: Float[np.ndarray, " d"]
-    is_match: Bool[np.ndarray, "a t d"]
-    is_ignored: Bool[np.ndarray, "a t d"]
-    num_truth: Int[np.ndarray, " a"]
-
-
-def _match_video(
-    overlap: VideoOverlap, truth: Int[np.ndarray, " g"], predicted: Int[np.ndarray, " d"], ranges: _AreaRanges
-) -> _VideoMatches:
-    """Match some predictions of a video, the best hundred by score, with some of its true tracks."""
-    predicted = predicted[np.argsort(-overlap.scores[predicted], kind="stable")][: LIMITS[-1]]
-    truth_ignored = ranges.truth_ignored[:, truth]
-    shape = (len(AREA_RANGES), len(THRESHOLDS), len(predicted))
-    matched = np.full(shape, -1, dtype=np.int64)
-    if truth.size:
-        iou = np.ascontiguousarray(overlap.iou[np.ix_(predicted, truth)])
-        _match(iou, truth_ignored, ranges.is_crowd[truth], np.minimum(THRESHOLDS, 1 - 1e-10), matched)
-    is_match = matched >= 0
-    is_ignored = np.zeros(shape, dtype=bool)
-    if truth.size:
-        taken = np.maximum(matched, 0)
-        is_ignored = is_match & np.take_along_axis(truth_ignored[:, None], taken, axis=2)
-        is_match &= ~ranges.is_blind[truth][taken]
-    is_ignored |= ~is_match & ranges.predicted_outside[:, None, predicted]
-    return _VideoMatches(
-        video=overlap.video_index,
-        score=overlap.scores[predicted],
-        is_match=is_match,
-        is_ignored=is_ignored,
-        num_truth=(~truth_ignored).sum(axis=1),
-    )
-
-
-@compiled
-@no_type_check
-def _match(iou, truth_ignored, is_crowd, thresholds, matched):
-    """Position of the true track that each prediction takes, in the order of the predictions; -1 stays for none."""
-    num_predicted, num_truth = iou.shape
-    for area in range(len(truth_ignored)):
-        ignored = truth_ignored[area]
-        for level in range(len(thresholds)):
-            is_taken = np.zeros(num_truth, np.bool_)
-            for prediction in range(num_predicted):
-                best, bound = -1, thresholds[level]
-                for counts_only in (True, False):
-                    # Ignored tracks are looked at only when no other one fits.
-                    if best >= 0:
-                        break
-                    for truth in range(num_truth):
-                        if ignored[truth] == counts_only or (is_taken[truth] and not is_crowd[truth]):
-                            continue
-                        if iou[prediction, truth] >= bound:
-                            bound = iou[prediction, truth]
-                            best = truth
-                if best >= 0:
-                    is_taken[best] = True
-                    matched[area, level, prediction] = best
-
-
-def _join(videos: Sequence[_VideoMatches], num_videos: int) -> Matches:
-    num_truth = np.zeros((num_videos, len(AREA_RANGES)), dtype=np.int64)
-    for one in videos:
-        num_truth[one.video] = one.num_truth
-    shape = (len(AREA_RANGES), len(THRESHOLDS), 0)
-    empty = _VideoMatches(
-        video=0,
-        score=np.zeros(0),
-        is_match=np.zeros(shape, dtype=bool),
-        is_ignored=np.zeros(shape, dtype=bool),
-        num_truth=num_truth[0] if num_videos else np.zeros(len(AREA_RANGES), dtype=np.int64),
-    )
-    parts = [empty, *videos]
-    score = np.concatenate([one.score for one in parts])
-    order = np.argsort(-score, kind="stable")
-    return Matches(
-        video=np.concatenate([np.full(one.score.size, one.video) for one in parts])[order],
-        rank=np.concatenate([np.arange(one.score.size) for one in parts])[order],
-        score=score[order],
-        is_match=np.concatenate([one.is_match for one in parts], axis=2)[:, :, order],
-        is_ignored=np.concatenate([one.is_ignored for one in parts], axis=2)[:, :, order],
-        num_truth=num_truth,
-    )
-
-
-def _hits(
-    matches: Matches, index: int, weights: Int[np.ndarray, " v"] | None
-) -> tuple[Float[np.ndarray, "t d"], Float[np.ndarray, "t d"]]:
-    """Right and wrong predictions of one area range; ignored ones are neither."""
-    counts = ~matches.is_ignored[index]
-    weight = 1.0 if weights is None else weights[matches.video].astype(np.float64)
-    return (matches.is_match[index] & counts) * weight, (~matches.is_match[index] & counts) * weight
-
-
-def _precision_and_recall(
-    hits: Float[np.ndarray, "t d"], misses: Float[np.ndarray, "t d"], total: int
-) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
-    """Precision averaged over the recall levels, those never reached counting 0, and the recall reached."""
-    if not hits.shape[1]:
-        return np.zeros(len(hits)), np.zeros(len(hits))
-    right, wrong = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
-    recall = right / total
-    precision = right / np.maximum(right + wrong, 1.0)
-    # Monotone from the right: at each recall, the best precision at that recall or beyond.
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    envelope = np.concatenate((envelope, np.zeros((len(hits), 1))), axis=1)
-    reached = [np.searchsorted(row, RECALL_LEVELS, side="left") for row in recall]
-    average = np.array([row[at].mean() for row, at in zip(envelope, reached, strict=True)])
-    return average, recall[:, -1]
-
-
-def _mean(rows: Sequence[Float[np.ndarray, " n"]]) -> float | None:
-    values = np.concatenate([np.zeros(0), *rows])
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else None
-
-
-def _per_threshold(rows: Sequence[Float[np.ndarray, " t"]]) -> tuple[float | None, ...]:
-    return tuple(_mean([row[index : index + 1] for row in rows]) for index in range(len(THRESHOLDS)))
-
-
-def _pick(stats: dict[str, float | None], names: Sequence[str]) -> dict[str, float | None]:
-    return {name: stats[name] for name in names}
+def _only(stats: dict[str, Float[np.ndarray, " 1"]], names: Sequence[str] | None = None) -> dict[str, float | None]:
+    return {name: _one(stats[name]) for name in names or stats}

@@ -12,14 +12,7 @@ from torch import nn
 from maskreel.data.frame_folders import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
-from maskreel.evaluation.average_precision import (
-    AREA_RANGES,
-    AveragePrecision,
-    AveragePrecisionMeter,
-    Matches,
-    figures_of,
-    summarise,
-)
+from maskreel.evaluation.average_precision import AveragePrecision, AveragePrecisionMeter
 from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.results import PredictedTrack, Predictions, read_ground_truth
 from maskreel.files import complete_file
@@ -112,7 +105,7 @@ def evaluate(
         predictions=tuple(tracks),
         class_names=ground_truth.categories,
         figures=overall.result(),
-        per_size={size: _size_figures(overall, range_index) for range_index, size in enumerate(SIZES, start=1)},
+        per_size={size: _shown(overall.in_range(index)) for index, size in enumerate(SIZES, start=1)},
         per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
     )
 
@@ -152,23 +145,6 @@ def check_classes(classes: Sequence[tuple[int, str]], dataset: YouTubeVIS) -> No
                 f"class {category_id} of {dataset.annotation_path} is {name!r}, of the model "
                 f"{own.get(category_id)!r}; score a model that was trained on these classes"
             )
-
-
-def _size_figures(meter: AveragePrecisionMeter, range_index: int) -> dict[str, float | None]:
-    """The shown figures over the tracks of one area range."""
-    figures = [figures_of(_in_range(meter.matches(label), range_index)) for label in meter.categories]
-    return _shown(summarise(figures))
-
-
-def _in_range(matches: Matches, range_index: int) -> Matches:
-    """Matches whose every area range is the given one."""
-    every = [range_index] * len(AREA_RANGES)
-    return replace(
-        matches,
-        is_match=matches.is_match[every],
-        is_ignored=matches.is_ignored[every],
-        num_truth=matches.num_truth[:, every],
-    )
 
 
 def _shown(stats: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """Masks of whole videos as packed runs, so that all overlaps of a video are counted at once.
 
 One mask is the list of its foreground runs as (start, end) positions in column order; the lists of all frames of all
-tracks stand in one array. The loops are compiled: single-threaded, because data loading forks worker processes.
+tracks stand in one array, and compiled loops run over them.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,17 +10,9 @@ from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Int
-from numba import njit
 
+from maskreel.geometry.native import native
 from maskreel.geometry.rle import MAX_PIXELS, Rle, RleError, parse
-
-
-def compiled(function: Any) -> Any:
-    """Machine code, kept on disk for the next process where some cache folder is writable."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return njit(nogil=True)(function)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,14 +37,23 @@ class PackedTracks:
 
     def overlaps(self, pairs: Int[np.ndarray, "p 2"]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
         """Intersection and union of pairs of tracks, each summed over the frames that both list."""
-        common, union = np.zeros(len(pairs), np.int64), np.zeros(len(pairs), np.int64)
-        _sum_overlaps(self.bounds, self.first, self.areas, self.size_code, self.lengths, pairs, common, union)
-        return common, union
+        a, b = pairs[:, 0], pairs[:, 1]
+        shared = self.overlaps_per_frame(pairs)
+        common = shared.sum(axis=1, dtype=np.int64)
+        if (self.size_code <= 0).all() and (self.lengths == self.areas.shape[1]).all():
+            total = self.areas.sum(axis=1)
+            return common, total[a] + total[b] - common
+        listed = np.arange(self.areas.shape[1]) < np.minimum(self.lengths[a], self.lengths[b])[:, None]
+        code_a, code_b = self.size_code[a], self.size_code[b]
+        listed &= (code_a == code_b) | (code_a < 0) | (code_b < 0)
+        union = self.areas[a] + self.areas[b] - shared
+        return common, np.where(listed, union, 0).sum(axis=1)
 
     def overlaps_per_frame(self, pairs: Int[np.ndarray, "p 2"]) -> Int[np.ndarray, "p t"]:
         """Pixels that the tracks of each pair share, frame by frame."""
         common = np.zeros((len(pairs), self.areas.shape[1]), np.int32)
-        _list_overlaps(self.bounds, self.first, self.size_code, pairs, common)
+        pairs = np.ascontiguousarray(pairs, dtype=np.int64)
+        _overlaps(self.bounds, self.first, self.size_code, common.shape[1], pairs, len(pairs), common)
         return common
 
 
@@ -71,56 +72,81 @@ def pack_tracks(
     """
     num_frames = max((len(masks) for masks in tracks), default=0)
     shape = (len(tracks), num_frames)
-    size_code = np.full(shape, -1, dtype=np.int64)
     sizes = {(height, width): 0}
+    foreign: dict[int, int] = {}
     strings: list[str] = []
     for row, masks in enumerate(tracks):
-        for frame, mask in enumerate(masks):
-            counts = _fast_counts(mask, height, width)
-            code = 0
-            if counts is None:
+        counts = _plain_strings(masks, height, width)
+        if counts is None:
+            counts = []
+            for frame, mask in enumerate(masks):
                 size = (_declared_size(mask) if any_size else None) or (height, width)
-                counts = _checked_counts(mask, size, place(row, frame))
-                code = sizes.setdefault(size, len(sizes))
-            if counts:
-                size_code[row, frame] = code
-            strings.append(counts)
-        strings.extend([""] * (num_frames - len(masks)))
-    pixels = np.array([rows * columns for rows, columns in sizes], dtype=np.int64)[size_code.reshape(-1)]
-    bounds, first, areas, failed = _decode(strings, pixels)
+                counts.append(_checked_string(mask, size, lambda row=row, frame=frame: place(row, frame)))
+                if size != (height, width):
+                    foreign[row * num_frames + frame] = sizes.setdefault(size, len(sizes))
+        strings += counts
+        strings += [""] * (num_frames - len(masks))
+    lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
+    size_code = np.where(lengths > 0, 0, -1)
+    for mask, code in foreign.items():
+        size_code[mask] = code
+    pixels = np.array([rows * columns for rows, columns in sizes], dtype=np.int64)[size_code]
+    bounds, first, areas, failed = _decode(strings, lengths, pixels)
     if failed >= 0:
         row, frame = divmod(failed, num_frames)
-        size = list(sizes)[size_code[row, frame]]
-        _checked_counts(tracks[row][frame], size, place(row, frame))
+        size = list(sizes)[size_code[failed]]
+        parse(_as_json(tracks[row][frame]), height=size[0], width=size[1], where=place(row, frame))
         raise RleError(f"{place(row, frame)}: the mask cannot be decoded")
     return PackedTracks(
         bounds=bounds,
         first=first,
         areas=areas.reshape(shape),
-        size_code=size_code,
+        size_code=size_code.reshape(shape),
         lengths=np.array([len(masks) for masks in tracks], dtype=np.int64),
     )
 
 
-def _fast_counts(mask: Any, height: int, width: int) -> str | None:
-    """Compressed string of a mask that looks sound, "" for null; None where `parse` has to look."""
+def _plain_strings(masks: Sequence[Any], height: int, width: int) -> list[str] | None:
+    """Compressed strings of a track, "" for null, when all its masks are what files mostly hold; else None."""
+    try:
+        counts = ["" if mask is None else mask["counts"] for mask in masks]
+        sizes = [mask["size"] for mask in masks if mask is not None]
+    except (TypeError, KeyError):
+        return None
+    num_absent = len(masks) - len(sizes)
+    is_plain = (
+        sizes.count([height, width]) == len(sizes)
+        and set(map(type, counts)) <= {str}
+        and counts.count("") == num_absent
+        and all(map(str.isascii, counts))
+    )
+    return counts if is_plain else None
+
+
+def _checked_string(mask: Any, size: tuple[int, int], where: Callable[[], str]) -> str:
+    """Compressed string of a mask in any form, "" for null; what strings hold is checked when they are decoded."""
     if mask is None:
         return ""
-    if type(mask) is dict and mask.get("size") == [height, width]:
+    if type(mask) is Rle and (mask.height, mask.width) == size and mask.counts and mask.counts.isascii():
+        return mask.counts.decode("ascii")
+    if type(mask) is dict and mask.get("size") == list(size):
         counts = mask.get("counts")
         if type(counts) is str and counts and counts.isascii():
             return counts
         if type(counts) is list and set(map(type, counts)) == {int} and min(counts) >= 0 and max(counts) <= MAX_PIXELS:
-            return _compress(np.array(counts, dtype=np.int64)).tobytes().decode("ascii")
-    if type(mask) is Rle and (mask.height, mask.width) == (height, width) and mask.counts.isascii():
-        return mask.counts.decode("ascii") or None
-    return None
-
-
-def _checked_counts(mask: Any, size: tuple[int, int], where: str) -> str:
-    obj = {"size": [mask.height, mask.width], "counts": mask.counts} if type(mask) is Rle else mask
-    rle = parse(obj, height=size[0], width=size[1], where=where)
+            return _string(counts)
+    rle = parse(_as_json(mask), height=size[0], width=size[1], where=where())
     return rle.counts.decode("ascii") if rle else ""
+
+
+def _string(counts: list[int]) -> str:
+    text = np.empty(7 * len(counts), dtype=np.uint8)
+    length = _compress(np.array(counts, dtype=np.int64), len(counts), text)
+    return text[:length].tobytes().decode("ascii")
+
+
+def _as_json(mask: Any) -> Any:
+    return {"size": [mask.height, mask.width], "counts": mask.counts} if type(mask) is Rle else mask
 
 
 def _declared_size(mask: Any) -> tuple[int, int] | None:
@@ -131,71 +157,73 @@ def _declared_size(mask: Any) -> tuple[int, int] | None:
 
 
 def _decode(
-    strings: list[str], pixels: Int[np.ndarray, " m"]
+    strings: list[str], lengths: Int[np.ndarray, " m"], pixels: Int[np.ndarray, " m"]
 ) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " k"], Int[np.ndarray, " m"], int]:
     """Bounds, first bound of each mask, areas, and the first mask that is malformed (-1 when all are sound)."""
-    lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
-    text = "".join(strings)
-    data = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    # One closed run behind the last mask, so that a string that is cut short is read to its end and no further.
+    data = np.frombuffer("".join([*strings, "0"]).encode("ascii"), dtype=np.uint8)
     offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
-    bounds = np.empty(data.size + 1, dtype=np.int32)
-    first = np.zeros(len(strings) + 1, dtype=np.int64)
-    areas = np.zeros(len(strings), dtype=np.int64)
-    failed = _decode_strings(data, offsets, pixels, bounds, first, areas)
-    return bounds[: first[-1]].copy(), first, areas, int(failed)
+    bounds = np.empty(data.size, dtype=np.int32)
+    first = np.zeros(lengths.size + 1, dtype=np.int64)
+    areas = np.zeros(lengths.size, dtype=np.int64)
+    if data.min() < 48 or data.max() > 111:
+        strange = np.flatnonzero((data < 48) | (data > 111))
+        return bounds, first, areas, int(np.searchsorted(offsets, strange[0], side="right")) - 1
+    failed = _decode_strings(data, offsets, pixels, pixels.size, bounds, first, areas)
+    return bounds, first, areas, failed
 
 
-@compiled
+@native("uint8* int64* int64* int64 int32* int64* int64* -> int64")
 @no_type_check
-def _decode_strings(data, offsets, pixels, bounds, first, areas):
+def _decode_strings(data, offsets, pixels, num_masks, bounds, first, areas):
+    """Ends of runs, which are in turn the start and the end of a foreground run; returns the first bad mask, or -1.
+
+    The inner loop decides as little as it can: faults leave a trace there and are looked at when a mask is done.
+    """
     written = 0
-    for mask in range(len(pixels)):
+    for mask in range(num_masks):
         at, stop = offsets[mask], offsets[mask + 1]
-        begin, position, index, last, before_last = written, 0, 0, 0, 0
+        begin, position, before, last = written, 0, 0, 0
+        signs, alternating, is_endless = 0, 0, False
         while at < stop:
-            code = np.int64(data[at]) - 48
+            code = int(data[at]) - 48
             at += 1
-            if code < 0 or code > 63:
-                return mask
-            value, shift = code & 31, 5
-            while code & 32:
-                if at == stop or shift > 30:
-                    return mask
-                code = np.int64(data[at]) - 48
-                at += 1
-                if code < 0 or code > 63:
-                    return mask
-                value |= (code & 31) << shift
-                shift += 5
-            if code & 16:
-                value -= np.int64(1) << shift
-            if index > 2:
-                value += before_last
-            if value < 0 or value > pixels[mask] - position:
-                return mask
-            if index & 1 and value > 0:
-                if written > begin and bounds[written - 1] == position:
-                    bounds[written - 1] = position + value
-                else:
-                    bounds[written] = position
-                    bounds[written + 1] = position + value
-                    written += 2
-                areas[mask] += value
-            position += value
-            before_last, last = last, value
-            index += 1
-        if index > 0 and position != pixels[mask]:
+            value = code & 31
+            if code & 32:
+                shift = 5
+                while code & 32 and shift <= 30:
+                    code = int(data[at]) - 48
+                    at += 1
+                    value |= (code & 31) << shift
+                    shift += 5
+                is_endless |= code & 32 != 0
+                value -= (code & 16) << (shift - 4)
+            else:
+                value -= (code & 16) << 1
+            before, last = last, before + value
+            position += last
+            signs |= last
+            alternating = position - alternating
+            if written == begin:
+                last = 0  # nothing is stored as a difference to the first run
+            bounds[written] = position
+            written += 1
+        if begin < written and (signs < 0 or is_endless or at != stop or position != pixels[mask]):
             return mask
+        # An odd number of runs ends with background, whose end is the end of the frame.
+        is_odd = (written - begin) & 1
+        areas[mask] = position - alternating if is_odd else alternating
+        written -= is_odd
         first[mask + 1] = written
     return -1
 
 
-@compiled
+@native("int64* int64 uint8* -> int64")
 @no_type_check
-def _compress(lengths):
-    out = np.empty(7 * len(lengths) + 7, np.uint8)
+def _compress(lengths, num_runs, text):
+    """Write the COCO string of run lengths; returns its length."""
     written = 0
-    for index in range(len(lengths)):
+    for index in range(num_runs):
         value = lengths[index]
         if index > 2:
             value -= lengths[index - 2]
@@ -204,65 +232,41 @@ def _compress(lengths):
             code = value & 31
             value >>= 5
             more = value != -1 if code & 16 else value != 0
-            out[written] = code + 48 + (32 if more else 0)
+            text[written] = code + 48 + (32 if more else 0)
             written += 1
-    return out[:written]
+    return written
 
 
-@compiled
+@native("int32* int64* int64* int64 int64* int64 int32* -> int64")
 @no_type_check
-def _common(bounds, at, stop, other, other_stop):
-    """Pixels shared by two masks, given where their bounds begin and end."""
-    if at == stop or other == other_stop or bounds[stop - 1] <= bounds[other] or bounds[other_stop - 1] <= bounds[at]:
-        return 0
-    at = _skip(bounds, at, stop, bounds[other])
-    other = _skip(bounds, other, other_stop, bounds[at])
-    total = 0
-    while at < stop and other < other_stop:
-        end, other_end = bounds[at + 1], bounds[other + 1]
-        total += max(min(end, other_end) - max(bounds[at], bounds[other]), 0)
-        at += 2 * (end <= other_end)
-        other += 2 * (other_end <= end)
-    return total
-
-
-@compiled
-@no_type_check
-def _skip(bounds, at, stop, position):
-    """First run that ends after a position, by bisection."""
-    low, high = 0, (stop - at) // 2
-    while low < high:
-        middle = (low + high) // 2
-        if bounds[at + 2 * middle + 1] <= position:
-            low = middle + 1
-        else:
-            high = middle
-    return at + 2 * low
-
-
-@compiled
-@no_type_check
-def _sum_overlaps(bounds, first, areas, size_code, lengths, pairs, common, union):
-    num_frames = areas.shape[1]
-    for pair in range(len(pairs)):
-        a, b = pairs[pair, 0], pairs[pair, 1]
-        for frame in range(min(lengths[a], lengths[b])):
-            in_a, in_b = a * num_frames + frame, b * num_frames + frame
-            code_a, code_b = size_code[a, frame], size_code[b, frame]
-            if code_a != code_b and code_a >= 0 and code_b >= 0:
-                continue
-            shared = _common(bounds, first[in_a], first[in_a + 1], first[in_b], first[in_b + 1])
-            common[pair] += shared
-            union[pair] += areas[a, frame] + areas[b, frame] - shared
-
-
-@compiled
-@no_type_check
-def _list_overlaps(bounds, first, size_code, pairs, common):
-    num_frames = common.shape[1]
-    for pair in range(len(pairs)):
-        a, b = pairs[pair, 0], pairs[pair, 1]
+def _overlaps(bounds, first, size_code, num_frames, pairs, num_pairs, common):
+    """Count the shared pixels of each pair of tracks in each frame."""
+    for pair in range(num_pairs):
+        a, b = pairs[2 * pair], pairs[2 * pair + 1]
         for frame in range(num_frames):
-            if size_code[a, frame] == size_code[b, frame]:
-                in_a, in_b = a * num_frames + frame, b * num_frames + frame
-                common[pair, frame] = _common(bounds, first[in_a], first[in_a + 1], first[in_b], first[in_b + 1])
+            mask, other_mask = a * num_frames + frame, b * num_frames + frame
+            at, stop, other, other_stop = first[mask], first[mask + 1], first[other_mask], first[other_mask + 1]
+            if at == stop or other == other_stop or size_code[mask] != size_code[other_mask]:
+                continue
+            # Bisect for the first run that ends behind the start of the other mask.
+            low, high, start = 0, (stop - at) // 2, bounds[other]
+            while low < high:
+                middle = (low + high) // 2
+                if bounds[at + 2 * middle + 1] <= start:
+                    low = middle + 1
+                else:
+                    high = middle
+            at += 2 * low
+            shared = 0
+            while at < stop and other < other_stop:
+                start, end = bounds[at], bounds[at + 1]
+                while other < other_stop and bounds[other + 1] <= start:
+                    other += 2
+                meeting = other
+                while meeting < other_stop and bounds[meeting] < end:
+                    shared += min(end, bounds[meeting + 1]) - max(start, bounds[meeting])
+                    meeting += 2
+                other = max(other, meeting - 2)
+                at += 2
+            common[pair * num_frames + frame] = shared
+    return 0
