@@ -124,5 +124,5 @@ def test_nothing_asked_for_leaves_every_parameter_a_gradient(head: AttentionMask
 
 
 def test_a_width_that_cannot_be_halved_four_times_is_refused() -> None:
-    with pytest.raises(ValueError, match="width 40: .* multiple of 16"):
+    with pytest.raises(ValueError, match=r"width 40: .* multiple of 16"):
         AttentionMasks(40, CHANNELS)

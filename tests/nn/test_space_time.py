@@ -154,7 +154,7 @@ def test_a_shorter_clip_takes_the_tables_of_the_first_frames() -> None:
 
 def test_a_clip_longer_than_the_tables_is_refused() -> None:
     attention = FrameLevelAttention(16, num_frames=2, num_heads=4, num_points=2)
-    with pytest.raises(UsageError, match="clip of 3 frames.* know 2"):
+    with pytest.raises(UsageError, match=r"clip of 3 frames.* know 2"):
         attention(torch.randn(2, 6, 16), torch.rand(2, 6, T, 2), frames_as_levels(memory()))
 
 

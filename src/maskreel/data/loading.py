@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskreel.data.augment import Augmentation, augment, drop_absent
-from maskreel.data.sampling import ClipSampler, ClipToken, clip_generator, sample_clip
+from maskreel.data.sampling import (
+    ClipSampler,
+    ClipToken,
+    FrameChoice,
+    clip_generator,
+    consecutive_clip,
+    sample_clip,
+)
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.structures import Clip, ClipBatch, ClipTarget
@@ -44,6 +51,8 @@ class DataConfig:
     """Split that is measured."""
     num_frames: int = 5
     """Frames of a training clip."""
+    frames: FrameChoice = "spread"
+    """Which they are: an anchor, its neighbours and others from the whole video (SeqFormer), or consecutive (VisTR)."""
     augmentation: Augmentation | None = Augmentation()
     """Random changes to training clips; None trains on the frames as they are."""
     batch_size: int = 2
@@ -140,6 +149,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         augmentation: Augmentation | None,
         seed: int,
         on_missing_frames: Literal["error", "skip"] = "error",
+        frames: FrameChoice = "spread",
     ) -> None:
         if not dataset.has_annotations:
             raise DataError(
@@ -150,6 +160,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         self.num_frames = num_frames
         self.augmentation = augmentation
         self.seed = seed
+        self._choose = sample_clip if frames == "spread" else consecutive_clip
         self._frames = _usable_frames(dataset, on_missing_frames)
         self._anchors = [(video, place) for video, frames in enumerate(self._frames) for place in range(len(frames))]
 
@@ -186,7 +197,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
     def _draw(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
         video_index, anchor = self._anchors[index]
         frames = self._frames[video_index]
-        frame_index = [frames[place] for place in sample_clip(len(frames), anchor, self.num_frames, generator)]
+        frame_index = [frames[place] for place in self._choose(len(frames), anchor, self.num_frames, generator)]
         return video_index, frame_index, self.dataset.clip_target(video_index, frame_index)
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch.utils.data import Sampler
 
 LOCAL_REACH = 3
 """How far the neighbours of an anchor frame may lie from it, in frames (SeqFormer, arXiv 2112.08275)."""
+
+FrameChoice = Literal["spread", "consecutive"]
+"""Frames of a training clip: an anchor, its neighbours and others from the whole video, or a run of neighbours."""
 
 CLIP_STREAM, ORDER_STREAM = 0, 1
 """Last word of a random seed: draws inside a clip never meet those of the clip order."""
@@ -57,6 +61,24 @@ def _draw(frames: Sequence[int], count: int, generator: np.random.Generator) -> 
     repeats, remainder = divmod(count, len(frames))
     drawn = generator.choice(np.asarray(frames), remainder, replace=False)
     return [*frames] * repeats + drawn.tolist()
+
+
+def consecutive_clip(length: int, anchor: int, num_frames: int, generator: np.random.Generator) -> tuple[int, ...]:
+    """Positions of `num_frames` neighbouring frames of a video, the anchor among them.
+
+    Every run inside the video that holds the anchor is equally likely. A video that is too short is gone through again
+    and again, from a random frame on. (VisTR's runs end at the anchor; early ones begin in the end of the video.)
+    """
+    if not 0 <= anchor < length:
+        raise ValueError(f"anchor {anchor} lies outside a video of {length} frames")
+    if num_frames < 1:
+        raise ValueError(f"a clip of {num_frames} frames: num_frames must be at least 1")
+    if length < num_frames:
+        start = int(generator.integers(length))
+        return tuple((start + step) % length for step in range(num_frames))
+    first, last = max(0, anchor - num_frames + 1), min(anchor, length - num_frames)
+    start = int(generator.integers(first, last + 1))
+    return tuple(range(start, start + num_frames))
 
 
 class ClipSampler(Sampler[list[ClipToken]]):

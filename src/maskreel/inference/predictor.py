@@ -154,7 +154,8 @@ class VideoPredictor:
         num_frames, (height, width) = len(clip.frames), clip.frames.shape[-2:]
         shown = clip
         if self.options.short_clips == "repeat" and num_frames < self.options.clip_frames:
-            shown = replace(clip, frames=clip.frames[torch.arange(self.options.clip_frames) % num_frames])
+            order = torch.arange(self.options.clip_frames) % num_frames
+            shown = replace(clip, frames=clip.frames[order], frame_index=clip.frame_index[order])
         return clip_findings(
             self.model(pad_clips([shown]).to(self.device)),
             top_k=self.options.top_k,

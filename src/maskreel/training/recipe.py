@@ -32,6 +32,8 @@ class TrainingConfig:
     """Largest norm of the gradient of all parameters together; 0 switches clipping off."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Arithmetic of the forward pass; weights stay float32. fp16 needs CUDA."""
+    checkpointing: Literal["none", "layers"] = "none"
+    """`layers` computes activations again in the backward pass instead of keeping them: less memory, more time."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     seed: int = 0

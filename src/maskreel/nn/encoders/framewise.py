@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.geometry.grids import encoder_reference_points
+from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
 from maskreel.nn.layers.feedforward import FeedForward
 from maskreel.nn.layers.tokens import flatten_positions, flatten_pyramid
@@ -34,7 +35,7 @@ class FramewiseEncoderLayer(nn.Module):
         return replace(memory, tokens=self.feedforward(x))
 
 
-class FramewiseEncoder(nn.Module):
+class FramewiseEncoder(Checkpointed):
     """Flattens a pyramid to tokens and lets the tokens of each frame exchange what they know."""
 
     def __init__(
@@ -67,7 +68,7 @@ class FramewiseEncoder(nn.Module):
     def forward(self, pyramid: Sequence[FeatureMap]) -> ClipMemory:
         memory, position, reference_points = encoder_inputs(pyramid, self.level_embedding)
         for layer in self.layers:
-            memory = layer(memory, position, reference_points)
+            memory = self.run(layer, memory, position, reference_points)
         return memory
 
 
