@@ -40,11 +40,11 @@ def test_the_demo_shows_what_the_bundled_model_finds(tmp_path: Path, capsys: pyt
     for name in ("demo.mp4", "demo.png", "demo.json"):
         assert name in printed
     masklets = json.loads((folder / "demo.json").read_text())
-    assert masklets["frames"] == {"declared": 24, "decoded": 24, "skipped": []}
+    assert masklets["frames"] == {"declared": 16, "decoded": 16, "skipped": []}
     assert len(masklets["masklets"]) >= 3
     video = open_source(folder / "demo.mp4")
     assert video.size == (288, 480)
-    assert sum(1 for _ in video) == 24
+    assert sum(1 for _ in video) == 16
     assert Image.open(folder / "demo.png").width > 1000
     assert main(["demo", "--out", str(folder)]) == 2
 

@@ -19,7 +19,7 @@ from maskreel.models.weights import BUNDLED
 from maskreel.visualize.draw import contact_sheet, draw, evenly_spaced, save_picture
 from maskreel.visualize.video import write_overlay
 
-DIALS = SyntheticDials(frames=24, height=288, width=480, min_objects=3)
+DIALS = SyntheticDials(frames=16, height=288, width=480, min_objects=4)
 SHEET_FRAMES = 5
 
 
