@@ -92,9 +92,9 @@ def test_resnet50_agrees() -> None:
         assert_golden(values[:, ::8], recorded[name], noise[name])
 
 
-def integers(name: str, shape: torch.Size, exponent: int) -> Tensor:
+def integers(name: str, shape: torch.Size, exponent: int, seed: int = SEED) -> Tensor:
     """Random integers of -127 to 127, drawn for a name, times 2 ** -exponent."""
-    generator = torch.Generator().manual_seed((SEED * 1000003 + zlib.crc32(name.encode())) % 2**63)
+    generator = torch.Generator().manual_seed((seed * 1000003 + zlib.crc32(name.encode())) % 2**63)
     return torch.randint(-127, 128, tuple(shape), generator=generator).float() * 2.0**-exponent
 
 
@@ -107,5 +107,9 @@ def recipe_weight(name: str, like: Tensor) -> Tensor:
     if like.dim() == 1:
         shift = 0.0 if name.endswith("bias") else 0.25 if "bn3" in name else 0.75
         return integers(name, like.shape, 10) + shift
-    fan_in = like[0].numel()
-    return integers(name, like.shape, round(math.log2(127 / math.sqrt(3) / math.sqrt(2 / fan_in))))
+    return integers(name, like.shape, convolution_exponent(like))
+
+
+def convolution_exponent(weight: Tensor) -> int:
+    """Of the integers of a convolution's weight."""
+    return round(math.log2(127 / math.sqrt(3) / math.sqrt(2 / weight[0].numel())))

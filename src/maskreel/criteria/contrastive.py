@@ -26,8 +26,10 @@ def contrastive_loss(
     b, q, t, _ = embedding.shape
     if t == 1:
         return embedding.sum() * 0
-    unit = F.normalize(embedding.float(), dim=-1)
-    cosine = einsum(unit, unit, "b q t c, b r u c -> b t u q r")
+    # Cosines over a small temperature need float32, also where the rest of the step runs in less.
+    with torch.autocast(embedding.device.type, enabled=False):
+        unit = F.normalize(embedding.to(torch.promote_types(embedding.dtype, torch.float32)), dim=-1)
+        cosine = einsum(unit, unit, "b q t c, b r u c -> b t u q r")
     is_pair = ~torch.eye(t, dtype=torch.bool, device=embedding.device)
     logits = rearrange(cosine[:, is_pair] / temperature, "b pair q r -> (b pair q) r")
     own = repeat(torch.arange(q, device=embedding.device), "q -> (n q)", n=b * t * (t - 1))

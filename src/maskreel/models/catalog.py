@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from maskreel.models import seqformer
+from maskreel.models import deformable_vistr, ms_sts, seqformer, taformer, tt_spn, vistr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,23 @@ class Entry:
 
 CATALOG: dict[str, Entry] = {
     "seqformer": Entry(config=seqformer.SeqFormerConfig, model=seqformer.SeqFormer, criterion=seqformer.criterion),
+    "ms_sts": Entry(config=ms_sts.MsStsConfig, model=ms_sts.MsSts, criterion=ms_sts.criterion),
+    "taformer": Entry(config=taformer.TaFormerConfig, model=taformer.TaFormer, criterion=taformer.criterion),
+    "vistr": Entry(config=vistr.VisTRConfig, model=vistr.VisTR, criterion=vistr.criterion),
+    "deformable_vistr": Entry(
+        config=deformable_vistr.DeformableVisTRConfig,
+        model=deformable_vistr.DeformableVisTR,
+        criterion=deformable_vistr.criterion,
+    ),
+    "tt_spn": Entry(config=tt_spn.TTSPNConfig, model=tt_spn.TTSPN, criterion=tt_spn.criterion),
 }
 
-ModelConfig = seqformer.SeqFormerConfig
+ModelConfig = (
+    seqformer.SeqFormerConfig
+    | ms_sts.MsStsConfig
+    | taformer.TaFormerConfig
+    | vistr.VisTRConfig
+    | deformable_vistr.DeformableVisTRConfig
+    | tt_spn.TTSPNConfig
+)
 """Union of all config records, told apart by `kind`."""

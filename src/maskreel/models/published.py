@@ -6,7 +6,7 @@ dead layers) stands in the two functions below it, so that both directions are r
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,22 +14,15 @@ from torch import Tensor, nn
 
 from maskreel.errors import DataError
 from maskreel.models.catalog import CATALOG, ModelConfig
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.deformable_vistr import DeformableVisTRConfig
+from maskreel.models.layout import Layout, PublishedTensor, Role, Rules, own_tensors, rename
+from maskreel.models.ms_sts import MsStsConfig
+from maskreel.models.parts import SWIN_L, ResNetConfig
+from maskreel.models.published_vistr import to_vistr
 from maskreel.models.seqformer import SeqFormerConfig
-
-Role = Literal["trained", "frozen", "buffer", "alias", "unused"]
-"""In the published set-up: trained or frozen parameter, buffer, second name of a parameter, parameter never used."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PublishedTensor:
-    """One entry of a checkpoint in the published layout."""
-
-    values: Tensor
-    role: Role
-
-
-Layout = dict[str, PublishedTensor]
+from maskreel.models.taformer import Neighbours, TaFormerConfig
+from maskreel.models.tt_spn import TTSPNConfig
+from maskreel.models.vistr import VisTRConfig
 
 _FEEDFORWARD = r"\.(linear1|linear2)\."
 SEQFORMER = (
@@ -69,44 +62,54 @@ SEQFORMER = (
 )
 """Ours to SeqFormer's official checkpoints (github.com/wjf5203/SeqFormer)."""
 
+TEMPORAL = (
+    (r"^encoder\.layers\.(\d+)\.(neighbours|fusion|split_norm)\.", r"detr.transformer.encoder.layers.\1.\2."),
+    (r"^encoder\.(split|split_layers)\.(\d+)\.", r"detr.transformer.encoder.\1.\2."),
+    (r"^decoder\.temporal\.(\d+)\.", r"detr.transformer.decoder.temporal.\1."),
+    (r"^embed\.", "detr.embed."),
+)
+"""What MS-STS VIS and TAFormer add to SeqFormer; no checkpoint of either exists, so the names are ours."""
+
 QUERIES = "detr.query_embed.weight"
 """Query positions and contents side by side."""
 UNUSED_LOGITS = 2
 """Official heads have a logit below and one above the 1-based category ids; neither is ever a target."""
 
 
-def published_name(name: str) -> str:
+def published_name(name: str, rules: Rules = SEQFORMER) -> str:
     """SeqFormer's official name of one of our tensors."""
-    for pattern, replacement in SEQFORMER:
-        renamed, count = re.subn(pattern, replacement, name)
-        if count:
-            return renamed
-    raise KeyError(f"{name} has no counterpart in SeqFormer's official layout")
+    return rename(name, rules, "SeqFormer")
 
 
-def to_seqformer(model: nn.Module) -> Layout:
+def to_temporal(model: nn.Module) -> Layout:
+    """An MS-STS VIS or a TAFormer written out as the authors' code would, which grew from SeqFormer's."""
+    return to_seqformer(model, (*TEMPORAL, *SEQFORMER))
+
+
+def to_seqformer(model: nn.Module, rules: Rules = SEQFORMER) -> Layout:
     """A SeqFormer written out as its official checkpoint: every tensor of the file with its role there.
 
-    Works on the meta device. Class heads get their two unused logits (weight 0, bias as at the start of training).
+    Works on the meta device. Class heads get their two unused logits (weight 0, bias as at the start of training). The
+    official Swin has a norm for the map of its first stage, which nobody reads.
     """
-    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    parameters = {name for name, _ in model.named_parameters()}
     state = model.state_dict()
     layout: Layout = {}
-    for name, values in state.items():
-        role: Role = "trained" if name in trained else "frozen" if name in parameters else "buffer"
+    for name, entry in own_tensors(model):
         if name.startswith(("decoder.query_position", "decoder.query_content")):
             continue
-        published = published_name(name)
+        published = published_name(name, rules)
         if published.startswith("detr.class_embed."):
-            values = _with_unused_logits(values)
-        layout[published] = PublishedTensor(values=values, role=role)
+            entry = replace(entry, values=_with_unused_logits(entry.values))
+        layout[published] = entry
         if published.startswith("detr.bbox_embed."):
             alias = published.replace("detr.bbox_embed.", "detr.transformer.decoder.bbox_embed.")
-            layout[alias] = PublishedTensor(values=values, role="alias")
+            layout[alias] = replace(entry, role="alias")
         if re.match(r"encoder\.layers\.\d+\.attention\.output_proj\.", name):
             dead = published.replace("output_proj", "output_proj_box")
-            layout[dead] = PublishedTensor(values=torch.zeros_like(values), role="unused")
+            layout[dead] = PublishedTensor(values=torch.zeros_like(entry.values), role="unused")
+        if name.startswith("backbone.patch_embed.norm."):
+            dead = published.replace("patch_embed.norm", "norm0")
+            layout[dead] = PublishedTensor(values=torch.zeros_like(entry.values), role="unused")
     queries = (state["decoder.query_position.weight"], state["decoder.query_content.weight"])
     layout[QUERIES] = PublishedTensor(values=torch.cat(queries, 1), role="trained")
     return layout
@@ -182,6 +185,22 @@ class PublishedModel:
 PUBLISHED_MODELS = {
     "seqformer-r50": PublishedModel(config=SeqFormerConfig(), layout=to_seqformer),
     "seqformer-r101": PublishedModel(config=SeqFormerConfig(backbone=ResNetConfig(depth=101)), layout=to_seqformer),
+    "seqformer-swin-l": PublishedModel(config=SeqFormerConfig(backbone=SWIN_L), layout=to_seqformer),
+    "ms-sts-r50": PublishedModel(config=MsStsConfig(), layout=to_temporal),
+    **{
+        f"taformer-r50-points{number}": PublishedModel(
+            config=TaFormerConfig(neighbours=Neighbours(num_points=number)), layout=to_temporal
+        )
+        for number in (1, 2, 3, 4)
+    },
+    "taformer-r101": PublishedModel(config=TaFormerConfig(backbone=ResNetConfig(depth=101)), layout=to_temporal),
+    "taformer-swin-l": PublishedModel(config=TaFormerConfig(backbone=SWIN_L), layout=to_temporal),
+    "vistr-r50": PublishedModel(config=VisTRConfig(), layout=to_vistr),
+    "vistr-r101": PublishedModel(config=VisTRConfig(backbone=ResNetConfig(depth=101)), layout=to_vistr),
+    "deformable-vistr-r50-k16": PublishedModel(config=DeformableVisTRConfig(num_points=16), layout=to_vistr),
+    "deformable-vistr-r50-k32": PublishedModel(config=DeformableVisTRConfig(num_points=32), layout=to_vistr),
+    "tt-spn": PublishedModel(config=TTSPNConfig(), layout=to_vistr),
+    "tt-spn-width384": PublishedModel(config=TTSPNConfig(width=384), layout=to_vistr),
 }
 
 
@@ -198,6 +217,16 @@ class PublishedCount:
 
 _INSTANTIATED = "official SeqFormer code, instantiated and counted"
 _ROUNDED = "official SeqFormer code, all entries of its state dict; {} M reported in TAFormer, table 1"
+_MS_STS = (
+    "derived: SeqFormer with bottlenecks of 64 and one temporal attention; 50.6 M reported beside the paper's code"
+)
+_TAFORMER = (
+    "derived: SeqFormer with shared projections, one temporal attention, two-layer head; {} M reported, table {}"
+)
+_VISTR = "official VisTR code, instantiated and counted"
+_VISTR_ROUNDED = "official VisTR code, all entries of its state dict; {} M reported in TAFormer, table 1"
+_DEFORMABLE_VISTR = "derived from the poster: encoder with 3-D offsets, VisTR's decoder and heads, 42 logits"
+_TT_SPN = "derived from the paper: Twins-SVT-S, two sine layers in both heads, VisTR's mask head, 42 logits"
 PUBLISHED_COUNTS = (
     PublishedCount(model="seqformer-r50", convention="trainable", published=48_181_773, source=_INSTANTIATED),
     PublishedCount(model="seqformer-r50", convention="parameters", published=48_404_173, source=_INSTANTIATED),
@@ -205,4 +234,39 @@ PUBLISHED_COUNTS = (
     PublishedCount(model="seqformer-r101", convention="trainable", published=67_121_677, source=_INSTANTIATED),
     PublishedCount(model="seqformer-r101", convention="parameters", published=67_344_077, source=_INSTANTIATED),
     PublishedCount(model="seqformer-r101", convention="state_dict", published=68_350_437, source=_ROUNDED.format(68.4)),
+    PublishedCount(model="seqformer-swin-l", convention="trainable", published=218_741_441, source=_INSTANTIATED),
+    PublishedCount(model="seqformer-swin-l", convention="parameters", published=218_741_441, source=_INSTANTIATED),
+    PublishedCount(
+        model="seqformer-swin-l", convention="state_dict", published=220_034_777, source=_ROUNDED.format("220.0")
+    ),
+    PublishedCount(model="ms-sts-r50", convention="state_dict", published=50_615_781, source=_MS_STS),
+    *(
+        PublishedCount(model=model, convention="state_dict", published=count, source=_TAFORMER.format(rounded, table))
+        for model, count, rounded, table in (
+            ("taformer-r50-points1", 50_444_197, "50.4", 7),
+            ("taformer-r50-points2", 51_036_325, "51.0", 7),
+            ("taformer-r50-points3", 51_628_453, "51.6", 7),
+            ("taformer-r50-points4", 52_220_581, "52.2", 7),
+            ("taformer-r101", 71_264_933, "71.3", 1),
+            ("taformer-swin-l", 222_949_273, "222.9", 1),
+        )
+    ),
+    PublishedCount(model="vistr-r50", convention="trainable", published=56_893_729, source=_VISTR),
+    PublishedCount(model="vistr-r50", convention="parameters", published=57_116_129, source=_VISTR),
+    PublishedCount(
+        model="vistr-r50", convention="state_dict", published=57_222_369, source=_VISTR_ROUNDED.format(57.2)
+    ),
+    PublishedCount(model="vistr-r101", convention="trainable", published=75_833_633, source=_VISTR),
+    PublishedCount(model="vistr-r101", convention="parameters", published=76_056_033, source=_VISTR),
+    PublishedCount(
+        model="vistr-r101", convention="state_dict", published=76_266_721, source=_VISTR_ROUNDED.format(76.3)
+    ),
+    PublishedCount(
+        model="deformable-vistr-r50-k16", convention="parameters", published=56_524_769, source=_DEFORMABLE_VISTR
+    ),
+    PublishedCount(
+        model="deformable-vistr-r50-k32", convention="parameters", published=57_707_489, source=_DEFORMABLE_VISTR
+    ),
+    PublishedCount(model="tt-spn", convention="parameters", published=42_439_825, source=_TT_SPN),
+    PublishedCount(model="tt-spn-width384", convention="parameters", published=56_231_969, source=_TT_SPN),
 )

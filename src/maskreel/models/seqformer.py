@@ -9,6 +9,7 @@ from torch import nn
 from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.set_loss import LossWeights, SetLoss
 from maskreel.models.parts import (
+    BackboneConfig,
     ResNetConfig,
     build_backbone,
     check_token_width,
@@ -29,7 +30,7 @@ class SeqFormerConfig:
     """Defaults are the published R50 model."""
 
     kind: Literal["seqformer"] = "seqformer"
-    backbone: ResNetConfig = ResNetConfig()
+    backbone: BackboneConfig = ResNetConfig()
     num_classes: int = 40
     """Classes of the data, without any "no object" entry."""
     num_queries: int = 300
@@ -71,7 +72,7 @@ class SeqFormer(nn.Module):
     def __init__(self, config: SeqFormerConfig) -> None:
         super().__init__()
         self.backbone = build_backbone(config.backbone)
-        self.pyramid = Pyramid(self.backbone.channels[1:], width=config.width, num_levels=config.num_levels)
+        self.pyramid = Pyramid(self.backbone.channels[-3:], width=config.width, num_levels=config.num_levels)
         self.encoder = FramewiseEncoder(
             config.width,
             num_layers=config.encoder_layers,
@@ -100,7 +101,7 @@ class SeqFormer(nn.Module):
         self.masks = DynamicMasks(config.width, config.mask_channels, coordinates=config.mask_coordinates)
 
     def forward(self, clip: ClipBatch) -> ClipPrediction:
-        pyramid = self.pyramid(self.backbone(clip)[1:], clip)
+        pyramid = self.pyramid(self.backbone(clip)[-3:], clip)
         memory = self.encoder(pyramid)
         states = self.decoder(memory)
         features, sizes = self.masks.branch(memory), clip_sizes(clip)

@@ -75,7 +75,7 @@ class Perceptron(nn.Module):
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
-    def forward(self, x: Float[Tensor, "n h w c"]) -> Float[Tensor, "n h w c"]:
+    def forward(self, x: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
         return self.fc2(F.gelu(self.fc1(x)))
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.nn.encoders.framewise import encoder_inputs
+from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
 from maskreel.nn.layers.feedforward import FeedForward
 from maskreel.nn.layers.fusion import DynamicFusion
@@ -66,7 +67,7 @@ class JointEncoderLayer(nn.Module):
         return self.attention.output_proj(self.neighbours.read(query, reference_points, value, level_sizes))
 
 
-class JointEncoder(nn.Module):
+class JointEncoder(Checkpointed):
     """Encoder of TAFormer. `neighbours` and `fusions` hold one module per layer, or nothing: frames keep to themselves.
 
     `spatial_levels` are the levels read in the own frame; empty means all. `code` adds the time of a frame to the
@@ -118,5 +119,5 @@ class JointEncoder(nn.Module):
             _, t, _, c = position.shape
             position = position + frame_code(t, c, self.code, position.device)[:, None]
         for layer in self.layers:
-            memory = layer(memory, position, reference_points)
+            memory = self.run(layer, memory, position, reference_points)
         return memory

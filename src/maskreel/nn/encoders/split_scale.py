@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.nn.encoders.framewise import FramewiseEncoderLayer, encoder_inputs
+from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
 from maskreel.nn.layers.feedforward import FeedForward
 from maskreel.nn.layers.position import FrameCode, frame_code
@@ -78,7 +79,7 @@ class SplitOnlyLayer(nn.Module):
         return replace(memory, tokens=self.feedforward(x))
 
 
-class SplitScaleEncoder(nn.Module):
+class SplitScaleEncoder(Checkpointed):
     """Encoder of MS-STS VIS. `split` holds split attentions: one for all layers, or one for each.
 
     With the variants "encoder_after" and "encoder_before" the deformable layers keep to themselves, and as many layers
@@ -142,14 +143,14 @@ class SplitScaleEncoder(nn.Module):
             memory = self._split_only(memory, split)
         for index, layer in enumerate(self.layers):
             if isinstance(layer, SplitScaleEncoderLayer):
-                memory = layer(memory, position, reference_points, split(index))
+                memory = self.run(layer, memory, position, reference_points, split(index))
             else:
-                memory = layer(memory, position, reference_points)
+                memory = self.run(layer, memory, position, reference_points)
         if self.variant == "encoder_after":
             memory = self._split_only(memory, split)
         return memory
 
     def _split_only(self, memory: ClipMemory, split: Callable[[int], Split]) -> ClipMemory:
         for index, layer in enumerate(self.split_layers):
-            memory = layer(memory, split(index))
+            memory = self.run(layer, memory, split(index))
         return memory

@@ -25,13 +25,13 @@ def attend_frames(
     key: Float[Tensor, "b u s e"],
     value: Float[Tensor, "b u s e"],
     num_heads: int,
-    is_padding: Bool[Tensor, "b s u"] | None = None,
+    is_seen: Bool[Tensor, "b s u"] | None = None,
 ) -> Float[Tensor, "b t s e"]:
-    """Attention among the tokens of one position, for every position on its own."""
+    """Attention among the tokens of one position, for every position on its own; `is_seen` marks keys that count."""
     b, _, s, _ = query.shape
     heads = [rearrange(x, "b t s (m d) -> (b s) m t d", m=num_heads) for x in (query, key, value)]
-    allowed = None if is_padding is None else rearrange(~is_padding, "b s u -> (b s) 1 1 u")
-    out = F.scaled_dot_product_attention(*heads, attn_mask=allowed)
+    mask = None if is_seen is None else rearrange(is_seen, "b s u -> (b s) 1 1 u")
+    out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask)
     return rearrange(out, "(b s) m t d -> b t s (m d)", b=b, s=s)
 
 
@@ -162,7 +162,7 @@ class InterScaleBlock(nn.Module):
             key, value, is_padding = (torch.cat([side[index][level] for side in read], 2) for index in range(3))
             heads = [rearrange(x, "b t n (m d) -> b m (t n) d", m=self.num_heads) for x in (q, key, value)]
             present = repeat(~is_padding, "b 1 n 1 -> b 1 1 (t n)", t=t)
-            out = F.scaled_dot_product_attention(*heads, attn_mask=present)
+            out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=present)
             levels.append(rearrange(out, "b m (t n) d -> b t n (m d)", t=t))
         return torch.cat(levels, 2)
 
