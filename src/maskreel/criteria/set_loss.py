@@ -114,5 +114,5 @@ def mean_over_processes(count: int, device: torch.device) -> float:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         value = torch.tensor(float(count), device=device)
         torch.distributed.all_reduce(value)
-        count = value.item() / torch.distributed.get_world_size()
+        return max(value.item() / torch.distributed.get_world_size(), 1.0)
     return max(float(count), 1.0)

@@ -49,7 +49,8 @@ def backward(
     new = torch.zeros if any(ABSENT in group for group in maps.frames) else torch.empty
     grad_locations, grad_weights = new(locations.shape), new(weights.shape)
     if 0 in (*value.shape, *weights.shape):
-        grad_value.zero_(), grad_locations.zero_(), grad_weights.zero_()
+        for gradient in (grad_value, grad_locations, grad_weights):
+            gradient.zero_()
     else:
         table = _row_wise(value)
         shape = _shape(table, locations, maps)

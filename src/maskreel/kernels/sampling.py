@@ -160,9 +160,9 @@ def _differentiate(ctx, grad_output: Tensor):
     # create_graph: the gradients must themselves be differentiable, which the fast kernels are not.
     sizes, frames, per_group, levels = ctx.maps
     maps = _unflatten(tuple(sizes), tuple(frames), per_group, tuple(levels))
-    inputs = [x if x.requires_grad else x.detach().requires_grad_() for x in (value, locations, weights)]
-    output = reference.sample(*inputs, maps)
-    gradients = torch.autograd.grad(output, inputs, grad_output, create_graph=True)
+    v, l, w = (x if x.requires_grad else x.detach().requires_grad_() for x in (value, locations, weights))
+    output = reference.sample(v, l, w, maps)
+    gradients = torch.autograd.grad(output, (v, l, w), grad_output, create_graph=True)
     return (*gradients, None, None, None, None)
 
 

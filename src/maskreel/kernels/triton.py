@@ -1,3 +1,5 @@
+# pyright: reportMissingImports=false, reportCallIssue=false, reportIndexIssue=false
+# Triton is there only beside CUDA builds of torch, and launches kernels by subscription.
 """CUDA backend of sampling, in Triton: forward and backward, every use of the primitive.
 
 One program computes a block of queries of one (clip, group, head); blocks that follow one another read neighbouring

@@ -1,3 +1,5 @@
+# pyright: reportCallIssue=false, reportArgumentType=false, reportUnusedExpression=false
+# Numba's intrinsics are called without the two compiler arguments that their definitions name.
 """Forward and backward of weighted bilinear sampling: one thread's share of each.
 
 All arrays are flat. Threads draw tasks from a shared counter, so an unevenly loaded machine still ends together. A task

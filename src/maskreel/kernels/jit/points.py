@@ -1,3 +1,5 @@
+# pyright: reportCallIssue=false, reportArgumentType=false, reportUnusedExpression=false
+# Numba's intrinsics are called without the two compiler arguments that their definitions name.
 """Points of one query and head: which table rows they touch with which weights, and back from rows to points."""
 
 import inspect

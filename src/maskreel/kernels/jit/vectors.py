@@ -1,3 +1,5 @@
+# pyright: reportCallIssue=false, reportArgumentType=false, reportUnusedExpression=false
+# Numba's intrinsics are called without the two compiler arguments that their definitions name.
 """Fixed-width vectors inside numba kernels: a row of channels, or a handful of points, in registers.
 
 Numba alone leaves the inner loops to the auto-vectoriser, which must assume that every array overlaps every other one

@@ -64,6 +64,6 @@ class Projection(nn.Conv2d):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 1)
 
-    def forward(self, input: FeatureMap) -> FeatureMap:
+    def forward(self, input: FeatureMap) -> FeatureMap:  # pyright: ignore[reportIncompatibleMethodOverride]
         values = super().forward(rearrange(input.values, "b t c h w -> (b t) c h w"))
         return replace(input, values=rearrange(values, "(b t) c h w -> b t c h w", b=input.values.shape[0]))

@@ -71,6 +71,7 @@ class SpaceTimeEncoder(Checkpointed):
         )
         xavier_matrices(self)
         for layer in self.layers:
+            assert isinstance(layer, SpaceTimeEncoderLayer)
             layer.attention.reset_parameters()
 
     def forward(self, level: FeatureMap, position: Float[Tensor, "b t c h w"]) -> ClipMemory:
