@@ -1,5 +1,6 @@
 """Machine code that is kept between processes."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def test_a_damaged_file_is_compiled_again(folder: Path) -> None:
     content = kept.read_bytes()
     kept.write_bytes(content[:-10] + b"0123456789")
     assert_counts(native(TYPES)(_total))
-    assert kept.read_bytes()[:32] == content[:32]
+    repaired = kept.read_bytes()
+    assert hashlib.sha256(repaired[32:]).digest() == repaired[:32]
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(folder: Path) -> None:

@@ -140,8 +140,8 @@ class AveragePrecisionMeter:
         levels = range(len(RULES.thresholds))
         return AveragePrecision(
             stats=_only(summarise(overall)),
-            ap_per_iou=tuple(_one(_mean([one.precision[:, 0, level] for one in overall])) for level in levels),
-            ar100_per_iou=tuple(_one(_mean([one.recall[:, 0, level] for one in overall])) for level in levels),
+            ap_per_iou=tuple(_one(class_mean([one.precision[:, 0, level] for one in overall])) for level in levels),
+            ar100_per_iou=tuple(_one(class_mean([one.recall[:, 0, level] for one in overall])) for level in levels),
             per_category={label: _only(summarise([one]), CATEGORY_NAMES) for label, one in figures.items()},
             class_agnostic=_only(summarise([self._figures(POOLED)])),
             occlusion=_only(_summarise_occlusion(overall)) if self.has_occlusion else None,
@@ -155,18 +155,18 @@ def summarise(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " 
     """The twelve figures, averaged over classes."""
     sizes = list(enumerate("sml", start=1))
     return {
-        "AP": _mean([one.precision[:, 0] for one in figures]),
-        "AP50": _mean([one.precision[:, 0, 0] for one in figures]),
-        "AP75": _mean([one.precision[:, 0, _AP75] for one in figures]),
-        **{f"AP{size}": _mean([one.precision[:, index] for one in figures]) for index, size in sizes},
-        **{f"AR{limit}": _mean([one.recall_at[:, i] for one in figures]) for i, limit in enumerate(LIMITS)},
-        **{f"AR{size}": _mean([one.recall[:, index] for one in figures]) for index, size in sizes},
+        "AP": class_mean([one.precision[:, 0] for one in figures]),
+        "AP50": class_mean([one.precision[:, 0, 0] for one in figures]),
+        "AP75": class_mean([one.precision[:, 0, _AP75] for one in figures]),
+        **{f"AP{size}": class_mean([one.precision[:, index] for one in figures]) for index, size in sizes},
+        **{f"AR{limit}": class_mean([one.recall_at[:, i] for one in figures]) for i, limit in enumerate(LIMITS)},
+        **{f"AR{size}": class_mean([one.recall[:, index] for one in figures]) for index, size in sizes},
     }
 
 
 def _summarise_occlusion(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
-    precision = [_mean([one.precision[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
-    recall = [_mean([one.recall[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
+    precision = [class_mean([one.precision[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
+    recall = [class_mean([one.recall[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
     return dict(zip(OCCLUSION_NAMES, precision + recall, strict=True))
 
 
@@ -196,7 +196,7 @@ def _occlusion(track: GroundTruthTrack) -> float:
     return sum(upper) / len(upper) if upper else float("nan")
 
 
-def _mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, " n"]:
+def class_mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, " n"]:
     """Mean per sample over everything that can be measured."""
     if not rows:
         return np.full(1, np.nan)

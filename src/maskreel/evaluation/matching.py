@@ -320,13 +320,13 @@ def _weigh(
                         if is_match[row + index]:
                             right += weight
                     scratch[index] = right / total
-                    scratch[num_predicted + index] = right / max(seen, 1.0)
+                    scratch[num_predicted + index] = right / seen if right > 0.0 else 0.0
                 # From the right: at each recall level, the best precision at that recall or beyond.
                 level, best, area_under = num_levels - 1, 0.0, 0.0
                 while level >= 0 and (num_predicted == 0 or levels[level] > scratch[num_predicted - 1]):
                     level -= 1
                 for index in range(num_predicted - 1, -1, -1):
-                    best = max(best, scratch[num_predicted + index])
+                    best = scratch[num_predicted + index] if scratch[num_predicted + index] > best else best
                     while level >= 0 and (index == 0 or scratch[index - 1] < levels[level]):
                         area_under += best
                         level -= 1

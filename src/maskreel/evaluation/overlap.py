@@ -47,7 +47,7 @@ class VideoOverlap:
     def frame_iou(self, predicted: Int[np.ndarray, " d"], truth: Int[np.ndarray, " g"]) -> Float[np.ndarray, "d g t"]:
         """Mask IoU in every frame for some of the tracks; 0 where both are absent."""
         pairs = _pairs(predicted + len(self.truth), truth)
-        common = self.packed.overlaps_per_frame(pairs).reshape(len(predicted), len(truth), -1)
+        common = self.packed.overlaps_per_frame(pairs).reshape(len(predicted), len(truth), self.packed.areas.shape[1])
         union = self.predicted_areas[predicted][:, None] + self.truth_areas[truth][None] - common
         return np.divide(common, union, out=np.zeros(common.shape), where=union > 0)
 

@@ -207,7 +207,7 @@ def _video(record: Any, where: str) -> EvaluationVideo:
     if isinstance(names, list) and len(names) != length:
         raise DataError(f"{where} (id {record['id']}): length is {length}, but it lists {len(names)} file names")
     first = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
-    name = first.rpartition("/")[0] or f"video {record['id']}"
+    name = first.partition("/")[0] or f"video {record['id']}"
     return EvaluationVideo(
         id=record["id"], height=record["height"], width=record["width"], num_frames=length, name=name
     )

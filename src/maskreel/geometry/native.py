@@ -20,6 +20,7 @@ from maskreel.files import complete_file
 _LOADED: list[Any] = []
 """Engines own the code that they have loaded; they live as long as the process."""
 _LOCK = threading.Lock()
+_C_LIBRARY = {"memset", "memcpy", "memmove"}
 
 
 class Native:
@@ -52,13 +53,7 @@ class Native:
         if kept is not None:
             return self._prototype()(_address(*kept))
         compiled = self._compile()
-        symbol, code = compiled._wrapper_name, compiled._library._get_compiled_object()
-        content = symbol.encode() + b"\n" + code
-        try:
-            with complete_file(path) as new:
-                new.write_bytes(hashlib.sha256(content).digest() + content)
-        except OSError:
-            pass
+        _keep(compiled, path)
         _LOADED.append(compiled)
         return self._prototype()(compiled.address)
 
@@ -90,12 +85,29 @@ class Native:
 
 
 def native(types: str) -> Callable[[Callable[..., Any]], Native]:
-    """Decorator; `types` are those of the parameters and of the result, as in "int64* int64 -> int64"."""
+    """Decorator; `types` are those of the parameters and of the result, as in "int64* int64 -> int64".
+
+    The code of a function that calls `min`, `max` or other functions of Python cannot be kept.
+    """
     return lambda function: Native(function, types)
 
 
 def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "maskreel" / "native"
+
+
+def _keep(compiled: Any, path: Path) -> None:
+    """Write the object code, unless it calls into numba or Python, which are not there when it is loaded."""
+    functions = compiled._library._final_module.functions
+    called = {function.name for function in functions if function.is_declaration}
+    if not all(name in _C_LIBRARY or name.startswith("llvm.") for name in called):
+        return
+    content = compiled._wrapper_name.encode() + b"\n" + compiled._library._get_compiled_object()
+    try:
+        with complete_file(path) as new:
+            new.write_bytes(hashlib.sha256(content).digest() + content)
+    except OSError:
+        return
 
 
 def _read_kept(path: Path) -> tuple[str, bytes] | None:

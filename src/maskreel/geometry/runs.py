@@ -186,13 +186,13 @@ def _decode_strings(data, offsets, pixels, num_masks, bounds, first, areas):
         begin, position, before, last = written, 0, 0, 0
         signs, alternating, is_endless = 0, 0, False
         while at < stop:
-            code = int(data[at]) - 48
+            code = data[at] - 48
             at += 1
             value = code & 31
             if code & 32:
                 shift = 5
                 while code & 32 and shift <= 30:
-                    code = int(data[at]) - 48
+                    code = data[at] - 48
                     at += 1
                     value |= (code & 31) << shift
                     shift += 5
@@ -264,9 +264,13 @@ def _overlaps(bounds, first, size_code, num_frames, pairs, num_pairs, common):
                     other += 2
                 meeting = other
                 while meeting < other_stop and bounds[meeting] < end:
-                    shared += min(end, bounds[meeting + 1]) - max(start, bounds[meeting])
+                    from_position = start if bounds[meeting] < start else bounds[meeting]
+                    to_position = bounds[meeting + 1] if bounds[meeting + 1] < end else end
+                    shared += to_position - from_position
                     meeting += 2
-                other = max(other, meeting - 2)
+                # The last run met may reach beyond this one and meet the next.
+                if meeting > other:
+                    other = meeting - 2
                 at += 2
             common[pair * num_frames + frame] = shared
     return 0

@@ -1,0 +1,81 @@
+"""TrackMAP: average precision of tracks as the tracking evaluators have it.
+
+It differs from the AP of YouTube-VIS: a crowd track absorbs one prediction only, and any number of predictions counts.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from maskreel.evaluation.average_precision import class_mean
+from maskreel.evaluation.matching import (
+    AREA_RANGES,
+    ClassFigures,
+    MatchingRules,
+    VideoMatches,
+    figures_of,
+    join,
+    match,
+    table_of,
+)
+from maskreel.evaluation.overlap import VideoOverlap
+from maskreel.evaluation.results import GroundTruth, Predictions
+
+RULES = MatchingRules(
+    thresholds=tuple(np.arange(0.5, 0.96, 0.05).tolist()),
+    tolerance=float(np.finfo(np.float64).eps),
+    crowd_takes_many=False,
+)
+_RANGES = ("all", "area_s", "area_m", "area_l")
+
+
+class TrackMAPMeter:
+    """Collects matches video by video; predictions of equal score count in the order of the names of their videos.
+
+    With `strict_reference`, the very first prediction has the number 0 and passes for none, so that what it took can be
+    taken again.
+    """
+
+    def __init__(self, ground_truth: GroundTruth, predictions: Predictions, *, strict_reference: bool = False) -> None:
+        self.categories = sorted(ground_truth.categories)
+        by_id = sorted(ground_truth.videos, key=lambda video: video.id)
+        self.order = sorted(range(len(by_id)), key=lambda index: by_id[index].name)
+        place = {by_id[index].id: place for place, index in enumerate(self.order)}
+        self.unseen = min(predictions.tracks, key=lambda track: place[track.video_id], default=None)
+        if not strict_reference:
+            self.unseen = None
+        self.collected: dict[int, dict[int, VideoMatches]] = defaultdict(dict)
+
+    def add(self, overlap: VideoOverlap) -> None:
+        """Match the predictions of one video class by class."""
+        is_unseen = np.array([track is self.unseen for track in overlap.predicted], dtype=bool)
+        table = replace(table_of(overlap), predicted_is_unseen=is_unseen)
+        for label in np.union1d(table.truth_label, table.predicted_label).tolist():
+            predicted = np.flatnonzero(table.predicted_label == label)
+            one = table.select(predicted, np.flatnonzero(table.truth_label == label))
+            self.collected[label][overlap.video_index] = match(one, RULES)
+
+    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> dict[str, dict[str, Float[np.ndarray, " n"]]]:
+        """Averages over the classes that have objects; there is no other average over detections."""
+        averaged = _named([self._figures(label, weights) for label in self.categories])
+        return {"class_averaged": averaged, "detection_averaged": averaged}
+
+    def per_class(self) -> dict[int, dict[str, Float[np.ndarray, " n"]]]:
+        """Figures by class id; NaN where a class has no objects in the range."""
+        return {label: _named([self._figures(label)]) for label in self.categories}
+
+    def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
+        videos = [self.collected[label][index] for index in self.order if index in self.collected[label]]
+        matches = join(videos, num_videos=len(self.order), num_areas=len(AREA_RANGES), rules=RULES)
+        return figures_of(matches, weights=weights)
+
+
+def _named(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
+    precision = {
+        f"AP_{name}": class_mean([one.precision[:, index] for one in figures]) for index, name in enumerate(_RANGES)
+    }
+    recall = {f"AR_{name}": class_mean([one.recall[:, index] for one in figures]) for index, name in enumerate(_RANGES)}
+    return {**precision, **recall}
