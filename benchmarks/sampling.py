@@ -185,7 +185,7 @@ class Calibration:
 
     def once(self) -> float:
         start = time.perf_counter()
-        self.matrix @ self.matrix
+        torch.mm(self.matrix, self.matrix)
         return time.perf_counter() - start
 
     def is_quiet(self) -> bool:

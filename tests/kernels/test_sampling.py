@@ -90,7 +90,9 @@ def assert_close_to_largest(ours: list[Tensor], theirs: list[Tensor], bound: flo
 def test_reference_equals_the_definition(use):
     maps, coordinates = USES[use]
     tensors = inputs(maps, coordinates)
-    torch.testing.assert_close(sample(*tensors, maps=maps), by_hand(*tensors, maps), rtol=0, atol=1e-12)
+    value, locations, weights = tensors
+    expected = by_hand(value, locations, weights, maps)
+    torch.testing.assert_close(sample(value, locations, weights, maps=maps), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("use", USES)
@@ -195,10 +197,11 @@ def test_a_low_precision_table_is_summed_in_float32(dtype):
 def test_locations_and_weights_stay_float32_under_autocast():
     maps, coordinates = USES["spatial"]
     tensors = [x.float() for x in inputs(maps, coordinates)]
-    plain = {backend: sample(*tensors, maps=maps, backend=backend) for backend in ("reference", "cpu")}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        for backend, expected in plain.items():
-            assert torch.equal(sample(*tensors, maps=maps, backend=backend), expected)
+    value, locations, weights = tensors
+    for backend in ("reference", "cpu"):
+        expected = sample(value, locations, weights, maps=maps, backend=backend)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(sample(value, locations, weights, maps=maps, backend=backend), expected)
 
 
 def test_second_derivatives_through_the_cpu_backend_equal_those_of_the_reference():
@@ -210,7 +213,7 @@ def test_second_derivatives_through_the_cpu_backend_equal_those_of_the_reference
         first = torch.autograd.grad(
             sample(*leaves, maps=maps, backend=backend).square().sum(), leaves, create_graph=True
         )
-        return torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+        return torch.autograd.grad([g.square().sum() for g in first], leaves)
 
     assert_close_to_largest(list(second("cpu", torch.float32)), list(second("reference", torch.float64)), 1e-4)
 
