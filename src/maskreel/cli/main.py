@@ -25,18 +25,26 @@ class Command:
     module: str
     record: str
     summary: str
+    is_heavy: bool = False
+    """Whether it computes with large tensors, for which memory is set up first."""
 
 
 COMMANDS = {
     "demo": Command(
-        "maskreel.cli.demo", "Demo", "render a clip with known truth, run the bundled model on it, show what it found"
+        "maskreel.cli.demo",
+        "Demo",
+        "render a clip with known truth, run the bundled model on it, show what it found",
+        is_heavy=True,
     ),
-    "predict": Command("maskreel.cli.predict", "Predict", "find, cut out and follow every object in videos"),
-    "train": Command("maskreel.cli.train", "Train", "train a recipe, or resume a run"),
+    "predict": Command(
+        "maskreel.cli.predict", "Predict", "find, cut out and follow every object in videos", is_heavy=True
+    ),
+    "train": Command("maskreel.cli.train", "Train", "train a recipe, or resume a run", is_heavy=True),
     "evaluate": Command(
-        "maskreel.cli.evaluate", "Evaluate", "run a trained model over a split of a dataset and score it"
+        "maskreel.cli.evaluate", "Evaluate", "run a trained model over a split of a dataset and score it", is_heavy=True
     ),
     "score": Command("maskreel.cli.score", "Score", "score a results file against a ground truth file"),
+    "recipes": Command("maskreel.cli.recipes", "Recipes", "list the recipes and the AP known of each"),
     "models": Command("maskreel.cli.models", "Models", "list the models and their sizes"),
     "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
 }
@@ -82,6 +90,10 @@ def _dispatch(words: list[str]) -> int:
         return 0
     _log_to_stderr()
     command = COMMANDS[name]
+    if command.is_heavy:
+        from maskreel.kernels.allocator import tune_allocator
+
+        tune_allocator()
     module = importlib.import_module(command.module)
     module.run(_parse(module, command, name, _with_json_value(rest)))
     return 0

@@ -20,7 +20,7 @@ class TrainingDiverged(DataError):
     def __init__(self, step: int, problem: str, dump: Path) -> None:
         super().__init__(
             f"step {step}: {problem}; the batch and the weights are in {dump}. "
-            "Resume with a lower --training.learning-rate, a longer --training.warmup, or precision float32 or bf16"
+            "Try a lower --training.learning-rate or a longer --training.warmup"
         )
         self.step = step
         self.dump = dump
