@@ -1,7 +1,8 @@
 """`maskreel score`: measure a results file against an annotation file."""
 
+import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,12 +11,21 @@ import tyro
 
 from maskreel.config import nearest
 from maskreel.errors import UsageError
-from maskreel.evaluation.average_precision import CATEGORY_NAMES, STAT_NAMES, AveragePrecisionMeter
-from maskreel.evaluation.overlap import measure
+from maskreel.evaluation.report import METRICS, ScoreOptions, rows_of, score
 from maskreel.evaluation.results import GroundTruth, read_ground_truth, read_predictions
 from maskreel.files import complete_file
 
-METRICS = ("ap",)
+COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "count")
+"""Figures that are numbers of things, not fractions."""
+_FIGURES = {
+    "ap": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+    "hota": ("HOTA", "DetA", "AssA", "DetRe", "DetPr", "AssRe", "AssPr", "LocA"),
+    "clear": ("MOTA", "MOTP", "CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag"),
+    "identity": ("IDF1", "IDR", "IDP"),
+    "trackmap": ("AP_all", "AP_area_s", "AP_area_m", "AP_area_l", "AR_all", "AR_area_s", "AR_area_m", "AR_area_l"),
+    "jf": ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"),
+}
+"""Columns of the tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,31 +37,51 @@ class Score:
     predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
     """File with the predicted tracks: a list of video_id, category_id, score and segmentations."""
     metrics: str = "ap"
-    """What to measure, comma-separated: ap."""
+    """What to measure, comma-separated: ap, hota, clear, identity, trackmap, jf. Of these only ap and trackmap look at
+    scores: filter the results before the others."""
     per_class: bool = False
     """Also print the figures of each class."""
+    per_video: bool = False
+    """Also give the figures of each video."""
+    bootstrap: int = 0
+    """Resample the videos so many times (say 1000) for 95 % confidence intervals."""
+    errors: bool = False
+    """Say what AP is lost to: wrong classes, weak masks, lost identities, duplicates, missed and spurious objects."""
     strict_reference: bool = False
-    """Reproduce the faults of the YouTube-VIS reference evaluator instead of repairing or refusing."""
+    """Reproduce the faults of the reference evaluators instead of repairing or refusing."""
     json: str | None = None
     """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
+    csv: Path | None = None
+    """Also write the figures as one table here: metric, group, item, figure, value, low, high."""
 
 
 def run(args: Score) -> None:
-    """Measure and print."""
-    words = chosen_metrics(args.metrics)
-    strict = args.strict_reference
-    ground_truth = read_ground_truth(args.ground_truth, strict_reference=strict)
-    predictions = read_predictions(args.predictions, ground_truth, strict_reference=strict)
-    meter = AveragePrecisionMeter(ground_truth, strict_reference=strict)
-    for overlap in measure(ground_truth, predictions, strict_reference=strict):
-        meter.add(overlap)
-    report = {word: meter.result().to_json() for word in words}
+    """Measure and print.
+
+    Raises:
+        UsageError: for an unknown metric and paths that cannot be read or written.
+        DataError: for files that are not what they should be.
+    """
+    options = ScoreOptions(
+        metrics=chosen_metrics(args.metrics),
+        per_video=args.per_video,
+        bootstrap=args.bootstrap,
+        errors=args.errors,
+        strict_reference=args.strict_reference,
+    )
+    if args.bootstrap < 0:
+        raise UsageError(f"--bootstrap {args.bootstrap}: a number of resamplings, 0 for none")
+    ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
+    predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
+    report = score(ground_truth, predictions, options)
+    if args.csv is not None:
+        _write_csv(args.csv, report)
     if args.json == "-":
         print(json.dumps(report, indent=1))
         return
     if args.json is not None:
         with complete_file(Path(args.json)) as path:
-            path.write_text(json.dumps(report, indent=1) + "\n")
+            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print("\n\n".join(_tables(report, ground_truth, per_class=args.per_class)))
 
 
@@ -68,34 +98,68 @@ def chosen_metrics(words: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: bool) -> list[str]:
-    figures = report["ap"]
-    overall = [*STAT_NAMES[:6], *STAT_NAMES[6:]]
-    tables = [table(["", *overall], [["all classes", *(figures[name] for name in overall)]])]
-    if per_class:
-        rows = [
-            [ground_truth.categories[int(category)], *(one[name] for name in CATEGORY_NAMES)]
-            for category, one in figures["per_category"].items()
-        ]
-        tables.append(table(["class", *CATEGORY_NAMES], rows))
-    return tables
+def _write_csv(path: Path, report: Mapping[str, Any]) -> None:
+    with complete_file(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("metric", "group", "item", "figure", "value", "low", "high"))
+        writer.writerows(["" if cell is None else cell for cell in row] for row in rows_of(dict(report)))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> str:
-    """Columns of text: fractions in percent with one digit, `-` where nothing could be measured."""
-    cells = [list(head), *([_cell(value) for value in row] for row in rows)]
+def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: bool) -> Iterator[str]:
+    names = {str(video.id): f"{video.id} {video.name}" for video in ground_truth.videos}
+    classes = {str(label): name for label, name in ground_truth.categories.items()}
+    for word, columns in _FIGURES.items():
+        section = report.get(word, {})
+        if columns[0] in section or "detection_averaged" in section:
+            yield _table([word, *columns], list(_overall_rows(word, section, columns)))
+        if "occlusion" in section:
+            figures = section["occlusion"]
+            row = ["all classes", *(_cell(name, value) for name, value in figures.items())]
+            yield _table(["occlusion", *figures], [row])
+        if per_class and ("per_category" in section or "per_class" in section):
+            per = section.get("per_class") or {classes[label]: one for label, one in section["per_category"].items()}
+            yield _item_table("class", per, columns)
+        if "per_video" in section:
+            yield _item_table("video", {names[video]: one for video, one in section["per_video"].items()}, columns)
+        if "errors" in section:
+            yield _item_table("AP lost to", section["errors"], ("count", "AP", "AP50"))
+
+
+def _overall_rows(word: str, section: Mapping[str, Any], columns: Sequence[str]) -> Iterator[list[Any]]:
+    """The figures over everything, each row followed by the bounds of its confidence interval."""
+    groups = {"all classes": section} if columns[0] in section else {}
+    if word != "trackmap" and "detection_averaged" in section:
+        groups["all detections"] = section["detection_averaged"]
+    if "class_averaged" in section:
+        groups["mean of classes"] = section["class_averaged"]
+    keys = {"all detections": "detection_averaged", "mean of classes": "class_averaged"}
+    for title, figures in groups.items():
+        yield [title, *(_cell(name, figures[name]) for name in columns)]
+        bounds = section.get("confidence", {})
+        bounds = bounds.get(keys[title], {}) if title in keys else bounds
+        if bounds:
+            yield ["  95 % from", *(_cell(name, bounds[name][0]) for name in columns)]
+            yield ["  to", *(_cell(name, bounds[name][1]) for name in columns)]
+
+
+def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
+    shown = [name for name in columns if any(name in figures for figures in items.values())]
+    rows = [[item, *(_cell(name, figures[name]) for name in shown)] for item, figures in items.items()]
+    return _table([title, *shown], rows)
+
+
+def _cell(name: str, value: float | None) -> str:
+    """Percent with one digit, counts as they are, `-` where nothing could be measured."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if name in COUNTS else f"{100 * value:.1f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [list(head), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _cell(value: str | float | None) -> str:
-    if isinstance(value, str):
-        return value
-    return "-" if value is None else f"{100 * value:.1f}"
+    lines = (
+        [cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs)]
+        for pairs in (list(zip(row, widths, strict=True)) for row in cells)
+    )
+    return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskreel.errors import DataError
+from maskreel.evaluation.figures import Figures, Groups, number, numbers
 from maskreel.evaluation.matching import (
     AREA_RANGES,
     ClassFigures,
@@ -83,6 +84,8 @@ def average_precision(
 class AveragePrecisionMeter:
     """Collects matches video by video."""
 
+    per_video_group = ""
+
     def __init__(self, ground_truth: GroundTruth, *, strict_reference: bool = False) -> None:
         self.strict_reference = strict_reference
         self.categories = sorted(ground_truth.categories)
@@ -115,9 +118,15 @@ class AveragePrecisionMeter:
         """All predictions of a class, or of `POOLED`."""
         return join(self.collected[label], num_videos=self.num_videos, num_areas=self.num_areas, rules=RULES)
 
-    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> dict[str, Float[np.ndarray, " n"]]:
+    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> Figures:
         """The twelve figures for each weighting of the videos, NaN where nothing can be measured."""
         return summarise([self._figures(label, weights) for label in self.categories])
+
+    def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
+        return {"": self.figures(weights)}
+
+    def section(self) -> dict[str, Any]:
+        return self.result().to_json()
 
     def in_range(self, index: int) -> dict[str, float | None]:
         """The twelve figures over the tracks of one of `AREA_RANGES` alone."""
@@ -131,27 +140,28 @@ class AveragePrecisionMeter:
                 "num_truth": matches.num_truth[:, every],
             }
             figures.append(figures_of(replace(matches, **changes), limits=LIMITS))
-        return _only(summarise(figures))
+        return numbers(summarise(figures))
 
     def result(self) -> AveragePrecision:
         """Figures over all videos added."""
         figures = {label: self._figures(label) for label in self.categories}
         overall = list(figures.values())
+        per_iou = [(one.precision[:, 0, :], one.recall[:, 0, :]) for one in overall]
         levels = range(len(RULES.thresholds))
         return AveragePrecision(
-            stats=_only(summarise(overall)),
-            ap_per_iou=tuple(_one(class_mean([one.precision[:, 0, level] for one in overall])) for level in levels),
-            ar100_per_iou=tuple(_one(class_mean([one.recall[:, 0, level] for one in overall])) for level in levels),
-            per_category={label: _only(summarise([one]), CATEGORY_NAMES) for label, one in figures.items()},
-            class_agnostic=_only(summarise([self._figures(POOLED)])),
-            occlusion=_only(_summarise_occlusion(overall)) if self.has_occlusion else None,
+            stats=numbers(summarise(overall)),
+            ap_per_iou=tuple(number(class_mean([one[:, level] for one, _ in per_iou])[0]) for level in levels),
+            ar100_per_iou=tuple(number(class_mean([one[:, level] for _, one in per_iou])[0]) for level in levels),
+            per_category={label: _picked(summarise([one])) for label, one in figures.items()},
+            class_agnostic=numbers(summarise([self._figures(POOLED)])),
+            occlusion=numbers(_summarise_occlusion(overall)) if self.has_occlusion else None,
         )
 
     def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
         return figures_of(self.matches(label), limits=LIMITS, weights=weights)
 
 
-def summarise(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
+def summarise(figures: Sequence[ClassFigures]) -> Figures:
     """The twelve figures, averaged over classes."""
     sizes = list(enumerate("sml", start=1))
     return {
@@ -164,7 +174,7 @@ def summarise(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " 
     }
 
 
-def _summarise_occlusion(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
+def _summarise_occlusion(figures: Sequence[ClassFigures]) -> Figures:
     precision = [class_mean([one.precision[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
     recall = [class_mean([one.recall[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
     return dict(zip(OCCLUSION_NAMES, precision + recall, strict=True))
@@ -206,9 +216,6 @@ def class_mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, 
     return np.where(count, np.where(measured, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _one(value: Float[np.ndarray, " 1"]) -> float | None:
-    return None if np.isnan(value[0]) else float(value[0])
-
-
-def _only(stats: dict[str, Float[np.ndarray, " 1"]], names: Sequence[str] | None = None) -> dict[str, float | None]:
-    return {name: _one(stats[name]) for name in names or stats}
+def _picked(stats: Figures) -> dict[str, float | None]:
+    figures = numbers(stats)
+    return {name: figures[name] for name in CATEGORY_NAMES}

@@ -6,12 +6,13 @@ where the true track is absent; predictions left over cost nothing. All frames c
 """
 
 from dataclasses import dataclass
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.evaluation.results import GroundTruth
 from maskreel.geometry.native import native
@@ -35,8 +36,10 @@ class _TrackFigures:
 class JAndFMeter:
     """Collects the figures of true tracks, video by video."""
 
+    per_video_group = ""
+
     def __init__(self, ground_truth: GroundTruth) -> None:
-        self.categories = sorted(ground_truth.categories)
+        self.categories = dict(sorted(ground_truth.categories.items()))
         self.num_videos = len(ground_truth.videos)
         self.collected: list[_TrackFigures] = []
 
@@ -62,22 +65,23 @@ class JAndFMeter:
             values = _over_time(region[row, column], boundary)
             self.collected.append(_TrackFigures(video=overlap.video_index, label=label, values=values))
 
-    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> dict[str, Float[np.ndarray, " n"]]:
+    def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Means over the true tracks, each video counted as often as its weight says."""
         if weights is None:
             weights = np.ones((1, self.num_videos), dtype=np.int64)
-        return _means(self.collected, weights)
+        return {"": _means(self.collected, weights)}
 
-    def per_class(self) -> dict[int, dict[str, Float[np.ndarray, " n"]]]:
-        """Means over the true tracks of each class, whatever class their predictions have."""
+    def section(self) -> dict[str, Any]:
+        """Means over all true tracks, and over those of each class, whatever class their predictions have."""
         weights = np.ones((1, self.num_videos), dtype=np.int64)
-        return {
+        per_class = {
             label: _means([track for track in self.collected if track.label == label], weights)
             for label in self.categories
         }
+        return {**numbers(self.groups()[""]), "per_class": by_class_name(per_class, self.categories)}
 
 
-def _means(tracks: list[_TrackFigures], weights: Int[np.ndarray, "n v"]) -> dict[str, Float[np.ndarray, " n"]]:
+def _means(tracks: list[_TrackFigures], weights: Int[np.ndarray, "n v"]) -> Figures:
     chosen = weights[:, [track.video for track in tracks]].astype(np.float64)
     values = np.array([track.values for track in tracks]).reshape(len(tracks), len(NAMES))
     total = chosen.sum(axis=1, keepdims=True)

@@ -34,7 +34,7 @@ class VideoOverlap:
     predicted_label: Int[np.ndarray, " d"]
     scores: Float[np.ndarray, " d"]
     iou: Float[np.ndarray, "d g"]
-    """Intersections summed over frames divided by unions summed over frames; 0 where it was not asked for."""
+    """Intersections summed over frames divided by unions summed over frames."""
 
     @property
     def truth_areas(self) -> Int[np.ndarray, "g t"]:
@@ -57,7 +57,6 @@ def measure(
     predictions: Predictions,
     *,
     strict_reference: bool = False,
-    equal_class_only: bool = False,
 ) -> Iterator[VideoOverlap]:
     """Overlaps of all videos by ascending id, decoded as they are asked for: one video at a time is in memory.
 
@@ -84,7 +83,7 @@ def measure(
             place=lambda row, frame, places=places: f"{places[row]}, frame {frame}",
             any_size=strict_reference,
         )
-        yield _overlap(video, video_index, tracks[: len(truth)], tracks[len(truth) :], packed, equal_class_only)
+        yield _overlap(video, video_index, tracks[: len(truth)], tracks[len(truth) :], packed)
 
 
 def _overlap(
@@ -93,25 +92,18 @@ def _overlap(
     truth: Sequence[GroundTruthTrack],
     predicted: Sequence[PredictedTrack],
     packed: PackedTracks,
-    equal_class_only: bool,
 ) -> VideoOverlap:
-    truth_label = np.array([track.category_id for track in truth], dtype=np.int64)
-    predicted_label = np.array([track.category_id for track in predicted], dtype=np.int64)
     pairs = _pairs(np.arange(len(predicted)) + len(truth), np.arange(len(truth)))
-    asked = np.ones(len(pairs), dtype=bool)
-    if equal_class_only:
-        asked = (predicted_label[:, None] == truth_label[None]).reshape(-1)
-    common, union = packed.overlaps(pairs[asked])
-    iou = np.zeros(len(pairs))
-    iou[asked] = np.divide(common, union, out=np.zeros(len(common)), where=union > 0)
+    common, union = packed.overlaps(pairs)
+    iou = np.divide(common, union, out=np.zeros(len(pairs)), where=union > 0)
     return VideoOverlap(
         video=video,
         video_index=video_index,
         truth=tuple(truth),
         predicted=tuple(predicted),
         packed=packed,
-        truth_label=truth_label,
-        predicted_label=predicted_label,
+        truth_label=np.array([track.category_id for track in truth], dtype=np.int64),
+        predicted_label=np.array([track.category_id for track in predicted], dtype=np.int64),
         scores=np.array([track.score for track in predicted], dtype=np.float64),
         iou=iou.reshape(len(predicted), len(truth)),
     )

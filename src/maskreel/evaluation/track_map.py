@@ -6,11 +6,13 @@ It differs from the AP of YouTube-VIS: a crowd track absorbs one prediction only
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from maskreel.evaluation.average_precision import class_mean
+from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.matching import (
     AREA_RANGES,
     ClassFigures,
@@ -39,8 +41,10 @@ class TrackMAPMeter:
     taken again.
     """
 
+    per_video_group = "class_averaged"
+
     def __init__(self, ground_truth: GroundTruth, predictions: Predictions, *, strict_reference: bool = False) -> None:
-        self.categories = sorted(ground_truth.categories)
+        self.categories = dict(sorted(ground_truth.categories.items()))
         by_id = sorted(ground_truth.videos, key=lambda video: video.id)
         self.order = sorted(range(len(by_id)), key=lambda index: by_id[index].name)
         place = {by_id[index].id: place for place, index in enumerate(self.order)}
@@ -58,14 +62,15 @@ class TrackMAPMeter:
             one = table.select(predicted, np.flatnonzero(table.truth_label == label))
             self.collected[label][overlap.video_index] = match(one, RULES)
 
-    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> dict[str, dict[str, Float[np.ndarray, " n"]]]:
+    def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Averages over the classes that have objects; there is no other average over detections."""
         averaged = _named([self._figures(label, weights) for label in self.categories])
         return {"class_averaged": averaged, "detection_averaged": averaged}
 
-    def per_class(self) -> dict[int, dict[str, Float[np.ndarray, " n"]]]:
-        """Figures by class id; NaN where a class has no objects in the range."""
-        return {label: _named([self._figures(label)]) for label in self.categories}
+    def section(self) -> dict[str, Any]:
+        averaged = {group: numbers(figures) for group, figures in self.groups().items()}
+        per_class = {label: _named([self._figures(label)]) for label in self.categories}
+        return {**averaged, "per_class": by_class_name(per_class, self.categories)}
 
     def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
         videos = [self.collected[label][index] for index in self.order if index in self.collected[label]]
@@ -73,7 +78,7 @@ class TrackMAPMeter:
         return figures_of(matches, weights=weights)
 
 
-def _named(figures: Sequence[ClassFigures]) -> dict[str, Float[np.ndarray, " n"]]:
+def _named(figures: Sequence[ClassFigures]) -> Figures:
     precision = {
         f"AP_{name}": class_mean([one.precision[:, index] for one in figures]) for index, name in enumerate(_RANGES)
     }

@@ -7,13 +7,15 @@ Axes: true track g, predicted track d, frame t, localisation threshold a, sample
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.evaluation.results import GroundTruth
 
@@ -25,7 +27,6 @@ _EPSILON = np.finfo(np.float64).eps
 
 Sums = dict[str, Float[np.ndarray, "..."]]
 """What a metric adds up over videos and classes before it divides."""
-Figures = dict[str, Float[np.ndarray, " n"]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,48 +214,51 @@ KINDS = {
 
 
 class TrackingMeter:
-    """Collects sums video by video and class by class, for one or more of the `KINDS`."""
+    """Collects the sums of one of the `KINDS`, video by video and class by class."""
 
-    def __init__(self, kinds: Iterable[str], ground_truth: GroundTruth) -> None:
-        self.kinds = tuple(kinds)
-        self.categories = sorted(ground_truth.categories)
+    per_video_group = "detection_averaged"
+
+    def __init__(self, kind: str, ground_truth: GroundTruth) -> None:
+        self.kind = KINDS[kind]
+        self.categories = dict(sorted(ground_truth.categories.items()))
         self.num_videos = len(ground_truth.videos)
-        self.collected: dict[tuple[str, int], list[tuple[int, Sums]]] = defaultdict(list)
+        self.collected: dict[int, list[tuple[int, Sums]]] = defaultdict(list)
 
     def add(self, overlap: VideoOverlap) -> None:
         """Match frame by frame, each class on its own."""
         for label in np.union1d(overlap.truth_label, overlap.predicted_label).tolist():
-            tracks = tracks_of(overlap, label)
-            for kind in self.kinds:
-                self.collected[kind, label].append((overlap.video_index, KINDS[kind].sums_of(tracks)))
+            sums = self.kind.sums_of(tracks_of(overlap, label))
+            self.collected[label].append((overlap.video_index, sums))
 
-    def figures(self, kind: str, weights: Int[np.ndarray, "n v"] | None = None) -> dict[str, Figures]:
+    def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Averages over all classes, those without any track counting 0, and over all detections."""
-        sums = [self._sums(kind, label, weights) for label in self.categories]
-        per_class = [KINDS[kind].figures_of(one) for one in sums]
+        sums = [self._sums(label, weights) for label in self.categories]
+        if not sums:
+            return {}
+        per_class = [self.kind.figures_of(one) for one in sums]
         averaged = {
             name: np.sum([one[name] for one in per_class], axis=0) / (1 if name in COUNTS else len(per_class))
             for name in per_class[0]
         }
         together = {name: np.sum([one[name] for one in sums], axis=0) for name in sums[0]}
-        return {"class_averaged": averaged, "detection_averaged": KINDS[kind].figures_of(together)}
+        return {"class_averaged": averaged, "detection_averaged": self.kind.figures_of(together)}
 
-    def per_class(self, kind: str) -> dict[int, Figures]:
-        """Figures by class id."""
-        return {label: KINDS[kind].figures_of(self._sums(kind, label)) for label in self.categories}
+    def section(self) -> dict[str, Any]:
+        averaged = {group: numbers(figures) for group, figures in self.groups().items()}
+        per_class = {label: self.kind.figures_of(self._sums(label)) for label in self.categories}
+        return {**averaged, "per_class": by_class_name(per_class, self.categories)}
 
-    def _sums(self, kind: str, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> Sums:
+    def _sums(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> Sums:
         """Sums of a class for each weighting of the videos, by default every video once."""
         if weights is None:
             weights = np.ones((1, self.num_videos), dtype=np.int64)
-        rows = self.collected[kind, label]
+        rows = self.collected[label]
         if not rows:
-            return {name: np.zeros((len(weights), *value.shape)) for name, value in _nothing(kind).items()}
+            return {name: np.zeros((len(weights), *value.shape)) for name, value in _nothing(self.kind).items()}
         chosen = weights[:, [video for video, _ in rows]]
         return {name: chosen @ np.stack([sums[name] for _, sums in rows]) for name in rows[0][1]}
 
 
-def _nothing(kind: str) -> Sums:
+def _nothing(kind: Kind) -> Sums:
     absent = np.zeros((0, 1), dtype=bool)
-    empty = ClassTracks(similarity=np.zeros((0, 0, 1)), truth_present=absent, predicted_present=absent)
-    return KINDS[kind].sums_of(empty)
+    return kind.sums_of(ClassTracks(similarity=np.zeros((0, 0, 1)), truth_present=absent, predicted_present=absent))
