@@ -115,10 +115,17 @@ def tables(evaluation: Evaluation) -> str:
         ("dial", evaluation.per_dial),
     ]
     return "\n\n".join(
-        table([head, *SHOWN], [[name, *(figures[figure] for figure in SHOWN)] for name, figures in rows.items()])
+        table(
+            [head, *SHOWN], [[name, *(_percent(figures[figure]) for figure in SHOWN)] for name, figures in rows.items()]
+        )
         for head, rows in groups
         if rows
     )
+
+
+def _percent(value: float | None) -> str:
+    """One digit; `-` where nothing could be measured."""
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:

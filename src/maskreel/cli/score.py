@@ -111,11 +111,11 @@ def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: 
     for word, columns in _FIGURES.items():
         section = report.get(word, {})
         if columns[0] in section or "detection_averaged" in section:
-            yield _table([word, *columns], list(_overall_rows(word, section, columns)))
+            yield table([word, *columns], list(_overall_rows(word, section, columns)))
         if "occlusion" in section:
             figures = section["occlusion"]
             row = ["all classes", *(_cell(name, value) for name, value in figures.items())]
-            yield _table(["occlusion", *figures], [row])
+            yield table(["occlusion", *figures], [row])
         if per_class and ("per_category" in section or "per_class" in section):
             per = section.get("per_class") or {classes[label]: one for label, one in section["per_category"].items()}
             yield _item_table("class", per, columns)
@@ -145,7 +145,7 @@ def _overall_rows(word: str, section: Mapping[str, Any], columns: Sequence[str])
 def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
     shown = [name for name in columns if any(name in figures for figures in items.values())]
     rows = [[item, *(_cell(name, figures[name]) for name in shown)] for item, figures in items.items()]
-    return _table([title, *shown], rows)
+    return table([title, *shown], rows)
 
 
 def _cell(name: str, value: float | None) -> str:
@@ -155,7 +155,7 @@ def _cell(name: str, value: float | None) -> str:
     return f"{value:.0f}" if name in COUNTS else f"{100 * value:.1f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [list(head), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     lines = (
