@@ -15,6 +15,7 @@ from maskreel.models.ms_sts import Adversary, Colocated, MsStsConfig, SplitScale
 from maskreel.models.parts import ResNetConfig, SwinConfig
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.models.taformer import Neighbours, TaFormerConfig
+from tests.models import frame_query_tables
 
 RESNET_TINY = ResNetConfig(depth=18, width=8, norm="group", frozen_stages=0)
 SWIN_TINY = SwinConfig(depth=12, width=32, window=4, drop_path=0.0)
@@ -63,6 +64,7 @@ TINY: dict[str, ModelConfig] = {
         neighbours=Neighbours(num_points=2, temporal_levels=(1, 2)),
         **BOX_QUERIES_TINY,
     ),
+    **frame_query_tables.TINY,
 }
 """The smallest form of every model, by a name; every parameter is trained."""
 
@@ -155,6 +157,7 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
         "neighbours.fusion": ("add", "concat"),
         "neighbours.fusion.hidden": (16,),
         "neighbours.fusion.pooling": ("level", "frame"),
+        "neighbours.fusion.spatial_bias": (20.0,),
         "code": ("none", "raw"),
         "temporal_decoder": (None,),
         "temporal_decoder.place": ("after_self",),
@@ -165,10 +168,14 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
         "contrast.temperature": (0.5,),
         "contrast.weight": (2.0,),
     },
+    **frame_query_tables.OTHER_VALUES,
 }
 """By name and option (a dotted path); a choice lists all its values but the one in `TINY`."""
 
-UNTRAINABLE = dict.fromkeys(TINY, r"decoder\.layers\.\d+\.frame_weight\.bias")
+UNTRAINABLE = {
+    **dict.fromkeys(TINY, r"decoder\.layers\.\d+\.frame_weight\.bias"),
+    **frame_query_tables.UNTRAINABLE,
+}
 """Parameters without a gradient by construction: a softmax over frames does not see what all frames share."""
 
 

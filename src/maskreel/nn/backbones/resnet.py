@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.normalize import Norm, build_norm
 from maskreel.nn.layers.padding import Padding, blank_padding
 from maskreel.nn.layers.position import shrink_padding
@@ -73,7 +74,7 @@ def _shortcut(channels: int, out: int, stride: int, norm: Norm) -> nn.Module | N
     return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), build_norm(norm, out))
 
 
-class ResNet(nn.Module):
+class ResNet(Checkpointed):
     """Feature maps of the four stages, strides 4, 8, 16 and 32.
 
     `frozen_stages` parts of the net are not trained, counted from the stem: 2 freezes stem and first stage, as the
@@ -95,6 +96,8 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.is_masking = padding == "masked"
+        # Batch norm would count a recomputed batch twice.
+        self.is_recomputable = norm != "batch"
         self.frozen_stages = frozen_stages
         block = BasicBlock if depth < 50 else Bottleneck
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
@@ -139,7 +142,7 @@ class ResNet(nn.Module):
         maps = []
         for stage in self._stages():
             for block in stage.children():
-                x = block(x, valid)
+                x = self.run(block, x, valid) if self.is_recomputable else block(x, valid)
             maps.append(x)
         return tuple(maps)
 

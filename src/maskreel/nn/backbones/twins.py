@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.padding import Padding
 from maskreel.structures import ClipBatch, FeatureMap
 
@@ -152,7 +153,7 @@ class PositionGenerator(nn.Module):
         return x + rearrange(self.proj(rearrange(_blank(x, valid), "n h w c -> n c h w")), "n c h w -> n h w c")
 
 
-class TwinsSVT(nn.Module):
+class TwinsSVT(Checkpointed):
     """Feature maps of the four stages, strides 4, 8, 16 and 32; any frame size, and no row is lost.
 
     Blocks alternate between window and global attention. With `padding` "masked" nothing reads padded cells, so a map
@@ -212,7 +213,7 @@ class TwinsSVT(nn.Module):
             mask = valid if self.is_masking else None
             assert isinstance(blocks, nn.ModuleList)
             for index, block in enumerate(blocks):
-                x = block(x, mask)
+                x = self.run(block, x, mask)
                 if index == 0:
                     x = position(x, mask)
             if len(self.norm_list):
