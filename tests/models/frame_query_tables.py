@@ -25,7 +25,7 @@ _TWINS = TwinsConfig(widths=(8, 16, 24, 32), num_heads=(1, 2, 2, 4), depths=(2, 
 
 TINY = {
     "vistr": VisTRConfig(backbone=_RESNET, **_SHARED),
-    "deformable_vistr": DeformableVisTRConfig(backbone=_RESNET, num_points=8, **{**_SHARED, "num_queries": 6}),
+    "deformable_vistr": DeformableVisTRConfig(backbone=_RESNET, num_points=8, **_SHARED),
     "tt_spn": TTSPNConfig(backbone=_TWINS, head=SineHeads(dropout=0.0), **_SHARED),
     "tt_spn_mlp": TTSPNConfig(backbone=_TWINS, head=PerceptronHeads(), **_SHARED),
 }
@@ -46,7 +46,7 @@ _RESNET_VALUES = {
 _SHARED_VALUES: dict[str, tuple[Any, ...]] = {
     "num_classes": (4,),
     "num_frames": (4,),
-    "num_queries": (7,),
+    "num_queries": (6,),
     "width": (64,),
     "hidden": (32,),
     "num_heads": (2,),

@@ -157,7 +157,6 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
         "neighbours.fusion": ("add", "concat"),
         "neighbours.fusion.hidden": (16,),
         "neighbours.fusion.pooling": ("level", "frame"),
-        "neighbours.fusion.spatial_bias": (20.0,),
         "code": ("none", "raw"),
         "temporal_decoder": (None,),
         "temporal_decoder.place": ("after_self",),

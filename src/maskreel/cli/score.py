@@ -148,7 +148,7 @@ def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], columns: Seq
     return table([title, *shown], rows)
 
 
-def _cell(name: str, value: float | None) -> str:
+def _cell(name: str, value: float | int | None) -> str:
     """Percent with one digit, counts as they are, `-` where nothing could be measured."""
     if value is None:
         return "-"

@@ -4,7 +4,7 @@ Axes: sample n (a weighting of the videos), video v.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ Groups = dict[str, Figures]
 """Figures by the way to average, such as `class_averaged`; "" where there is but one."""
 
 
+@runtime_checkable
 class Meter(Protocol):
     """Sees every video once, then says what it measured."""
 

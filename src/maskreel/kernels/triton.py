@@ -1,4 +1,4 @@
-# pyright: reportMissingImports=false, reportCallIssue=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportCallIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false
 # Triton is there only beside CUDA builds of torch, and launches kernels by subscription.
 """CUDA backend of sampling, in Triton: forward and backward, every use of the primitive.
 
