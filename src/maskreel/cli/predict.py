@@ -43,7 +43,7 @@ class Predict:
     split: str | None = None
     """Split of the data set that SOURCE names; also writes results.json."""
     min_score: float | None = None
-    """Leave out objects below this score; default 0.3, and 0 for results.json."""
+    """Leave out objects below this score; default as the model was evaluated, else 0.3, and 0 for results.json."""
     clip_frames: int | None = None
     """Frames per clip, longer videos are cut into windows; default as the model was evaluated, else 36."""
     clip_overlap: int | None = None
@@ -111,6 +111,7 @@ def run(args: Predict) -> None:
     device = choose_device(args.device)
     loaded = load_model(args.run, device)
     predictor = VideoPredictor(loaded.model, loaded.classes, _options(args, loaded.inference), device=device)
+    pair_score = float(loaded.inference.get("min_score", 0.0)) if args.min_score is None else args.min_score
     folder = _out_folder(args, sources)
     jobs = _jobs(folder, sources)
     made, failed = [], []
@@ -119,7 +120,7 @@ def run(args: Predict) -> None:
             for number, job in enumerate(jobs, 1):
                 label = job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}"
                 try:
-                    made.append(_predict(predictor, job, args, label, results))
+                    made.append(_predict(predictor, job, args, label, results, pair_score))
                 except FAILURES as error:
                     if len(jobs) == 1:
                         raise
@@ -217,15 +218,20 @@ def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:
     return jobs
 
 
-def _predict(predictor: VideoPredictor, job: _Job, args: Predict, label: str, results: ResultsFile) -> dict[str, Any]:
-    """Predict one source and write what was found; returns the summary for the report."""
+def _predict(
+    predictor: VideoPredictor, job: _Job, args: Predict, label: str, results: ResultsFile, pair_score: float
+) -> dict[str, Any]:
+    """Predict one source and write what was found; returns the summary for the report.
+
+    Pairs of object and class go to the results from `pair_score` on.
+    """
     source = job.source.open()
     with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
         result = predictor.predict(source, on_frames=advance)
     masklets = result.masklets(predictor.options.min_score)
     masklets.save(job.masklets)
     if job.source.video_id is not None:
-        results.add(result.pairs(args.min_score or 0.0).to_youtube_vis(job.source.video_id))
+        results.add(result.pairs(pair_score).to_youtube_vis(job.source.video_id))
     if args.overlay:
         with frame_progress(f"{label}: drawing", masklets.decoded, quiet=args.quiet) as advance:
             write_overlay(job.overlay, source, masklets, on_frames=advance)
