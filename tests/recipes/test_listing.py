@@ -42,6 +42,14 @@ TAFORMER = {
     "r50-ytvis19-points2": 47.5,
     "r50-ytvis19-points3": 47.9,
 }
+VISTR_FAMILY = {
+    "vistr-r50-ytvis19": 36.2,
+    "vistr-r101-ytvis19": 40.1,
+    "deformable-vistr-r50-ytvis19": 34.6,
+    "deformable-vistr-r50-ytvis19-k16": 33.8,
+    "tt-spn-twins-ytvis19": 39.3,
+    "tt-spn-twins-ytvis19-mlp": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +59,11 @@ def rows() -> dict[str, Listing]:
 
 @pytest.mark.parametrize(
     ("name", "ap"),
-    [(f"ms-sts-{row}", ap) for row, ap in MS_STS.items()] + [(f"taformer-{row}", ap) for row, ap in TAFORMER.items()],
+    [
+        *((f"ms-sts-{row}", ap) for row, ap in MS_STS.items()),
+        *((f"taformer-{row}", ap) for row, ap in TAFORMER.items()),
+        *VISTR_FAMILY.items(),
+    ],
 )
 def test_every_row_of_the_papers_is_a_recipe_that_states_its_reported_ap(
     name: str, ap: float | None, rows: dict[str, Listing]

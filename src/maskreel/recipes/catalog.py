@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from maskreel.recipes import ms_sts, seqformer, taformer
+from maskreel.recipes import deformable_vistr, ms_sts, seqformer, taformer, tt_spn, vistr
 from maskreel.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -48,4 +48,14 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "taformer-r50-ytvis19-points2": taformer.points2,
     "taformer-r50-ytvis19-points3": taformer.points3,
     "taformer-tiny": taformer.tiny,
+    "vistr-r50-ytvis19": vistr.r50_ytvis19,
+    "vistr-r101-ytvis19": vistr.r101_ytvis19,
+    "vistr-tiny": vistr.tiny,
+    "deformable-vistr-r50-ytvis19": deformable_vistr.r50_ytvis19,
+    "deformable-vistr-r50-ytvis19-k16": deformable_vistr.r50_ytvis19_k16,
+    "deformable-vistr-tiny": deformable_vistr.tiny,
+    "tt-spn-twins-ytvis19": tt_spn.twins_ytvis19,
+    "tt-spn-twins-ytvis19-mlp": tt_spn.twins_ytvis19_mlp,
+    "tt-spn-tiny": tt_spn.tiny,
+    "tt-spn-tiny-mlp": tt_spn.tiny_mlp,
 }
