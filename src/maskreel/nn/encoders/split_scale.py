@@ -21,7 +21,7 @@ Variant = Literal["attention_after", "attention_before", "encoder_after", "encod
 """Rows (b) to (f) of table S1; row (a) is the frame-wise encoder."""
 
 Split = Callable[[Tensor], Tensor]
-"""From the tokens of a clip to what split attention adds to them."""
+"""From the tokens of a clip, positions added, to what split attention adds to them."""
 
 
 class SplitScaleEncoderLayer(nn.Module):
@@ -55,13 +55,14 @@ class SplitScaleEncoderLayer(nn.Module):
     ) -> ClipMemory:
         x = memory.tokens
         if self.variant == "attention_before":
-            x = self.split_norm(x + self.dropout(split(x)))
-        added = self.attention(x + position, reference_points, replace(memory, tokens=x))
+            x = self.split_norm(x + self.dropout(split(x + position)))
+        query = x + position
+        added = self.attention(query, reference_points, replace(memory, tokens=x))
         if self.variant == "split":
-            added = added + split(x)
+            added = added + split(query)
         x = self.norm(x + self.dropout(added))
         if self.variant == "attention_after":
-            x = self.split_norm(x + self.dropout(split(x)))
+            x = self.split_norm(x + self.dropout(split(x + position)))
         return replace(memory, tokens=self.feedforward(x))
 
 
@@ -74,8 +75,8 @@ class SplitOnlyLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.feedforward = FeedForward(width, hidden, dropout)
 
-    def forward(self, memory: ClipMemory, split: Split) -> ClipMemory:
-        x = self.norm(memory.tokens + self.dropout(split(memory.tokens)))
+    def forward(self, memory: ClipMemory, position: Float[Tensor, "b t s c"], split: Split) -> ClipMemory:
+        x = self.norm(memory.tokens + self.dropout(split(memory.tokens + position)))
         return replace(memory, tokens=self.feedforward(x))
 
 
@@ -130,27 +131,29 @@ class SplitScaleEncoder(Checkpointed):
 
     def forward(self, pyramid: Sequence[FeatureMap]) -> ClipMemory:
         memory, position, reference_points = encoder_inputs(pyramid, self.level_embedding)
-        pairs, split_position = ScalePairs.of(memory), position
+        pairs, code = ScalePairs.of(memory), None
         if self.code != "none":
             _, t, _, c = position.shape
-            split_position = position + frame_code(t, c, self.code, position.device)[:, None]
+            code = frame_code(t, c, self.code, position.device)[:, None]
 
         def split(layer: int) -> Split:
             attention = self.split[layer % len(self.split)]
-            return lambda tokens: attention(tokens + split_position, pairs)
+            return lambda tokens: attention(tokens if code is None else tokens + code, pairs)
 
         if self.variant == "encoder_before":
-            memory = self._split_only(memory, split)
+            memory = self._split_only(memory, position, split)
         for index, layer in enumerate(self.layers):
             if isinstance(layer, SplitScaleEncoderLayer):
                 memory = self.run(layer, memory, position, reference_points, split(index))
             else:
                 memory = self.run(layer, memory, position, reference_points)
         if self.variant == "encoder_after":
-            memory = self._split_only(memory, split)
+            memory = self._split_only(memory, position, split)
         return memory
 
-    def _split_only(self, memory: ClipMemory, split: Callable[[int], Split]) -> ClipMemory:
+    def _split_only(
+        self, memory: ClipMemory, position: Float[Tensor, "b t s c"], split: Callable[[int], Split]
+    ) -> ClipMemory:
         for index, layer in enumerate(self.split_layers):
-            memory = self.run(layer, memory, split(index))
+            memory = self.run(layer, memory, position, split(index))
         return memory

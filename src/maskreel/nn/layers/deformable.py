@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -31,12 +31,25 @@ def sampling_locations(
     References of two numbers are points, and offsets count cells; references of four numbers are boxes, and offsets
     count half box sides, divided by the number of points.
     """
+    if reference_points.shape[-1] == 2:
+        return around_points(reference_points, offsets, [(w, h) for h, w in level_sizes])
     reference = rearrange(reference_points, "b t q l r -> b t q 1 l 1 r")
-    if reference.shape[-1] == 2:
-        cells = torch.tensor([(w, h) for h, w in level_sizes], dtype=offsets.dtype, device=offsets.device)
-        return reference + offsets / rearrange(cells, "l r -> l 1 r")
     points = offsets.shape[-2]
     return reference[..., :2] + offsets * (reference[..., 2:] * (0.5 / points))
+
+
+def around_points(
+    reference_points: Float[Tensor, "*#n l r"],
+    offsets: Float[Tensor, "*n m l p r"],
+    cells: Sequence[Sequence[int]],
+) -> Float[Tensor, "*n m l p r"]:
+    """Reference point plus offset, which counts cells; `cells` has one entry per level: (x, y) or (x, y, t)."""
+    p = offsets.shape[-2]
+    # Levels, points and coordinates in one row: adding pairs to pairs takes eight times as long.
+    size = 1 / torch.tensor(cells, dtype=offsets.dtype, device=offsets.device)
+    row = repeat(reference_points, "... l r -> ... 1 (l p r)", p=p)
+    locations = torch.addcmul(row, offsets.flatten(-3), repeat(size, "l r -> (l p r)", p=p))
+    return locations.unflatten(-1, offsets.shape[-3:])
 
 
 class DeformableAttention(nn.Module):
@@ -73,7 +86,7 @@ class DeformableAttention(nn.Module):
 
     def project(self, memory: ClipMemory) -> Float[Tensor, "b _ m d"]:
         """The value table of a clip. Padded tokens count as zero."""
-        value = self.value_proj(memory.tokens).masked_fill(memory.is_padding[..., None], 0.0)
+        value = self.value_proj(memory.tokens).masked_fill_(memory.is_padding[..., None], 0.0)
         return rearrange(value, "b t s (m d) -> b (t s) m d", m=self.num_heads)
 
     def read(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maskreel.kernels.maps import ABSENT, Maps
 from maskreel.kernels.sampling import sample
-from maskreel.nn.layers.deformable import ring_offsets
+from maskreel.nn.layers.deformable import ring_offsets, sampling_locations
 
 Border = Literal["clamp", "reflect", "shift", "mask"]
 """What stands for a neighbour before the first or after the last frame of a clip: the nearest frame there is, the
@@ -98,18 +98,20 @@ class NeighbourSampling(nn.Module):
         t, m, p, f = query.shape[1], self.num_heads, self.num_points, 2 * self.radius
         table = neighbour_frames(t, self.radius, self.border)
         levels = list(self.levels or range(len(level_sizes)))
-        cells = torch.tensor([level_sizes[level][::-1] for level in levels], device=query.device)
-        offsets = rearrange(self.sampling_offsets(query), "b t q (m f l p r) -> b t q m f l p r", m=m, f=f, p=p, r=2)
-        reference = rearrange(reference_points[:, :, :, levels], "b t q l r -> b t q 1 1 l 1 r")
-        locations = reference + offsets.to(reference.dtype) / rearrange(cells, "l r -> l 1 r")
+        offsets = rearrange(self.sampling_offsets(query), "b t q (mf l p r) -> b t q mf l p r", mf=m * f, p=p, r=2)
+        locations = sampling_locations(
+            reference_points[:, :, :, levels],
+            offsets.to(reference_points.dtype),
+            tuple(level_sizes[level] for level in levels),
+        )
         logits = rearrange(self.attention_weights(query), "b t q (m f lp) -> b t q m f lp", m=m, f=f)
-        logits = logits.to(reference.dtype)
+        logits = logits.to(reference_points.dtype)
         if any(ABSENT in row for row in table) and t > 1:
             is_absent = torch.tensor([[frame == ABSENT for frame in row] for row in table], device=query.device)
             logits = logits.masked_fill(rearrange(is_absent, "t f -> t 1 1 f 1"), -torch.inf)
         sampled = sample(
             value,
-            rearrange(locations, "b t q m f l p r -> b (t q) m (f l p) r"),
+            rearrange(locations, "b t q (m f) l p r -> b (t q) m (f l p) r", m=m),
             rearrange(logits, "b t q m f lp -> b (t q) m (f lp)").softmax(-1),
             maps=Maps(level_sizes=level_sizes, frames=table, levels=self.levels),
         )
