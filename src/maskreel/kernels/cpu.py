@@ -34,9 +34,7 @@ def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Te
     shape = _shape(value, locations, maps)
     tasks = shape.clips * shape.groups * -(-shape.queries // shape.block)
     points = Points(_flat(locations), _flat(weights))
-    _run(
-        passes.forward, tasks, _table(value), points, _flat(output), _constants(maps, shape.points, shape.depth), shape
-    )
+    run(passes.forward, tasks, _table(value), points, _flat(output), _constants(maps, shape.points, shape.depth), shape)
     return output.to(dtype)
 
 
@@ -54,7 +52,7 @@ def backward(
     else:
         table = _row_wise(value)
         shape = _shape(table, locations, maps)
-        _run(
+        run(
             passes.backward,
             shape.clips * shape.units * shape.heads,
             _table(table),
@@ -134,15 +132,21 @@ def _row_wise(value: Tensor) -> Tensor:
 
 
 def _table(value: Tensor) -> Table:
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
-    return Table(torch.as_strided(value, (extent,), (1,)).numpy(), *value.stride()[:3])
+    return Table(*strided(value))
+
+
+def strided(tensor: Tensor) -> tuple[np.ndarray, int, int, int]:
+    """Everything between a tensor's first and last number, and the strides of its first three of four axes."""
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    first, second, third, _ = tensor.stride()
+    return torch.as_strided(tensor.detach(), (extent,), (1,)).numpy(), first, second, third
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().contiguous().view(-1).numpy()
 
 
-def _run(kernel: Callable, tasks: int, *arguments: object) -> None:
+def run(kernel: Callable, tasks: int, *arguments: object) -> None:
     """Run a kernel on as many threads as PyTorch would use, the calling thread among them."""
     counter = np.zeros(1, np.int64)
     helpers = min(torch.get_num_threads(), tasks) - 1

@@ -212,11 +212,12 @@ def _backward(table, grad_output, points, gradient, point_gradients, maps, reade
                 differentiate(corners, points, maps, shape, first, slot, each, point_gradients)
 
 
-def _entries(sources: str) -> tuple[Callable, Callable]:
-    """The two passes as Python calls them.
+SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+"""Stands for every file here. numba keys its cache on disk by the called function alone, which names this too."""
 
-    numba keys its cache on disk by the called function alone; naming `sources` makes every file here part of the key.
-    """
+
+def _entries(sources: str) -> tuple[Callable, Callable]:
+    """The two passes as Python calls them."""
 
     def forward(table, points, output, maps, shape, counter):
         sources  # noqa: B018
@@ -226,10 +227,10 @@ def _entries(sources: str) -> tuple[Callable, Callable]:
         sources  # noqa: B018
         _backward(table, grad_output, points, gradient, point_gradients, maps, reader_ends, readers, shape, counter)
 
-    return _compiled(forward), _compiled(backward)
+    return compiled(forward), compiled(backward)
 
 
-def _compiled(function: Callable) -> Callable:
+def compiled(function: Callable) -> Callable:
     """Compile at the first call and keep the code on disk, where a folder for it can be written."""
     function = inspect.unwrap(function)
     try:
@@ -238,6 +239,4 @@ def _compiled(function: Callable) -> Callable:
         return njit(**OPTIONS)(function)
 
 
-forward, backward = _entries(
-    hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-)
+forward, backward = _entries(SOURCES)

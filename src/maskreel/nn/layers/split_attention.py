@@ -13,6 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.kernels.short_attention import attend_short
 from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
 
 Intra = Literal["temporal", "paired"]
@@ -28,9 +29,11 @@ def attend_frames(
     is_seen: Bool[Tensor, "b s u"] | None = None,
 ) -> Float[Tensor, "b t s e"]:
     """Attention among the tokens of one position, for every position on its own; `is_seen` marks keys that count."""
+    if is_seen is None:
+        return attend_short(query, key, value, num_heads)
     b, _, s, _ = query.shape
     heads = [rearrange(x, "b t s (m d) -> (b s) m t d", m=num_heads) for x in (query, key, value)]
-    mask = None if is_seen is None else rearrange(is_seen, "b s u -> (b s) 1 1 u")
+    mask = rearrange(is_seen, "b s u -> (b s) 1 1 u")
     out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask)
     return rearrange(out, "(b s) m t d -> b t s (m d)", b=b, s=s)
 
