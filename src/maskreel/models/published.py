@@ -1,141 +1,23 @@
-"""Names and layout of released checkpoints: how our tensors are called there, and what else such files hold.
+"""Sizes of published models: what was published, and what ours have when written out in the published layout."""
 
-One table per source. A table renames; what is more than a rename (joined query tables, unused class logits, aliases,
-dead layers) stands in the two functions below it, so that both directions are read side by side.
-"""
-
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from maskreel.errors import DataError
 from maskreel.models.catalog import CATALOG, ModelConfig
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
-from maskreel.models.layout import Layout, PublishedTensor, Role, Rules, own_tensors, rename
+from maskreel.models.layout import Layout, Role
 from maskreel.models.ms_sts import MsStsConfig
 from maskreel.models.parts import SWIN_L, ResNetConfig
-from maskreel.models.published_vistr import to_vistr
 from maskreel.models.seqformer import SeqFormerConfig
+from maskreel.models.sources.seqformer import to_seqformer, to_temporal
+from maskreel.models.sources.vistr import to_vistr
 from maskreel.models.taformer import Neighbours, TaFormerConfig
 from maskreel.models.tt_spn import TTSPNConfig
 from maskreel.models.vistr import VisTRConfig
-
-_FEEDFORWARD = r"\.(linear1|linear2)\."
-SEQFORMER = (
-    (r"^backbone\.", "detr.backbone.0.body."),
-    (r"^pyramid\.levels\.", "detr.input_proj."),
-    (r"^encoder\.level_embedding$", "detr.transformer.level_embed"),
-    (r"^encoder\.layers\.(\d+)\.attention\.", r"detr.transformer.encoder.layers.\1.self_attn."),
-    (r"^encoder\.layers\.(\d+)\.norm\.", r"detr.transformer.encoder.layers.\1.norm1."),
-    (r"^encoder\.layers\.(\d+)\.feedforward\.norm\.", r"detr.transformer.encoder.layers.\1.norm2."),
-    (rf"^encoder\.layers\.(\d+)\.feedforward{_FEEDFORWARD}", r"detr.transformer.encoder.layers.\1.\2."),
-    (r"^decoder\.reference_points\.", "detr.transformer.reference_points."),
-    (r"^decoder\.box_heads\.", "detr.bbox_embed."),
-    (r"^decoder\.layers\.(\d+)\.instance_attention\.attention\.", r"detr.transformer.decoder.layers.\1.self_attn."),
-    (r"^decoder\.layers\.(\d+)\.instance_attention\.norm\.", r"detr.transformer.decoder.layers.\1.norm2."),
-    (r"^decoder\.layers\.(\d+)\.box_attention\.attention\.", r"detr.transformer.decoder.layers.\1.self_attn_box."),
-    (r"^decoder\.layers\.(\d+)\.box_attention\.norm\.", r"detr.transformer.decoder.layers.\1.norm2_box."),
-    (
-        r"^decoder\.layers\.(\d+)\.cross_attention\.output_proj\.",
-        r"detr.transformer.decoder.layers.\1.cross_attn.output_proj_box.",
-    ),
-    (r"^decoder\.layers\.(\d+)\.cross_attention\.", r"detr.transformer.decoder.layers.\1.cross_attn."),
-    (r"^decoder\.layers\.(\d+)\.instance_proj\.", r"detr.transformer.decoder.layers.\1.cross_attn.output_proj."),
-    (r"^decoder\.layers\.(\d+)\.frame_weight\.", r"detr.transformer.decoder.layers.\1.time_attention_weights."),
-    (r"^decoder\.layers\.(\d+)\.box_norm\.", r"detr.transformer.decoder.layers.\1.norm1_box."),
-    (r"^decoder\.layers\.(\d+)\.box_feedforward\.norm\.", r"detr.transformer.decoder.layers.\1.norm3_box."),
-    (rf"^decoder\.layers\.(\d+)\.box_feedforward{_FEEDFORWARD}", r"detr.transformer.decoder.layers.\1.\2_box."),
-    (r"^decoder\.layers\.(\d+)\.instance_norm\.", r"detr.transformer.decoder.layers.\1.norm1."),
-    (r"^decoder\.layers\.(\d+)\.instance_feedforward\.norm\.", r"detr.transformer.decoder.layers.\1.norm3."),
-    (rf"^decoder\.layers\.(\d+)\.instance_feedforward{_FEEDFORWARD}", r"detr.transformer.decoder.layers.\1.\2."),
-    (r"^classify\.", "detr.class_embed."),
-    (r"^masks\.controller\.", "controller."),
-    (r"^masks\.branch\.reduce\.", "mask_head.lay1."),
-    (r"^masks\.branch\.out\.", "mask_head.lay2."),
-    (r"^masks\.branch\.coarse\.", "mask_head.lay3."),
-    (r"^masks\.branch\.middle\.", "mask_head.lay4."),
-    (r"^masks\.branch\.fine\.", "mask_head.dcn."),
-)
-"""Ours to SeqFormer's official checkpoints (github.com/wjf5203/SeqFormer)."""
-
-TEMPORAL = (
-    (r"^encoder\.layers\.(\d+)\.(neighbours|fusion|split_norm)\.", r"detr.transformer.encoder.layers.\1.\2."),
-    (r"^encoder\.(split|split_layers)\.(\d+)\.", r"detr.transformer.encoder.\1.\2."),
-    (r"^decoder\.temporal\.(\d+)\.", r"detr.transformer.decoder.temporal.\1."),
-    (r"^embed\.", "detr.embed."),
-)
-"""What MS-STS VIS and TAFormer add to SeqFormer; no checkpoint of either exists, so the names are ours."""
-
-QUERIES = "detr.query_embed.weight"
-"""Query positions and contents side by side."""
-UNUSED_LOGITS = 2
-"""Official heads have a logit below and one above the 1-based category ids; neither is ever a target."""
-
-
-def published_name(name: str, rules: Rules = SEQFORMER) -> str:
-    """SeqFormer's official name of one of our tensors."""
-    return rename(name, rules, "SeqFormer")
-
-
-def to_temporal(model: nn.Module) -> Layout:
-    """An MS-STS VIS or a TAFormer written out as the authors' code would, which grew from SeqFormer's."""
-    return to_seqformer(model, (*TEMPORAL, *SEQFORMER))
-
-
-def to_seqformer(model: nn.Module, rules: Rules = SEQFORMER) -> Layout:
-    """A SeqFormer written out as its official checkpoint: every tensor of the file with its role there.
-
-    Works on the meta device. Class heads get their two unused logits (weight 0, bias as at the start of training). The
-    official Swin has a norm for the map of its first stage, which nobody reads.
-    """
-    state = model.state_dict()
-    layout: Layout = {}
-    for name, entry in own_tensors(model):
-        if name.startswith(("decoder.query_position", "decoder.query_content")):
-            continue
-        published = published_name(name, rules)
-        if published.startswith("detr.class_embed."):
-            entry = replace(entry, values=_with_unused_logits(entry.values))
-        layout[published] = entry
-        if published.startswith("detr.bbox_embed."):
-            alias = published.replace("detr.bbox_embed.", "detr.transformer.decoder.bbox_embed.")
-            layout[alias] = replace(entry, role="alias")
-        if re.match(r"encoder\.layers\.\d+\.attention\.output_proj\.", name):
-            dead = published.replace("output_proj", "output_proj_box")
-            layout[dead] = PublishedTensor(values=torch.zeros_like(entry.values), role="unused")
-        if name.startswith("backbone.patch_embed.norm."):
-            dead = published.replace("patch_embed.norm", "norm0")
-            layout[dead] = PublishedTensor(values=torch.zeros_like(entry.values), role="unused")
-    queries = (state["decoder.query_position.weight"], state["decoder.query_content.weight"])
-    layout[QUERIES] = PublishedTensor(values=torch.cat(queries, 1), role="trained")
-    return layout
-
-
-def from_seqformer(state: Mapping[str, Tensor], config: SeqFormerConfig, names: set[str]) -> dict[str, Tensor]:
-    """The tensors `names` of our model out of an official checkpoint; DataError names what is missing."""
-    ours: dict[str, Tensor] = {}
-    for name in names:
-        is_query = name.startswith(("decoder.query_position", "decoder.query_content"))
-        source = QUERIES if is_query else published_name(name)
-        if source not in state:
-            raise DataError(f"the checkpoint has no {source}, which {name} is read from")
-        values = state[source]
-        if is_query:
-            position, content = values.chunk(2, 1)
-            values = position if "position" in name else content
-        elif source.startswith("detr.class_embed.") and len(values) == config.num_classes + UNUSED_LOGITS:
-            values = values[1:-1]
-        ours[name] = values
-    return ours
-
-
-def _with_unused_logits(values: Tensor) -> Tensor:
-    row = torch.zeros_like(values[:1]) if values.dim() == 2 else torch.full_like(values[:1], -4.59512)
-    return torch.cat((row, values, row))
 
 
 @dataclass(frozen=True, kw_only=True)
