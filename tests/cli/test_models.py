@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from maskreel.cli.main import main
-from maskreel.models.published import PUBLISHED_COUNTS
+from maskreel.models.published_counts import PUBLISHED_COUNTS
 from maskreel.recipes.catalog import RECIPES
 from tests.recipes.test_recipes import COUNTS
 
-COLUMNS = ["model", "convention", "published", "ours", "difference", "source"]
+COLUMNS = ["model", "part", "convention", "published", "ours", "difference", "source"]
 
 
 def test_every_recipe_is_listed_with_its_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from maskreel.criteria.matching import match
 from maskreel.criteria.set_loss import stride4_masks
-from maskreel.models.published import QUERIES, from_seqformer, published_name
 from maskreel.models.seqformer import SeqFormer, SeqFormerConfig, criterion
+from maskreel.models.sources.seqformer import QUERIES, SEQFORMER, published_name
 from maskreel.nn.layers.position import sine_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap
 from tests.builders import assert_golden, golden, golden_noise
@@ -78,7 +78,7 @@ class Recorded:
             {0: torch.empty(3 * clips, 1, 1, 1)} | {s: self.inputs[k][: 3 * clips] for s, k in maps.items()}
         )
         names = set(model.state_dict())
-        model.load_state_dict(from_seqformer(weights, config, names), strict=True)
+        model.load_state_dict({name: SEQFORMER.read(name, weights, config) for name in names}, strict=True)
         return model.eval()
 
     def batch(self, clips: int) -> ClipBatch:

@@ -6,7 +6,7 @@ from einops import rearrange
 from torch import Tensor
 
 from maskreel.criteria.sequence_matching import supervised_frames
-from maskreel.models.published_vistr import from_vistr, vistr_name
+from maskreel.models.sources.vistr import VISTR, vistr_name
 from maskreel.models.vistr import VisTR, VisTRConfig, criterion
 from maskreel.nn.layers.position import space_time_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget
@@ -42,7 +42,7 @@ class Recorded:
         self.model = VisTR(CONFIG)
         self.model.backbone = RecordedMaps.of(self.inputs, torch.float32)
         names = set(self.model.state_dict())
-        self.model.load_state_dict(from_vistr(self.weights, CONFIG.num_classes, names), strict=True)
+        self.model.load_state_dict({name: VISTR.read(name, self.weights, CONFIG) for name in names}, strict=True)
         self.model.eval()
         self.clip = ClipBatch(frames=torch.zeros(1, T, 3, 64, 96), is_padding=self.inputs["mask"][None])
         valid = rearrange(self.inputs["target.valid"], "(n t) -> n t", t=T).bool()

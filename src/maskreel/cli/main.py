@@ -46,6 +46,12 @@ COMMANDS = {
     "score": Command("maskreel.cli.score", "Score", "score a results file against a ground truth file"),
     "recipes": Command("maskreel.cli.recipes", "Recipes", "list the recipes and the AP known of each"),
     "models": Command("maskreel.cli.models", "Models", "list the models and their sizes"),
+    "convert": Command(
+        "maskreel.cli.convert", "Convert", "turn weights of published systems into a model folder, strictly"
+    ),
+    "export-weights": Command(
+        "maskreel.cli.export_weights", "ExportWeights", "write a SeqFormer or VisTR under its published names"
+    ),
     "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
 }
 """Every command; two words are a group and its member."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from maskreel.files import complete_file
-from maskreel.models.published import PUBLISHED_COUNTS, PUBLISHED_MODELS, own_counts
+from maskreel.models.published import PUBLISHED_MODELS, count, own_counts
+from maskreel.models.published_counts import PUBLISHED_COUNTS
 from maskreel.models.weights import build_model
 from maskreel.recipes.catalog import RECIPES
 
@@ -49,18 +50,19 @@ def recipe_rows() -> list[Row]:
 
 def published_rows() -> list[Row]:
     """Every published count beside that of our model in the published layout."""
-    counted = {name: asdict(model.count()) for name, model in PUBLISHED_MODELS.items()}
+    layouts = {name: model.layout() for name, model in PUBLISHED_MODELS.items()}
     rows: list[Row] = []
-    for count in PUBLISHED_COUNTS:
-        ours = counted[count.model][count.convention]
+    for known in PUBLISHED_COUNTS:
+        ours = count(layouts[known.model], known.convention, known.part)
         rows.append(
             {
-                "model": count.model,
-                "convention": count.convention,
-                "published": count.published,
+                "model": known.model,
+                "part": known.part.replace("\\.", ".").replace("\\d+", "#") or "all",
+                "convention": known.convention,
+                "published": known.published,
                 "ours": ours,
-                "difference": ours - count.published,
-                "source": count.source,
+                "difference": ours - known.published,
+                "source": known.source,
             }
         )
     return rows

@@ -35,6 +35,9 @@ class Train:
     evaluation: EvaluationConfig
     out: Path | None = None
     """Run folder; default runs/train/RECIPE, then RECIPE-2 and so on."""
+    init: str | None = None
+    """Weights to start from: a foreign file (see maskreel convert), a run or model folder, or the word bundled; a class
+    head for other classes is drawn anew."""
     resume: Path | None = None
     """Run folder to go on with (instead of a recipe)."""
     quiet: bool = False
@@ -67,7 +70,7 @@ def run(args: Train) -> None:
     if args.resume is not None:
         resume(recipe, args.resume, quiet=args.quiet)
     else:
-        train(recipe, args.out, quiet=args.quiet)
+        train(recipe, args.out, init=args.init, quiet=args.quiet)
 
 
 def _parse_resume(words: Sequence[str]) -> Train:
@@ -82,6 +85,8 @@ def _parse_resume(words: Sequence[str]) -> Train:
         raise UsageError("a resumed run keeps its model; --model options and a recipe need a new run")
     if args.out is not None:
         raise UsageError("a resumed run stays in its folder; leave out --out")
+    if args.init is not None:
+        raise UsageError("a resumed run goes on from its checkpoint; leave out --init")
     if (args.data, args.training, args.evaluation) != (stored.data, stored.training, stored.evaluation):
         logger.warning("resuming with changed options: the result will differ from that of an uninterrupted run")
     return args
@@ -101,7 +106,7 @@ def _with_defaults(recipe: Recipe, *, resume: Path | None) -> Train:
 def _help() -> str:
     return "\n".join(
         [
-            "usage: maskreel train RECIPE --data.root DIR [OPTIONS]",
+            "usage: maskreel train RECIPE --data.root DIR [--init WEIGHTS] [OPTIONS]",
             "       maskreel train --resume RUN [OPTIONS]",
             "",
             "recipes:",

@@ -18,6 +18,8 @@ from maskreel.models.catalog import CATALOG, ModelConfig
 
 BUNDLED = "bundled"
 FORMAT = 1
+UNUSED = "unused.safetensors"
+"""What the checkpoint that a model was converted from holds beyond it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +59,46 @@ def save_model(
     *,
     inference: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
+    unused: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a model folder; an older one of the same name is replaced only when the new one is complete.
 
-    `dtype` casts floating-point tensors, to halve the file.
+    `dtype` casts floating-point tensors, to halve the file. `unused` is what a foreign checkpoint holds beyond the
+    model, by its names there; it goes into a file of its own, from which the checkpoint can be written again.
     """
     classes = tuple(classes)
     if len(classes) != config.num_classes:
         raise ValueError(f"{folder}: {len(classes)} class names for a model of {config.num_classes} classes")
-    state = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
     description = {
         "format": FORMAT,
         "model": to_dict(config),
         "classes": [{"id": number, "name": name} for number, name in classes],
         "inference": dict(inference or {}),
     }
+    write_model_folder(folder, description, model, dtype=dtype, unused=unused or {})
+
+
+def write_model_folder(
+    folder: Path,
+    description: Mapping[str, Any],
+    module: nn.Module,
+    *,
+    dtype: torch.dtype | None = None,
+    unused: Mapping[str, Tensor],
+) -> None:
+    """Write the files of a model folder: the description, the tensors of a module, and the sums of both."""
+    state = {name: _stored(tensor, dtype) for name, tensor in module.state_dict().items()}
     with complete_folder(folder) as new:
         (new / "config.json").write_text(json.dumps(description, indent=1) + "\n")
         save_file(state, new / "model.safetensors", metadata={"format": "pt"})
+        if unused:
+            save_file({name: _stored(tensor, None) for name, tensor in unused.items()}, new / UNUSED)
         write_sums(new)
+
+
+def read_unused(folder: Path) -> dict[str, Tensor]:
+    """What the checkpoint that a model folder was converted from holds beyond the model; empty for all other models."""
+    return read_tensors(folder / UNUSED) if (folder / UNUSED).is_file() else {}
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -17,6 +17,7 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.evaluate import evaluate
 from maskreel.files import remove_unfinished
+from maskreel.models.initialise import Start, fit, read_initial
 from maskreel.models.weights import save_model
 from maskreel.nn.layers.checkpointing import checkpoint_activations
 from maskreel.training import pictures
@@ -37,20 +38,22 @@ from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
 from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import Optimizers, learning_rate_factor, set_learning_rates
 from maskreel.training.recipe import Recipe
-from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_recipe
+from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_json, write_recipe
 
 logger = logging.getLogger(__name__)
 
 AUTOCAST = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def train(recipe: Recipe, out: Path | None = None, *, quiet: bool = False) -> Path:
+def train(recipe: Recipe, out: Path | None = None, *, init: str | None = None, quiet: bool = False) -> Path:
     """Train a recipe into a new run folder (`out`, or runs/train/NAME) and return it.
 
-    Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt. Raises UsageError when the data is not
-    there or the folder cannot be used, TrainingDiverged when a loss or the gradient is not finite.
+    `init` names weights to start from: a foreign file, a run, a model folder, or "bundled"; what is taken of them is
+    logged and stands in `init.json`. Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt. Raises
+    UsageError when the data is not there or the folder cannot be used, DataError when the weights do not fit,
+    TrainingDiverged when a loss or the gradient is not finite.
     """
-    return _train(recipe, lambda: new_run_folder(out, recipe.name), is_resumed=False, quiet=quiet)
+    return _train(recipe, lambda: new_run_folder(out, recipe.name), init=init, is_resumed=False, quiet=quiet)
 
 
 def resume(recipe: Recipe, folder: Path, *, quiet: bool = False) -> Path:
@@ -58,15 +61,21 @@ def resume(recipe: Recipe, folder: Path, *, quiet: bool = False) -> Path:
     return _train(recipe, lambda: folder, is_resumed=True, quiet=quiet)
 
 
-def _train(recipe: Recipe, choose_folder: Callable[[], Path], *, is_resumed: bool, quiet: bool) -> Path:
+def _train(
+    recipe: Recipe, choose_folder: Callable[[], Path], *, init: str | None = None, is_resumed: bool, quiet: bool
+) -> Path:
     with processes(recipe.training.device) as group:
         if recipe.training.precision == "fp16" and group.device.type != "cuda":
             raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
         training, validation = _load_data(recipe)
         recipe = _with_classes(recipe, training)
+        # Before there is a folder, so that weights that do not fit leave nothing behind.
+        start = None if init is None else _fit_initial(init, recipe, training)
         folder = decided_by_first(group, choose_folder)
         run = TrainingRun(recipe, folder, group, training, validation)
         logger.info("run folder: %s", folder)
+        if start is not None:
+            run.start_from(start)
         run.begin(is_resumed=is_resumed)
         run.go_on(quiet=quiet or not group.is_first)
         return folder
@@ -103,6 +112,13 @@ class TrainingRun:
         self.is_reported = True
         """Whether the validation and the line that the step asks for are done."""
         self.seconds = 0.0
+
+    def start_from(self, start: Start) -> None:
+        """Put initial weights into the model of a new run, and tell what was taken."""
+        start.fill(self.objective.model, self.objective.criterion)
+        if self.group.is_first:
+            logger.info("%s", "\n".join(start.lines()))
+            write_json(self.folder / "init.json", start.to_json())
 
     def begin(self, *, is_resumed: bool) -> None:
         """Take up the newest checkpoint, or write the descriptions of a new run."""
@@ -361,6 +377,11 @@ def _with_classes(recipe: Recipe, training: YouTubeVIS) -> Recipe:
         training.annotation_path,
     )
     return replace(recipe, model=replace(recipe.model, num_classes=found))
+
+
+def _fit_initial(init: str, recipe: Recipe, training: YouTubeVIS) -> Start:
+    initial = read_initial(init, heads=recipe.model.num_heads)
+    return fit(initial, recipe.model, tuple((category.id, category.name) for category in training.categories))
 
 
 def _build_loader(recipe: Recipe, training: YouTubeVIS, group: Processes) -> ClipLoader:

@@ -1,0 +1,171 @@
+"""`maskreel convert WEIGHTS OUT`: a foreign checkpoint becomes a model folder, and every tensor is accounted for."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from maskreel.config import nearest, to_dict
+from maskreel.errors import DataError, UsageError
+from maskreel.files import complete_file
+from maskreel.models.catalog import CATALOG
+from maskreel.models.class_names import Classes, numbered, read_classes
+from maskreel.models.conversion import (
+    AUTO,
+    HEADS,
+    STATUSES,
+    Conversion,
+    convert_for,
+    convert_state,
+    find_source,
+    named_source,
+)
+from maskreel.models.foreign import read_foreign
+from maskreel.models.sources.mssts import DiscriminatorConfig
+from maskreel.models.weights import FORMAT, save_model, write_model_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Turn weights of a published system into a model folder for predict, evaluate and train --init.
+
+    Fails when a single tensor, of theirs or of ours, cannot be explained.
+    """
+
+    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
+    """A .pth, .pkl or .safetensors file; nothing that stands in it is run."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Model folder to write; must not exist yet, or be empty."""
+    source: Annotated[str, tyro.conf.arg(name="from")] = AUTO
+    """What the file is: seqformer, seqformer-detectron2, mssts, mssts-discriminator, vistr, deformable-detr, detr,
+    resnet, swin, swin-timm or twins; auto recognises it by names and shapes."""
+    to: str | None = None
+    """Kind of the model to make, where the weights are a start for more than one."""
+    heads: int = HEADS
+    """Attention heads, which no shape tells."""
+    classes: str | None = None
+    """What the classes are called: ytvis19, ytvis21, or an annotation file; without it they have numbers."""
+    report: Path | None = None
+    """Write what became of every tensor as JSON here, also when the conversion fails."""
+    json: str | None = None
+    """Also write the summary as JSON here; without a path, JSON alone."""
+
+
+def run(args: Convert) -> None:
+    """Read, convert, write and tell. Raises UsageError for what was typed, DataError for the file's content."""
+    _check(args)
+    classes = None if args.classes is None else read_classes(args.classes)
+    state = read_foreign(args.weights)
+    conversion = _of_file(args.weights, lambda: _convert(args, state, classes))
+    if args.report is not None:
+        with complete_file(args.report) as path:
+            path.write_text(json.dumps({"file": str(args.weights), **conversion.report.to_json()}, indent=1) + "\n")
+    conversion.check(args.weights)
+    save_conversion(conversion, Path(args.out).absolute(), classes)
+    summary = _summary(args, conversion)
+    if args.json == "-":
+        print(json.dumps(summary, indent=1))
+        return
+    if args.json is not None:
+        with complete_file(Path(args.json)) as path:
+            path.write_text(json.dumps(summary, indent=1) + "\n")
+    print(_text(args, conversion))
+
+
+def save_conversion(conversion: Conversion, folder: Path, classes: Classes | None = None) -> None:
+    """Write the model folder; classes without names are numbered."""
+    config, model = conversion.config, conversion.build()
+    if isinstance(config, DiscriminatorConfig):
+        write_model_folder(folder, {"format": FORMAT, "model": to_dict(config)}, model, unused={})
+        return
+    save_model(
+        folder,
+        model,
+        config,
+        numbered(config.num_classes) if classes is None else classes,
+        inference=_inference(config),
+        unused=conversion.unused,
+    )
+
+
+def _check(args: Convert) -> None:
+    if args.heads < 1:
+        raise UsageError(f"--heads {args.heads}: must be at least 1")
+    if args.to is not None and args.to not in CATALOG:
+        close = nearest(args.to, CATALOG)
+        hint = f"did you mean {close!r}?" if close else f"known are {', '.join(CATALOG)}"
+        raise UsageError(f"--to {args.to!r}: no such kind of model; {hint}")
+    named_source(args.source)
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise UsageError(f"{args.out}: exists already; choose another folder for the model")
+
+
+def _convert(args: Convert, state: dict[str, Any], classes: Classes | None) -> Conversion:
+    source = find_source(state, named_source(args.source))
+    conversion = convert_state(state, source, heads=args.heads, num_classes=None if classes is None else len(classes))
+    return conversion if args.to is None else convert_for(conversion, args.to)
+
+
+def _of_file(path: Path, work: Callable[[], Conversion]) -> Conversion:
+    """Name the file in every complaint about its content."""
+    try:
+        return work()
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _inference(config: Any) -> dict[str, Any]:
+    """How the published scripts run a model: frames of 360 pixels, or clips of fixed length of 300."""
+    frames = getattr(config, "num_frames", None)
+    if frames is None:
+        return {"short_side": 360}
+    return {"short_side": 300, "clip_frames": frames, "clip_overlap": min(6, frames - 1), "short_clips": "repeat"}
+
+
+def _summary(args: Convert, conversion: Conversion) -> dict[str, Any]:
+    report = conversion.report
+    return {
+        "weights": str(args.weights),
+        "out": str(args.out),
+        "source": report.source,
+        "model": report.model,
+        "groups": report.counts(),
+        "dropped": dict(report.reasons()),
+        "missing": dict(report.initialised()),
+        "unexplained": len(report.unexplained),
+    }
+
+
+def _text(args: Convert, conversion: Conversion) -> str:
+    """Source, a table of groups, and a line for every reason."""
+    report, config = conversion.report, conversion.config
+    groups = report.counts()
+    width = max(map(len, (*groups, "part")))
+    lines = [f"{args.weights}: {conversion.source.title}", f"  {_sizes(report.model)}", ""]
+    lines.append(f"  {'part':<{width}}" + "".join(f"{status:>10}" for status in STATUSES))
+    lines += [
+        f"  {name:<{width}}" + "".join(f"{counts[status]:>10}" for status in STATUSES)
+        for name, counts in groups.items()
+    ]
+    cut = dict.fromkeys(entry.words for entry in report.entries if entry.status == "sliced")
+    lines += ["", *(f"  sliced: {words}" for words in cut)] if cut else [""]
+    lines += [f"  dropped {count}: {reason}" for reason, count in report.reasons().items()]
+    lines += [f"  missing {count}: {how}" for how, count in report.initialised().items()]
+    lines.append("  unexplained: none")
+    if not isinstance(config, DiscriminatorConfig):
+        if args.classes is None:
+            lines.append("  class names are not in the file, so classes have numbers; --classes ytvis19 names them")
+        if report.initialised():
+            lines.append("  a start for training, not a trained model: maskreel train RECIPE --init takes it")
+    return "\n".join([*lines, str(args.out)])
+
+
+def _sizes(model: dict[str, Any]) -> str:
+    """The config in a line: whatever is a number or a word, and the backbone's."""
+    shown = dict(model)
+    backbone = shown.pop("backbone", {})
+    shown = {f"backbone.{name}": value for name, value in backbone.items()} | shown
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if isinstance(value, int | str))

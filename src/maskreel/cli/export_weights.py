@@ -1,0 +1,54 @@
+"""`maskreel export-weights RUN OUT`: a model under the names of its official checkpoints."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from safetensors.torch import save_file
+
+from maskreel.errors import DataError, UsageError
+from maskreel.files import complete_file
+from maskreel.models.layout import Layout
+from maskreel.models.sources.seqformer import to_seqformer
+from maskreel.models.sources.vistr import to_vistr
+from maskreel.models.weights import load_model, model_folder, read_unused
+
+WRITERS: dict[str, Callable[..., Layout]] = {"seqformer": to_seqformer, "vistr": to_vistr}
+"""By kind of model."""
+ENDINGS = (".pth", ".safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportWeights:
+    """Write a SeqFormer or a VisTR as the original code loads it; what was converted comes back bit by bit."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folder, model folder, or the word bundled."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """File to write, .pth or .safetensors; must not exist yet."""
+
+
+def run(args: ExportWeights) -> None:
+    """Write the file; raises UsageError for what was typed, DataError for a model that has no published layout."""
+    if args.out.suffix not in ENDINGS:
+        raise UsageError(f"{args.out}: the name must end in {' or '.join(ENDINGS)}")
+    if args.out.exists():
+        raise UsageError(f"{args.out}: exists already; choose another name")
+    loaded, folder = load_model(args.run), model_folder(args.run)
+    kind = loaded.config.kind
+    if kind not in WRITERS:
+        raise DataError(
+            f"{folder}: a {kind}, of which no checkpoint was ever published; {' and '.join(WRITERS)} have such names"
+        )
+    layout = WRITERS[kind](loaded.model, read_unused(folder))
+    state = {name: entry.values.detach().contiguous() for name, entry in layout.items()}
+    with complete_file(args.out) as path:
+        if args.out.suffix == ".pth":
+            torch.save({"model": state}, path)
+        else:
+            # The format knows no second names, so these are written as copies.
+            save_file({name: values.clone() for name, values in state.items()}, path, metadata={"format": "pt"})
+    print(f"{args.out}: {len(state)} tensors under the names of {kind}'s official checkpoints")
