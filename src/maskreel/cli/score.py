@@ -13,7 +13,7 @@ from maskreel.config import nearest
 from maskreel.errors import UsageError
 from maskreel.evaluation.report import METRICS, ScoreOptions, rows_of, score
 from maskreel.evaluation.results import GroundTruth, read_ground_truth, read_predictions
-from maskreel.files import complete_file
+from maskreel.files import collector_paused, complete_file
 
 COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "count")
 """Figures that are numbers of things, not fractions."""
@@ -71,9 +71,10 @@ def run(args: Score) -> None:
     )
     if args.bootstrap < 0:
         raise UsageError(f"--bootstrap {args.bootstrap}: a number of resamplings, 0 for none")
-    ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
-    predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
-    report = score(ground_truth, predictions, options)
+    with collector_paused():
+        ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
+        predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
+        report = score(ground_truth, predictions, options)
     if args.csv is not None:
         _write_csv(args.csv, report)
     if args.json == "-":

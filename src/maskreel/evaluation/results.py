@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maskreel.errors import DataError, UsageError
+from maskreel.files import collector_paused
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,8 @@ def read_json(path: Path) -> Any:
     if not content.strip():
         raise DataError(f"{path}: the file is empty")
     try:
-        return json.loads(content)
+        with collector_paused():
+            return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file, or cut short ({error})") from error
 
