@@ -121,18 +121,12 @@ def pack_tracks(
 
 def _plain_strings(masks: Sequence[Any], height: int, width: int) -> list[str] | None:
     """Compressed strings of a track, "" for null, when all its masks are what files mostly hold; else None."""
+    size = [height, width]
     try:
-        counts = ["" if mask is None else mask["counts"] for mask in masks]
-        sizes = [mask["size"] for mask in masks if mask is not None]
+        counts = ["" if mask is None else mask["counts"] if mask["size"] == size else None for mask in masks]
+        is_plain = counts.count("") == masks.count(None) and "".join(counts).isascii()
     except (TypeError, KeyError):
         return None
-    num_absent = len(masks) - len(sizes)
-    is_plain = (
-        sizes.count([height, width]) == len(sizes)
-        and set(map(type, counts)) <= {str}
-        and counts.count("") == num_absent
-        and all(map(str.isascii, counts))
-    )
     return counts if is_plain else None
 
 
