@@ -244,7 +244,9 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
         raise DataError(f"{path}: not a JSON file ({error}); download or export it again.") from error
     if not isinstance(document, dict) or "videos" not in document:
         is_coco = isinstance(document, dict) and "images" in document
-        what, hint = ("COCO images", "; maskreel data convert --from coco imports it") if is_coco else ("something else", "")
+        what, hint = (
+            ("COCO images", "; maskreel data convert --from coco imports it") if is_coco else ("something else", "")
+        )
         raise DataError(
             f"{path}: not a YouTube-VIS file but {what}; "
             f'expected an object with "videos", "categories", "annotations"{hint}.'
