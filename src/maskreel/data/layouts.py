@@ -41,7 +41,7 @@ def find_annotations(root: Path, split: str) -> Path:
         for name in candidates:
             if (root / name).is_file():
                 return root / name
-    splits = sorted(set(_splits(root)))
+    splits = sorted(set(find_splits(root)))
     raise UsageError(
         f"{root}: no split {split!r}; looked for {', '.join(candidates)}. "
         f"Splits found: {', '.join(splits) if splits else 'none'}."
@@ -65,7 +65,7 @@ def find_frames(root: Path, split: str, first_frame: str | None) -> Path:
     raise UsageError(f"{root}: no frames for split {split!r}; looked in {places} and */JPEGImages{wanted}.")
 
 
-def _splits(root: Path) -> Iterator[str]:
+def find_splits(root: Path) -> Iterator[str]:
     """Names under which the annotation files in the folder would be found; the files are not opened."""
     for pattern in ANNOTATIONS:
         head, *rest = (re.escape(part) for part in pattern.split("{split}"))
