@@ -1,6 +1,5 @@
 """`maskreel data check`: everything that is wrong with a data set, at once."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any

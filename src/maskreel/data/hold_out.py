@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from maskreel.errors import DataError
-
 
 def held_out(classes: Mapping[int, Counter[int]], *, share: float, seed: int) -> set[int]:
     """Ids of the videos to hold out, of `classes`: the tracks per class in each video.
@@ -46,9 +44,7 @@ def divided(document: Mapping[str, Any], chosen: set[int]) -> tuple[dict[str, An
 
 
 def classes_by_video(document: Mapping[str, Any]) -> dict[int, Counter[int]]:
-    """Tracks per class id of each video; DataError where there are no annotations."""
-    if document.get("annotations") is None:
-        raise DataError("annotations are held back (null); only a file with annotations can be divided")
+    """Tracks per class id of each video."""
     classes: dict[int, Counter[int]] = {video["id"]: Counter() for video in document["videos"]}
     for track in document["annotations"]:
         classes[track["video_id"]][track["category_id"]] += 1

@@ -31,7 +31,9 @@ def check_document(document: dict[str, Any], problems: Problems) -> list[Checked
     videos = list(_videos(section(document, "videos", problems), problems))
     categories = _categories(section(document, "categories", problems), problems)
     if "annotations" in document and document["annotations"] is None:
-        problems.note("held-back", "annotations", "null, as in public validation files: nothing to train on or to score")
+        problems.note(
+            "held-back", "annotations", "null, as in public validation files: nothing to train on or to score"
+        )
         return videos
     annotations = section(document, "annotations", problems)
     _annotation_ids(annotations, problems)
@@ -89,13 +91,17 @@ def _categories(records: Sequence[Any], problems: Problems) -> dict[int, str]:
         if not is_sound:
             problems.note("category-record", f"category at position {place}", f"{_short(record)}")
         elif record["id"] in names:
-            problems.note("category-id-repeated", f"category {record['id']}", f"{names[record['id']]!r} and {record['name']!r}")
+            problems.note(
+                "category-id-repeated", f"category {record['id']}", f"{names[record['id']]!r} and {record['name']!r}"
+            )
         else:
             names[record["id"]] = record["name"]
     for name, count in Counter(names.values()).items():
         if count > 1:
             ids = [category_id for category_id, other in names.items() if other == name]
-            problems.note("category-name-repeated", f"categories {', '.join(map(str, ids))}", f"are all called {name!r}")
+            problems.note(
+                "category-name-repeated", f"categories {', '.join(map(str, ids))}", f"are all called {name!r}"
+            )
     if names and sorted(names) != list(range(1, len(names) + 1)):
         missing = sorted(set(range(1, max(names) + 1)) - set(names))
         shown = f"{_listed(missing)} missing" if missing else f"they start at {min(names)}"
@@ -152,7 +158,9 @@ def _is_annotation(record: Any, where: str, problems: Problems) -> bool:
     if wrong:
         problems.note("annotation-record", where, f"{wrong[0]} is {_short(record.get(wrong[0]))}, not a whole number")
     elif not isinstance(record.get("segmentations"), list):
-        problems.note("annotation-record", where, f"segmentations are {_short(record.get('segmentations'))}, not a list")
+        problems.note(
+            "annotation-record", where, f"segmentations are {_short(record.get('segmentations'))}, not a list"
+        )
         wrong = ["segmentations"]
     if "iscrowd" not in record:
         problems.note("crowd-missing", where, "iscrowd is missing")
@@ -202,9 +210,7 @@ def _is_faulty(record: dict[str, Any], masks: Sequence[Rle | None]) -> Iterator[
         yield mask is None and given not in (None, [])
 
 
-def _check_boxes_and_areas(
-    record: dict[str, Any], masks: Sequence[Rle | None], where: str, problems: Problems
-) -> None:
+def _check_boxes_and_areas(record: dict[str, Any], masks: Sequence[Rle | None], where: str, problems: Problems) -> None:
     boxes = record["bboxes"] if isinstance(record.get("bboxes"), list) else []
     areas = record["areas"] if isinstance(record.get("areas"), list) else []
     is_faulty = list(_is_faulty(record, masks))
