@@ -115,14 +115,44 @@ def test_the_fingerprint_counts_and_follows_the_file(tmp_path, document):
     assert rewritten(tmp_path, changed).fingerprint().sha256 != first.sha256
 
 
-@pytest.mark.parametrize("annotations", ["train.json", "annotations/instances_train.json", "train/instances.json"])
-@pytest.mark.parametrize("frames", ["train/JPEGImages", "JPEGImages", "all/JPEGImages"])
-def test_every_layout_is_found(root, annotations, frames):
+@pytest.mark.parametrize(
+    ("annotations", "frames"),
+    [
+        ("train.json", "train/JPEGImages"),  # YouTube-VIS 2019 as downloaded
+        ("train/instances.json", "train/JPEGImages"),  # 2021 and 2022 as downloaded
+        ("train/instance.json", "train/JPEGImages"),
+        ("train/train.json", "train/JPEGImages"),
+        ("annotations_train.json", "train"),  # OVIS as downloaded
+        ("annotations_train.json", "Images/train"),
+        ("annotations/annotations_train.json", "train"),
+        ("annotations/train.json", "train/JPEGImages"),
+        ("annotations/instances_train.json", "JPEGImages"),
+        ("annotations/instances_train_sub.json", "train/JPEGImages"),
+        ("instances_train_sub.json", "train/JPEGImages"),
+        ("instances_train.json", "train_all_frames/JPEGImages"),
+        ("train.json", "all/JPEGImages"),
+    ],
+)
+def test_every_layout_is_found(tmp_path, annotations, frames):
+    write_youtube_vis(tmp_path / "written")
+    root = tmp_path / "data"
     for source, target in (("train.json", annotations), ("train/JPEGImages", frames)):
-        if source != target:
-            (root / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / source, root / target)
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        if (root / target).is_dir():
+            for video in (tmp_path / "written" / source).iterdir():
+                shutil.move(video, root / target)
+        else:
+            shutil.move(tmp_path / "written" / source, root / target)
     assert YouTubeVIS.load(root, "train").decode_frames(0, [1])[0, 0, 0, 0] == 1
+    with pytest.raises(UsageError, match=r"Splits found: train\."):
+        YouTubeVIS.load(root, "test")
+
+
+def test_frames_are_taken_from_the_folder_that_has_them(root):
+    (root / "JPEGImages").mkdir()
+    shutil.move(root / "train/JPEGImages", root / "valid/JPEGImages")
+    (root / "train/JPEGImages").mkdir()
+    assert YouTubeVIS.load(root, "train").frames_folder == root / "valid/JPEGImages"
 
 
 def test_a_split_of_the_same_frames_finds_them_in_the_other_splits_folder(root):
@@ -145,7 +175,7 @@ def test_a_missing_split_is_answered_with_what_was_looked_for_and_what_there_is(
 
 def test_missing_frame_folders_are_named(root):
     shutil.rmtree(root / "train")
-    with pytest.raises(UsageError, match="looked for train/JPEGImages and JPEGImages"):
+    with pytest.raises(UsageError, match=r"looked in train/JPEGImages, JPEGImages, .* each for video0/00000\.png"):
         YouTubeVIS.load(root, "train")
 
 

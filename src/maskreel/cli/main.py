@@ -52,7 +52,13 @@ COMMANDS = {
     "export-weights": Command(
         "maskreel.cli.export_weights", "ExportWeights", "write a SeqFormer or VisTR under its published names"
     ),
+    "submit": Command("maskreel.cli.submit", "Submit", "validate a results file and zip it for a benchmark server"),
+    "compare": Command("maskreel.cli.compare", "Compare", "compare two score files by figure, class and video"),
     "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
+    "data check": Command("maskreel.cli.data_check", "Check", "find everything that is wrong with a dataset"),
+    "data stats": Command("maskreel.cli.data_stats", "Stats", "count what a dataset holds"),
+    "data split": Command("maskreel.cli.data_split", "Split", "hold some videos of a train file out for validation"),
+    "data view": Command("maskreel.cli.data_view", "View", "draw filmstrips and overlay videos of truth or results"),
 }
 """Every command; two words are a group and its member."""
 

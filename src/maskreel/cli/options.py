@@ -2,13 +2,16 @@
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import tyro
 
 from maskreel.errors import UsageError
+from maskreel.files import complete_file
 
 Record = TypeVar("Record")
 
@@ -73,3 +76,17 @@ def _one_sentence(box: str, prog: str) -> str:
     ]
     hint = f"did you mean {suggestions[0]}?" if suggestions else f"see {prog} --help."
     return f"{problem[0].lower()}{problem[1:]}; {hint}"
+
+
+def write_json(option: str | None, report: Any) -> bool:
+    """Do what `--json` asks for; returns whether there is more to print than JSON."""
+    if option == "-":
+        print(json.dumps(report, indent=1))
+        return False
+    if option is not None:
+        try:
+            with complete_file(Path(option)) as path:
+                path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{option}: cannot be written ({error.strerror}); choose another --json") from error
+    return True

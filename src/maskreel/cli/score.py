@@ -1,7 +1,6 @@
 """`maskreel score`: measure a results file against an annotation file."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from maskreel.cli.options import write_json
 from maskreel.config import nearest
 from maskreel.errors import UsageError
-from maskreel.evaluation.report import METRICS, ScoreOptions, rows_of, score
+from maskreel.evaluation.report import METRICS, THRESHOLDS, ScoreOptions, rows_of, score
 from maskreel.evaluation.results import GroundTruth, read_ground_truth, read_predictions
-from maskreel.files import complete_file
+from maskreel.files import collector_paused, complete_file
 
 COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "count")
 """Figures that are numbers of things, not fractions."""
@@ -71,18 +71,14 @@ def run(args: Score) -> None:
     )
     if args.bootstrap < 0:
         raise UsageError(f"--bootstrap {args.bootstrap}: a number of resamplings, 0 for none")
-    ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
-    predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
-    report = score(ground_truth, predictions, options)
+    with collector_paused():
+        ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
+        predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
+        report = score(ground_truth, predictions, options)
     if args.csv is not None:
         _write_csv(args.csv, report)
-    if args.json == "-":
-        print(json.dumps(report, indent=1))
-        return
-    if args.json is not None:
-        with complete_file(Path(args.json)) as path:
-            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print("\n\n".join(_tables(report, ground_truth, per_class=args.per_class)))
+    if write_json(args.json, report):
+        print("\n\n".join(_tables(report, ground_truth, per_class=args.per_class)))
 
 
 def chosen_metrics(words: str) -> tuple[str, ...]:
@@ -112,6 +108,8 @@ def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: 
         section = report.get(word, {})
         if columns[0] in section or "detection_averaged" in section:
             yield table([word, *columns], list(_overall_rows(word, section, columns)))
+        if "ap_per_iou" in section:
+            yield table(["IoU", *THRESHOLDS], _per_iou(section))
         if "occlusion" in section:
             figures = section["occlusion"]
             row = ["all classes", *(_cell(name, value) for name, value in figures.items())]
@@ -140,6 +138,14 @@ def _overall_rows(word: str, section: Mapping[str, Any], columns: Sequence[str])
         if bounds:
             yield ["  95 % from", *(_cell(name, bounds[name][0]) for name in columns)]
             yield ["  to", *(_cell(name, bounds[name][1]) for name in columns)]
+    if "class_agnostic_stats" in section:
+        pooled = dict(zip(section["stat_names"], section["class_agnostic_stats"], strict=True))
+        yield ["classes ignored", *(_cell(name, pooled[name]) for name in columns)]
+
+
+def _per_iou(section: Mapping[str, Any]) -> list[list[str]]:
+    rows = {"AP": section["ap_per_iou"], "AR100": section["ar100_per_iou"]}
+    return [[title, *(_cell(title, value) for value in values)] for title, values in rows.items()]
 
 
 def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:

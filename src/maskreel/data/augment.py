@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from maskreel.geometry.masks import boxes_from_masks, crop_masks, resize_masks
@@ -71,7 +71,7 @@ def augment(
     frames, masks = _resize(frames, masks, shortest=int(generator.choice(settings.scales)), longest=settings.max_size)
     if settings.photometric != "none":
         frames = distort_colours(frames, generator, is_shared=settings.photometric == "per_clip")
-    return replace(clip, frames=frames), drop_absent(_with_masks(target, masks))
+    return replace(clip, frames=frames), drop_absent(with_masks(target, masks))
 
 
 def resize_clip(
@@ -79,7 +79,13 @@ def resize_clip(
 ) -> tuple[Clip, ClipTarget]:
     """The clip at the size for evaluation; objects are kept even where the smaller masks lose them."""
     frames, masks = _resize(clip.frames, target.masks, shortest=shortest, longest=longest)
-    return replace(clip, frames=frames), _with_masks(target, masks)
+    return replace(clip, frames=frames), with_masks(target, masks)
+
+
+def with_masks(target: ClipTarget, masks: Bool[Tensor, "n t h w"]) -> ClipTarget:
+    """The target with changed masks, and boxes drawn around them."""
+    boxes = boxes_from_masks(masks)
+    return replace(target, masks=masks, boxes=boxes, is_visible=boxes[..., 2] > 0)
 
 
 def drop_absent(target: ClipTarget) -> ClipTarget:
@@ -130,6 +136,14 @@ def distort_colours(
     for frame, result in zip(frames, distorted, strict=True):
         result.copy_(_distort(frame, shared or _draw_distortion(generator)).round_().clamp_(0, 255))
     return distorted
+
+
+def recolour(
+    frame: UInt8[Tensor, "3 h w"], *, brightness: float = 0.0, saturation: float = 1.0, hue: float = 0.0
+) -> Float[Tensor, "3 h w"]:
+    """Add to all channels, scale the saturation, turn the hue by degrees; not rounded, may leave 0 to 255."""
+    colours = frame.contiguous().float().add_(brightness)
+    return _turn_colours(colours, saturation=saturation, hue=hue) if hue or saturation != 1 else colours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +222,3 @@ def _random_crop(
     left = int(generator.integers(available[1] - width + 1))
     window = frames[..., top : top + height, left : left + width]
     return window, crop_masks(masks, top=top, left=left, size=(height, width))
-
-
-def _with_masks(target: ClipTarget, masks: Tensor) -> ClipTarget:
-    """The target with changed masks, and boxes drawn around them."""
-    boxes = boxes_from_masks(masks)
-    return replace(target, masks=masks, boxes=boxes, is_visible=boxes[..., 2] > 0)

@@ -6,7 +6,7 @@ The result depends on the seed and the sampler's position alone, not on the numb
 import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskreel.data.augment import Augmentation, augment, drop_absent
+from maskreel.data.coco_clips import StillMotion, is_crowded, pseudo_clip
+from maskreel.data.joint import TrainingData
 from maskreel.data.sampling import (
     ClipSampler,
     ClipToken,
@@ -45,6 +47,9 @@ class DataConfig:
 
     root: Path | None = None
     """Folder of the data set, in one of the YouTube-VIS layouts."""
+    joint: tuple[Path, ...] | None = ()
+    """Folders of further sets, each with the same train split, trained on together with `root`: an epoch goes once
+    through all frames of all sets, and twice through a set that is named twice. None: the recipe needs them named."""
     train_split: str = "train"
     """Split that is trained on."""
     valid_split: str = "valid"
@@ -53,6 +58,9 @@ class DataConfig:
     """Frames of a training clip."""
     frames: FrameChoice = "spread"
     """Which they are: an anchor, its neighbours and others from the whole video (SeqFormer), or consecutive (VisTR)."""
+    stills: StillMotion = "warp"
+    """How a video of one frame, such as a COCO picture, becomes a clip: among warped copies of itself (SeqFormer),
+    turned by up to 20 degrees in every frame (TAFormer), or repeated as it is."""
     augmentation: Augmentation | None = Augmentation()
     """Random changes to training clips; None trains on the frames as they are."""
     batch_size: int = 2
@@ -143,13 +151,14 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
 
     def __init__(
         self,
-        dataset: YouTubeVIS,
+        dataset: TrainingData,
         *,
         num_frames: int,
         augmentation: Augmentation | None,
         seed: int,
         on_missing_frames: Literal["error", "skip"] = "error",
         frames: FrameChoice = "spread",
+        stills: StillMotion = "warp",
     ) -> None:
         if not dataset.has_annotations:
             raise DataError(
@@ -160,6 +169,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         self.num_frames = num_frames
         self.augmentation = augmentation
         self.seed = seed
+        self.stills: StillMotion = stills
         self._choose = sample_clip if frames == "spread" else consecutive_clip
         self._frames = _usable_frames(dataset, on_missing_frames)
         self._anchors = [(video, place) for video, frames in enumerate(self._frames) for place in range(len(frames))]
@@ -175,21 +185,34 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         """
         generator = clip_generator(self.seed, token)
         video_index, frame_index, target = self._find_objects(token.index, generator)
-        clip = _with_frames(self.dataset, video_index, frame_index)
-        if self.augmentation is None:
+        clip, settings = _with_frames(self.dataset, video_index, frame_index), self.augmentation
+        if self._is_animated(video_index):
+            clip, target = pseudo_clip(clip, target, self.stills, generator)
+            # Pseudo clips have colours changed already, where they have them changed at all.
+            settings = settings and replace(settings, photometric="none")
+        if settings is None:
             return clip, drop_absent(target)
-        sample = augment(clip, target, self.augmentation, generator)
+        sample = augment(clip, target, settings, generator)
         for _ in range(MAX_DRAWS if bool(target.is_visible.any()) else 0):
             if len(sample[1].labels):
                 break
-            sample = augment(clip, target, self.augmentation, generator)
+            sample = augment(clip, target, settings, generator)
         return sample
 
+    def _is_animated(self, video_index: int) -> bool:
+        """Whether the video is a still that becomes a pseudo clip."""
+        return self.stills != "repeat" and self.num_frames > 1 and self.dataset.videos[video_index].length == 1
+
     def _find_objects(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
-        """Video, frames and objects of a clip anchored at `index`, or elsewhere if no object is seen there."""
+        """Video, frames and objects of a clip anchored at `index`, or elsewhere if no object is seen there.
+
+        A still with too many objects counts as one without any.
+        """
         draw = self._draw(index, generator)
         for _ in range(MAX_DRAWS):
-            if bool(draw[2].is_visible.any()):
+            video_index, _, target = draw
+            is_too_full = self._is_animated(video_index) and is_crowded(target)
+            if bool(target.is_visible.any()) and not is_too_full:
                 break
             draw = self._draw(int(generator.integers(len(self))), generator)
         return draw
@@ -267,7 +290,7 @@ def _collate_or_error(samples: Sequence[tuple[Clip, ClipTarget] | DataError]) ->
     return collate(good)
 
 
-def _with_frames(dataset: YouTubeVIS, video_index: int, frame_index: Sequence[int]) -> Clip:
+def _with_frames(dataset: TrainingData, video_index: int, frame_index: Sequence[int]) -> Clip:
     video = dataset.videos[video_index]
     return Clip(
         frames=dataset.decode_frames(video_index, frame_index),
@@ -277,7 +300,7 @@ def _with_frames(dataset: YouTubeVIS, video_index: int, frame_index: Sequence[in
     )
 
 
-def _usable_frames(dataset: YouTubeVIS, on_missing_frames: Literal["error", "skip"]) -> list[tuple[int, ...]]:
+def _usable_frames(dataset: TrainingData, on_missing_frames: Literal["error", "skip"]) -> list[tuple[int, ...]]:
     """Per video the frames that clips may be drawn from."""
     every = [tuple(range(video.length)) for video in dataset.videos]
     if on_missing_frames == "error":

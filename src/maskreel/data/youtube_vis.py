@@ -1,4 +1,4 @@
-"""Reader of the YouTube-VIS layouts of 2019 and 2021: a JSON file of mask tracks beside folders of frames.
+"""Reader of YouTube-VIS 2019, 2021, 2022 and OVIS: a JSON file of mask tracks beside folders of frames.
 
 The whole annotation file is read and checked at once; frames and masks are decoded for the clip that is asked for.
 Categories keep the ids of the file, gaps included; inside the project a class is its position in the list of
@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,15 +24,13 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from maskreel.errors import DataError, UsageError
+from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames
+from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import ClipTarget
 
 logger = logging.getLogger(__name__)
-
-LEAVES_ROOT = re.compile(r"^[\\/]|^[A-Za-z]:|(?:^|[\\/])\.\.(?:[\\/]|$)|[\0\ud800-\udfff]")
-"""Absolute paths, drives, a `..` anywhere, and characters that no path may hold."""
 
 UNREADABLE = (
     OSError,
@@ -126,14 +123,14 @@ class YouTubeVIS:
 
         Raises UsageError when the folder or the split does not exist, DataError when the file's content is wrong.
         """
-        annotation_path = _find_annotations(root, split)
+        annotation_path = find_annotations(root, split)
         document, sha256 = _read(annotation_path)
         categories = tuple(_read_categories(document, annotation_path))
         videos = list(_read_videos(document, annotation_path))
         tracks = _read_tracks(document, annotation_path, categories, videos)
         return cls(
             annotation_path=annotation_path,
-            frames_folder=_find_frames(root, split, videos),
+            frames_folder=find_frames(root, split, videos[0].file_names[0] if videos else None),
             categories=categories,
             videos=videos,
             tracks=tracks,
@@ -236,35 +233,6 @@ class YouTubeVIS:
         return pixels
 
 
-def _find_annotations(root: Path, split: str) -> Path:
-    if not root.is_dir():
-        raise UsageError(f"{root}: no such folder; --data.root names the folder that holds a YouTube-VIS data set.")
-    candidates = (f"{split}.json", f"annotations/instances_{split}.json", f"{split}/instances.json")
-    found = [root / name for name in candidates if (root / name).is_file()]
-    if found and not LEAVES_ROOT.search(split):
-        return found[0]
-    splits = sorted(
-        {path.stem for path in root.glob("*.json")}
-        | {path.stem.removeprefix("instances_") for path in root.glob("annotations/instances_*.json")}
-        | {path.parent.name for path in root.glob("*/instances.json")}
-    )
-    raise UsageError(
-        f"{root}: no split {split!r}; looked for {', '.join(candidates)}. "
-        f"Splits found: {', '.join(splits) if splits else 'none'}."
-    )
-
-
-def _find_frames(root: Path, split: str, videos: list[Video]) -> Path:
-    """The folder of frames: the split's own, the root's, or another split's that holds the first frame."""
-    for folder in (root / split / "JPEGImages", root / "JPEGImages"):
-        if folder.is_dir():
-            return folder
-    for folder in sorted(root.glob("*/JPEGImages")):
-        if videos and (folder / videos[0].file_names[0]).is_file():
-            return folder
-    raise UsageError(f"{root}: no frames for split {split!r}; looked for {split}/JPEGImages and JPEGImages.")
-
-
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         content = path.read_bytes()
@@ -275,9 +243,13 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file ({error}); download or export it again.") from error
     if not isinstance(document, dict) or "videos" not in document:
-        what = "COCO images" if isinstance(document, dict) and "images" in document else "something else"
+        is_coco = isinstance(document, dict) and "images" in document
+        what, hint = (
+            ("COCO images", "; maskreel data convert --from coco imports it") if is_coco else ("something else", "")
+        )
         raise DataError(
-            f'{path}: not a YouTube-VIS file but {what}; expected an object with "videos", "categories", "annotations".'
+            f"{path}: not a YouTube-VIS file but {what}; "
+            f'expected an object with "videos", "categories", "annotations"{hint}.'
         )
     return document, hashlib.sha256(content).hexdigest()
 

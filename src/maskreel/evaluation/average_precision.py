@@ -24,6 +24,7 @@ from maskreel.evaluation.matching import (
     figures_of,
     join,
     match,
+    match_class,
     table_of,
 )
 from maskreel.evaluation.overlap import VideoOverlap, measure
@@ -106,13 +107,13 @@ class AveragePrecisionMeter:
 
     def add_table(self, table: VideoTable) -> None:
         for label in np.union1d(table.truth_label, table.predicted_label).tolist():
-            predicted = np.flatnonzero(table.predicted_label == label)
-            one = table.select(predicted, np.flatnonzero(table.truth_label == label))
-            self.collected[label].append(match(one, RULES))
+            self.collected[label].append(match_class(table, RULES, label))
         if table.truth_label.size or table.predicted_label.size:
             # The reference pools class after class, which decides between predictions of equal score.
-            by_class = (np.argsort(labels, kind="stable") for labels in (table.predicted_label, table.truth_label))
-            self.collected[POOLED].append(match(table.select(*by_class), RULES))
+            predicted, truth = (
+                np.argsort(labels, kind="stable") for labels in (table.predicted_label, table.truth_label)
+            )
+            self.collected[POOLED].append(match(table, RULES, predicted=predicted, truth=truth))
 
     def matches(self, label: int) -> Matches:
         """All predictions of a class, or of `POOLED`."""

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskreel.evaluation.average_precision import RULES, AveragePrecisionMeter
-from maskreel.evaluation.matching import VideoTable, match, table_of
+from maskreel.evaluation.matching import VideoTable, match_class, table_of
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.evaluation.results import GroundTruth
 
@@ -91,11 +91,10 @@ def _find(overlap: VideoOverlap, table: VideoTable) -> _VideoErrors:
     counts = ~table.truth_ignored[0]
     wrong: list[int] = []
     for label in np.union1d(table.truth_label, table.predicted_label).tolist():
-        predicted, truth = np.flatnonzero(table.predicted_label == label), np.flatnonzero(table.truth_label == label)
-        matches = match(table.select(predicted, truth), RULES)
+        matches = match_class(table, RULES, label)
         taken = matches.matched[0, 0]
-        errors.taken.update(truth[taken[taken >= 0]].tolist())
-        wrong += predicted[matches.predicted][~(matches.is_match | matches.is_ignored)[0, 0]].tolist()
+        errors.taken.update(taken[taken >= 0].tolist())
+        wrong += matches.predicted[~(matches.is_match | matches.is_ignored)[0, 0]].tolist()
     for prediction in wrong:
         is_own_class = counts & (table.truth_label == table.predicted_label[prediction])
         _explain(overlap, table.iou[prediction], prediction, is_own_class, counts & ~is_own_class, errors)

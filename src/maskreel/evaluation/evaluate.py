@@ -81,15 +81,17 @@ def evaluate(
 ) -> Evaluation:
     """Predict every video of a split and measure AP and AR. Leaves the model in evaluation mode.
 
-    `classes` are (category id, name) per label of the model; `on_video` is told how many videos are done. Raises
-    DataError when the model's classes are not those of the data, or the split has no annotations.
+    `classes` are (category id, name) per label of the model; `on_video` is told how many videos are done. What is found
+    of classes that the data lacks, as a model trained on several sets has them, is left out. Raises DataError when a
+    class of the data is not the model's, or the split has no annotations.
     """
     check_classes(classes, dataset)
     ground_truth = read_ground_truth(dataset.annotation_path)
     predictor = VideoPredictor(model, classes, config, device=device)
     tracks: list[PredictedTrack] = []
     for index, video in enumerate(dataset.videos):
-        tracks += predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score), video.id)
+        found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score), video.id)
+        tracks += [track for track in found if track.category_id in ground_truth.categories]
         if on_video is not None:
             on_video(index + 1)
     overall = AveragePrecisionMeter(ground_truth)
@@ -131,10 +133,10 @@ def recorded_evaluation(inference: Mapping[str, Any], **changes: Any) -> Evaluat
 
 
 def check_classes(classes: Sequence[tuple[int, str]], dataset: YouTubeVIS) -> None:
-    """Raise DataError unless the model's classes are those of the data, with the same ids."""
+    """Raise DataError unless the model has the classes of the data, with the same ids; it may have more."""
     own = dict(classes)
     wanted = {category.id: category.name for category in dataset.categories}
-    if len(own) != len(wanted):
+    if len(own) < len(wanted):
         raise DataError(
             f"the model has {len(own)} classes, {dataset.annotation_path} has {len(wanted)}; "
             "score a model that was trained on these classes"

@@ -103,56 +103,67 @@ def _outside(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoMatches:
-    """Outcome of the predictions of one class (or of all) in one video, by falling score."""
+    """Outcome of the predictions of one class (or of all) in one video, by falling score; positions are the table's."""
 
     video: int
     score: Float[np.ndarray, " d"]
     predicted: Int[np.ndarray, " d"]
-    """Their positions in the table."""
     matched: Int[np.ndarray, "a t d"]
-    """Position of the true track taken, -1 for none."""
+    """The true track taken, -1 for none."""
     is_match: Bool[np.ndarray, "a t d"]
     is_ignored: Bool[np.ndarray, "a t d"]
     num_truth: Int[np.ndarray, " a"]
 
 
-def match(table: VideoTable, rules: MatchingRules) -> VideoMatches:
-    """Each prediction, by falling score, takes the best free true track, one that counts before an ignored one."""
-    order = np.argsort(-table.scores, kind="stable")[: rules.limit]
-    chosen = table.select(order, np.arange(table.truth_label.size))
-    num_areas, num_truth = chosen.truth_ignored.shape
-    shape = (num_areas, len(rules.thresholds), len(order))
+def match(
+    table: VideoTable, rules: MatchingRules, *, predicted: Int[np.ndarray, " d"], truth: Int[np.ndarray, " g"]
+) -> VideoMatches:
+    """Each of these predictions, by falling score, takes the best free one of these true tracks.
+
+    A track that counts goes before an ignored one. `predicted` and `truth` are positions in the table.
+    """
+    order = predicted[np.argsort(-table.scores[predicted], kind="stable")[: rules.limit]]
+    is_outside = table.predicted_outside[:, None, order]
+    shape = (len(is_outside), len(rules.thresholds), len(order))
     matched = np.full(shape, -1, dtype=np.int64)
-    is_ignored = np.zeros(shape, dtype=bool)
-    is_match = np.zeros(shape, dtype=bool)
-    if num_truth:
+    is_match, is_ignored = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    truth_ignored = table.truth_ignored[:, truth]
+    if truth.size and order.size:
         _match(
-            np.ascontiguousarray(chosen.iou),
+            np.ascontiguousarray(table.iou[np.ix_(order, truth)]),
             len(order),
-            num_truth,
-            _bytes(chosen.truth_ignored),
-            num_areas,
-            _bytes(chosen.is_crowd & rules.crowd_takes_many),
-            _bytes(chosen.predicted_is_unseen),
+            truth.size,
+            _bytes(truth_ignored),
+            len(truth_ignored),
+            _bytes(table.is_crowd[truth] & rules.crowd_takes_many),
+            _bytes(table.predicted_is_unseen[order]),
             np.minimum(rules.thresholds, 1 - 1e-10),
             len(rules.thresholds),
             np.array([rules.tolerance]),
-            np.zeros(num_truth, dtype=np.uint8),
+            np.zeros(truth.size, dtype=np.uint8),
             matched,
         )
-        taken = np.maximum(matched, 0)
-        is_ignored = (matched >= 0) & np.take_along_axis(chosen.truth_ignored[:, None], taken, axis=2)
-        is_match = (matched >= 0) & ~chosen.truth_is_unseen[taken]
-    is_ignored |= ~is_match & chosen.predicted_outside[:, None]
+        taken = truth[np.maximum(matched, 0)]
+        is_taken = matched >= 0
+        matched = np.where(is_taken, taken, -1)
+        is_ignored = is_taken & np.take_along_axis(table.truth_ignored[:, None], taken, axis=2)
+        is_match = is_taken & ~table.truth_is_unseen[taken]
+    is_ignored |= ~is_match & is_outside
     return VideoMatches(
         video=table.video,
-        score=chosen.scores,
+        score=table.scores[order],
         predicted=order,
         matched=matched,
         is_match=is_match,
         is_ignored=is_ignored,
-        num_truth=(~chosen.truth_ignored).sum(axis=1),
+        num_truth=(~truth_ignored).sum(axis=1),
     )
+
+
+def match_class(table: VideoTable, rules: MatchingRules, label: int) -> VideoMatches:
+    """The predictions of one class with the true tracks of that class."""
+    predicted, truth = np.flatnonzero(table.predicted_label == label), np.flatnonzero(table.truth_label == label)
+    return match(table, rules, predicted=predicted, truth=truth)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

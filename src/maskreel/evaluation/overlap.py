@@ -34,7 +34,8 @@ class VideoOverlap:
     predicted_label: Int[np.ndarray, " d"]
     scores: Float[np.ndarray, " d"]
     iou: Float[np.ndarray, "d g"]
-    """Intersections summed over frames divided by unions summed over frames."""
+    """Intersections summed over frames divided by unions summed over frames; 0 for tracks of different classes that
+    cannot reach 0.5, below which no metric asks about them."""
 
     @property
     def truth_areas(self) -> Int[np.ndarray, "g t"]:
@@ -94,7 +95,9 @@ def _overlap(
     packed: PackedTracks,
 ) -> VideoOverlap:
     pairs = _pairs(np.arange(len(predicted)) + len(truth), np.arange(len(truth)))
-    common, union = packed.overlaps(pairs)
+    truth_label = np.array([track.category_id for track in truth], dtype=np.int64)
+    predicted_label = np.array([track.category_id for track in predicted], dtype=np.int64)
+    common, union = packed.overlaps(pairs, may_stop=(predicted_label[:, None] != truth_label).reshape(-1))
     iou = np.divide(common, union, out=np.zeros(len(pairs)), where=union > 0)
     return VideoOverlap(
         video=video,
@@ -102,8 +105,8 @@ def _overlap(
         truth=tuple(truth),
         predicted=tuple(predicted),
         packed=packed,
-        truth_label=np.array([track.category_id for track in truth], dtype=np.int64),
-        predicted_label=np.array([track.category_id for track in predicted], dtype=np.int64),
+        truth_label=truth_label,
+        predicted_label=predicted_label,
         scores=np.array([track.score for track in predicted], dtype=np.float64),
         iou=iou.reshape(len(predicted), len(truth)),
     )

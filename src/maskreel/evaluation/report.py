@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from maskreel.evaluation.average_precision import AveragePrecisionMeter
+from maskreel.evaluation.average_precision import RULES, AveragePrecisionMeter
 from maskreel.evaluation.errors import ErrorMeter
 from maskreel.evaluation.figures import Groups, Meter, number, numbers
 from maskreel.evaluation.overlap import measure
@@ -17,6 +17,8 @@ METRICS = ("ap", "hota", "clear", "identity", "trackmap", "jf")
 """Words of `--metrics`, and keys of the Score JSON."""
 CONFIDENCE = (2.5, 97.5)
 """Percentiles of the bootstrap that bound the confidence interval."""
+THRESHOLDS = tuple(f"{threshold:.2f}" for threshold in RULES.thresholds)
+"""IoU thresholds of AP, as they are written."""
 _BLOCK = 256
 """Weightings of the videos that are worked on at once."""
 
@@ -121,6 +123,13 @@ def rows_of(report: dict[str, Any]) -> Iterator[Row]:
         for name, value in section.items():
             if value is None or isinstance(value, float):
                 yield (word, "all", "", name, value, *bounds.get(name, (None, None)))
+            elif name == "class_agnostic_stats":
+                for figure, one in zip(section["stat_names"], value, strict=True):
+                    yield word, "class_agnostic", "", figure, one, None, None
+            elif name in ("ap_per_iou", "ar100_per_iou"):
+                figure = name.removesuffix("_per_iou").upper()
+                for threshold, one in zip(THRESHOLDS, value, strict=True):
+                    yield word, "per_iou", threshold, figure, one, None, None
             elif name in ("class_averaged", "detection_averaged", "occlusion"):
                 for figure, one in value.items():
                     yield (word, name, "", figure, one, *bounds.get(name, {}).get(figure, (None, None)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maskreel.errors import DataError, UsageError
+from maskreel.files import collector_paused
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +84,7 @@ def read_ground_truth(path: Path, *, strict_reference: bool = False) -> GroundTr
     Missing `iscrowd` and `areas` and ids that are 0 or repeated are repaired with a warning; with `strict_reference`
     they have the effect that they have in the reference evaluator.
     """
-    data = read_json(path)
-    if isinstance(data, list):
-        raise DataError(f"{path}: a list, as in a results file; the annotations come first, the results second")
-    if not isinstance(data, dict) or not isinstance(data.get("videos"), list):
-        raise DataError(f"{path}: not in the YouTube-VIS layout: an object with videos, categories and annotations")
+    data = _read_layout(path)
     if data.get("annotations") is None:
         raise DataError(
             f"{path}: there is no ground truth in it (no annotations), as in the public validation files; "
@@ -95,10 +92,7 @@ def read_ground_truth(path: Path, *, strict_reference: bool = False) -> GroundTr
         )
     if not isinstance(data["annotations"], list) or not isinstance(data.get("categories"), list):
         raise DataError(f"{path}: annotations and categories must be lists, as in the YouTube-VIS layout")
-    videos = tuple(_video(record, f"{path}: video {index}") for index, record in enumerate(data["videos"]))
-    _refuse_repeats([video.id for video in videos], f"{path}: video id")
-    categories = dict(_category(record, f"{path}: category {index}") for index, record in enumerate(data["categories"]))
-    _refuse_repeats([record["id"] for record in data["categories"]], f"{path}: category id")
+    videos, categories = _videos_and_classes(data, path)
     annotations: list[dict[str, Any]] = []
     for index, record in enumerate(data["annotations"]):
         _require(record, ("id", "video_id", "category_id"), f"{path}: annotation {index}")
@@ -115,6 +109,13 @@ def read_ground_truth(path: Path, *, strict_reference: bool = False) -> GroundTr
             continue
         tracks.append(_ground_truth_track(record, known, categories, strict_reference, where))
     return GroundTruth(videos=videos, categories=categories, tracks=tuple(tracks), source=str(path))
+
+
+def read_videos(path: Path) -> GroundTruth:
+    """Videos and classes of a split, whose annotations may be held back: they are left out here."""
+    data = _read_layout(path)
+    videos, categories = _videos_and_classes({"categories": [], **data}, path)
+    return GroundTruth(videos=videos, categories=categories, tracks=(), source=str(path))
 
 
 def read_predictions(path: Path, ground_truth: GroundTruth, *, strict_reference: bool = False) -> Predictions:
@@ -181,9 +182,27 @@ def read_json(path: Path) -> Any:
     if not content.strip():
         raise DataError(f"{path}: the file is empty")
     try:
-        return json.loads(content)
+        with collector_paused():
+            return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file, or cut short ({error})") from error
+
+
+def _read_layout(path: Path) -> dict[str, Any]:
+    data = read_json(path)
+    if isinstance(data, list):
+        raise DataError(f"{path}: a list, as in a results file; the annotations come first, the results second")
+    if not isinstance(data, dict) or not isinstance(data.get("videos"), list):
+        raise DataError(f"{path}: not in the YouTube-VIS layout: an object with videos, categories and annotations")
+    return data
+
+
+def _videos_and_classes(data: dict[str, Any], path: Path) -> tuple[tuple[EvaluationVideo, ...], dict[int, str]]:
+    videos = tuple(_video(record, f"{path}: video {index}") for index, record in enumerate(data["videos"]))
+    _refuse_repeats([video.id for video in videos], f"{path}: video id")
+    categories = dict(_category(record, f"{path}: category {index}") for index, record in enumerate(data["categories"]))
+    _refuse_repeats([record["id"] for record in data["categories"]], f"{path}: category id")
+    return videos, categories
 
 
 def _require(record: Any, keys: Sequence[str], where: str) -> None:

@@ -20,7 +20,7 @@ from maskreel.evaluation.matching import (
     VideoMatches,
     figures_of,
     join,
-    match,
+    match_class,
     table_of,
 )
 from maskreel.evaluation.overlap import VideoOverlap
@@ -58,9 +58,7 @@ class TrackMAPMeter:
         is_unseen = np.array([track is self.unseen for track in overlap.predicted], dtype=bool)
         table = replace(table_of(overlap), predicted_is_unseen=is_unseen)
         for label in np.union1d(table.truth_label, table.predicted_label).tolist():
-            predicted = np.flatnonzero(table.predicted_label == label)
-            one = table.select(predicted, np.flatnonzero(table.truth_label == label))
-            self.collected[label][overlap.video_index] = match(one, RULES)
+            self.collected[label][overlap.video_index] = match_class(table, RULES, label)
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Averages over the classes that have objects; there is no other average over detections."""

@@ -35,12 +35,19 @@ class PackedTracks:
         """False where the file holds null; a mask that is present may be empty all the same."""
         return self.size_code >= 0
 
-    def overlaps(self, pairs: Int[np.ndarray, "p 2"]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-        """Intersection and union of pairs of tracks, each summed over the frames that both list."""
+    def overlaps(
+        self, pairs: Int[np.ndarray, "p 2"], *, may_stop: Bool[np.ndarray, " p"] | None = None
+    ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+        """Intersection and union of pairs of tracks, each summed over the frames that both list.
+
+        Pairs of `may_stop` matter only from an IoU of 0.5 on: counting stops when they cannot reach it, and their
+        intersection is 0.
+        """
         a, b = pairs[:, 0], pairs[:, 1]
-        shared = self.overlaps_per_frame(pairs)
+        is_plain = bool((self.size_code <= 0).all() and (self.lengths == self.areas.shape[1]).all())
+        shared = self._shared(pairs, may_stop if is_plain else None)
         common = shared.sum(axis=1, dtype=np.int64)
-        if (self.size_code <= 0).all() and (self.lengths == self.areas.shape[1]).all():
+        if is_plain:
             total = self.areas.sum(axis=1)
             return common, total[a] + total[b] - common
         listed = np.arange(self.areas.shape[1]) < np.minimum(self.lengths[a], self.lengths[b])[:, None]
@@ -51,9 +58,15 @@ class PackedTracks:
 
     def overlaps_per_frame(self, pairs: Int[np.ndarray, "p 2"]) -> Int[np.ndarray, "p t"]:
         """Pixels that the tracks of each pair share, frame by frame."""
+        return self._shared(pairs, None)
+
+    def _shared(self, pairs: Int[np.ndarray, "p 2"], may_stop: Bool[np.ndarray, " p"] | None) -> Int[np.ndarray, "p t"]:
         common = np.zeros((len(pairs), self.areas.shape[1]), np.int32)
+        stops = np.zeros(len(pairs), dtype=np.uint8) if may_stop is None else may_stop.astype(np.uint8)
         pairs = np.ascontiguousarray(pairs, dtype=np.int64)
-        _overlaps(self.bounds, self.first, self.size_code, common.shape[1], pairs, len(pairs), common)
+        _overlaps(
+            self.bounds, self.first, self.size_code, self.areas, common.shape[1], pairs, len(pairs), stops, common
+        )
         return common
 
 
@@ -108,18 +121,12 @@ def pack_tracks(
 
 def _plain_strings(masks: Sequence[Any], height: int, width: int) -> list[str] | None:
     """Compressed strings of a track, "" for null, when all its masks are what files mostly hold; else None."""
+    size = [height, width]
     try:
-        counts = ["" if mask is None else mask["counts"] for mask in masks]
-        sizes = [mask["size"] for mask in masks if mask is not None]
+        counts = ["" if mask is None else mask["counts"] if mask["size"] == size else None for mask in masks]
+        is_plain = counts.count("") == masks.count(None) and "".join(counts).isascii()
     except (TypeError, KeyError):
         return None
-    num_absent = len(masks) - len(sizes)
-    is_plain = (
-        sizes.count([height, width]) == len(sizes)
-        and set(map(type, counts)) <= {str}
-        and counts.count("") == num_absent
-        and all(map(str.isascii, counts))
-    )
     return counts if is_plain else None
 
 
@@ -237,18 +244,31 @@ def _compress(lengths, num_runs, text):
     return written
 
 
-@native("int32* int64* int64* int64 int64* int64 int32* -> int64")
+@native("int32* int64* int64* int64* int64 int64* int64 uint8* int32* -> int64")
 @no_type_check
-def _overlaps(bounds, first, size_code, num_frames, pairs, num_pairs, common):
-    """Count the shared pixels of each pair of tracks in each frame."""
+def _overlaps(bounds, first, size_code, areas, num_frames, pairs, num_pairs, may_stop, common):
+    """Count the shared pixels of each pair of tracks in each frame.
+
+    `reachable` is what a pair that may stop shares at most: the smaller area in each frame, then what was counted.
+    """
     for pair in range(num_pairs):
-        a, b = pairs[2 * pair], pairs[2 * pair + 1]
+        a, b = pairs[2 * pair] * num_frames, pairs[2 * pair + 1] * num_frames
+        reachable, total = 0, 0
+        if may_stop[pair]:
+            for frame in range(num_frames):
+                area, other_area = areas[a + frame], areas[b + frame]
+                reachable += area if area < other_area else other_area
+                total += area + other_area
         for frame in range(num_frames):
-            mask, other_mask = a * num_frames + frame, b * num_frames + frame
+            if may_stop[pair] and 3 * reachable < total:
+                for counted in range(frame):
+                    common[pair * num_frames + counted] = 0
+                break
+            mask, other_mask = a + frame, b + frame
             at, stop, other, other_stop = first[mask], first[mask + 1], first[other_mask], first[other_mask + 1]
             if at == stop or other == other_stop or size_code[mask] != size_code[other_mask]:
                 continue
-            # Bisect for the first run that ends behind the start of the other mask.
+            # Bisect for the first run of each mask that ends behind the start of the other.
             low, high, start = 0, (stop - at) // 2, bounds[other]
             while low < high:
                 middle = (low + high) // 2
@@ -257,6 +277,15 @@ def _overlaps(bounds, first, size_code, num_frames, pairs, num_pairs, common):
                 else:
                     high = middle
             at += 2 * low
+            low, high = 0, (other_stop - other) // 2
+            start = bounds[at] if at < stop else bounds[other_stop - 1]
+            while low < high:
+                middle = (low + high) // 2
+                if bounds[other + 2 * middle + 1] <= start:
+                    low = middle + 1
+                else:
+                    high = middle
+            other += 2 * low
             shared = 0
             while at < stop and other < other_stop:
                 start, end = bounds[at], bounds[at + 1]
@@ -273,4 +302,6 @@ def _overlaps(bounds, first, size_code, num_frames, pairs, num_pairs, common):
                     other = meeting - 2
                 at += 2
             common[pair * num_frames + frame] = shared
+            area, other_area = areas[mask], areas[other_mask]
+            reachable += shared - (area if area < other_area else other_area)
     return 0

@@ -11,6 +11,8 @@ from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
 
 CLIPS_PER_EPOCH = 61_845
 """Frames of YouTube-VIS 2019 train; each is the anchor of one clip per epoch."""
+COCO_PICTURES = 80_000
+"""Pictures of COCO train 2017 with a class of YouTube-VIS, about; each is one pseudo clip per epoch of a joint run."""
 BATCH = 16
 SMALL: dict[str, Any] = {
     "backbone": ResNetConfig(depth=18, width=24, norm="batch", frozen_stages=0),
@@ -39,26 +41,26 @@ def r50_ytvis19() -> Recipe:
 def r50_ytvis19_joint() -> Recipe:
     """ResNet-50 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10.
 
-    AP 47.4 (reported by the official repository); not run by us. DIR/train.json must hold both sets.
+    AP 47.4 (reported by the official repository); not run by us. --data.joint names the folder of the COCO part.
     """
-    return _published("seqformer-r50-ytvis19-joint", ResNetConfig(), drops=(4, 10))
+    return _published("seqformer-r50-ytvis19-joint", ResNetConfig(), drops=(4, 10), is_joint=True)
 
 
 def r101_ytvis19_joint() -> Recipe:
     """ResNet-101 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10.
 
-    AP 49.0 (reported by the official repository); not run by us. DIR/train.json must hold both sets.
+    AP 49.0 (reported by the official repository); not run by us. --data.joint names the folder of the COCO part.
     """
-    return _published("seqformer-r101-ytvis19-joint", ResNetConfig(depth=101), drops=(4, 10))
+    return _published("seqformer-r101-ytvis19-joint", ResNetConfig(depth=101), drops=(4, 10), is_joint=True)
 
 
 def swin_l_ytvis19_joint() -> Recipe:
     """Swin-L on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10; smaller frames, to fit memory.
 
-    AP 59.3 (reported by the official repository), on 16 GPUs with 1 clip each; not run by us. DIR/train.json must hold
-    both sets.
+    AP 59.3 (reported by the official repository), on 16 GPUs with 1 clip each; not run by us. --data.joint names the
+    folder of the COCO part.
     """
-    recipe = _published("seqformer-swin-l-ytvis19-joint", SWIN_L, drops=(4, 10))
+    recipe = _published("seqformer-swin-l-ytvis19-joint", SWIN_L, drops=(4, 10), is_joint=True)
     augmentation = Augmentation(scales=(288, 320, 352, 392, 416), max_size=640)
     return replace(
         recipe,
@@ -67,12 +69,12 @@ def swin_l_ytvis19_joint() -> Recipe:
     )
 
 
-def _published(name: str, backbone: BackboneConfig, *, drops: tuple[int, int]) -> Recipe:
-    epoch = CLIPS_PER_EPOCH // BATCH
+def _published(name: str, backbone: BackboneConfig, *, drops: tuple[int, int], is_joint: bool = False) -> Recipe:
+    epoch = (CLIPS_PER_EPOCH + is_joint * COCO_PICTURES) // BATCH
     return Recipe(
         name=name,
         model=SeqFormerConfig(backbone=backbone),
-        data=DataConfig(num_frames=5, batch_size=2),
+        data=DataConfig(joint=None if is_joint else (), num_frames=5, batch_size=2),
         training=TrainingConfig(steps=12 * epoch, drops=(drops[0] * epoch, drops[1] * epoch), accumulate=8),
     )
 

@@ -100,12 +100,12 @@ def tiny() -> Recipe:
 
 
 def _row(row: str, model: TaFormerConfig, *, clips_per_epoch: int = seqformer.CLIPS_PER_EPOCH) -> Recipe:
-    """6 epochs with drops after 3 and 5, on weights trained on COCO."""
+    """6 epochs with drops after 3 and 5, on weights trained on COCO, whose pictures are turned in every frame."""
     epoch = clips_per_epoch // BATCH
     return Recipe(
         name=f"taformer-{row}",
         model=model,
-        data=DataConfig(num_frames=5, batch_size=4),
+        data=DataConfig(num_frames=5, batch_size=4, stills="rotate"),
         training=TrainingConfig(steps=6 * epoch, drops=(3 * epoch, 5 * epoch), accumulate=4, learning_rate=1e-4),
     )
 

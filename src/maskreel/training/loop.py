@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maskreel.config import to_dict
+from maskreel.data.joint import JointSets, TrainingData, load_sets
 from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_loader
 from maskreel.data.sampling import ClipSampler
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -89,7 +90,7 @@ class TrainingRun:
         recipe: Recipe,
         folder: Path,
         group: Processes,
-        training: YouTubeVIS,
+        training: TrainingData,
         validation: YouTubeVIS | None,
     ) -> None:
         config, device = recipe.training, group.device
@@ -134,11 +135,7 @@ class TrainingRun:
                 remove_unfinished(place)
             write_recipe(self.folder, self.recipe)
             write_environment(self.folder, self.group.device)
-            splits = {self.recipe.data.train_split: self.training.fingerprint()}
-            if self.validation is not None:
-                splits[self.recipe.data.valid_split] = self.validation.fingerprint()
-            assert self.recipe.data.root is not None, "the data was loaded from it"
-            write_dataset(self.folder, self.recipe.data.root, splits)
+            write_dataset(self.folder, self.recipe.data, self.training, self.validation)
             if state is None:
                 pictures.labels(self.folder / "labels.png", self.training)
 
@@ -341,14 +338,13 @@ class TrainingRun:
         return state
 
 
-def _load_data(recipe: Recipe) -> tuple[YouTubeVIS, YouTubeVIS | None]:
+def _load_data(recipe: Recipe) -> tuple[TrainingData, YouTubeVIS | None]:
     """Training and validation split; the latter is None where it is absent, has no truth, or is not wanted."""
     data = recipe.data
-    if data.root is None:
-        raise UsageError("no data to train on; name its folder with --data.root DIR")
-    training = YouTubeVIS.load(data.root, data.train_split)
+    training = load_sets(data.root, data.joint, data.train_split)
     if recipe.training.validate_every == 0:
         return training, None
+    assert data.root is not None, "the training split was loaded from it"
     try:
         validation = YouTubeVIS.load(data.root, data.valid_split)
     except UsageError as error:
@@ -357,7 +353,8 @@ def _load_data(recipe: Recipe) -> tuple[YouTubeVIS, YouTubeVIS | None]:
     if not validation.has_annotations:
         logger.info("training without validation: %s has no annotations", validation.annotation_path)
         return training, None
-    if validation.categories != training.categories:
+    own = training.sets[0] if isinstance(training, JointSets) else training
+    if validation.categories != own.categories:
         raise DataError(
             f"{validation.annotation_path}: its categories differ from those of {training.annotation_path}; "
             "both splits need the same classes, or pass --training.validate-every 0"
@@ -365,7 +362,7 @@ def _load_data(recipe: Recipe) -> tuple[YouTubeVIS, YouTubeVIS | None]:
     return training, validation
 
 
-def _with_classes(recipe: Recipe, training: YouTubeVIS) -> Recipe:
+def _with_classes(recipe: Recipe, training: TrainingData) -> Recipe:
     """The recipe for the number of classes that the data has."""
     found = len(training.categories)
     if recipe.model.num_classes == found:
@@ -379,12 +376,12 @@ def _with_classes(recipe: Recipe, training: YouTubeVIS) -> Recipe:
     return replace(recipe, model=replace(recipe.model, num_classes=found))
 
 
-def _fit_initial(init: str, recipe: Recipe, training: YouTubeVIS) -> Start:
+def _fit_initial(init: str, recipe: Recipe, training: TrainingData) -> Start:
     initial = read_initial(init, heads=recipe.model.num_heads)
     return fit(initial, recipe.model, tuple((category.id, category.name) for category in training.categories))
 
 
-def _build_loader(recipe: Recipe, training: YouTubeVIS, group: Processes) -> ClipLoader:
+def _build_loader(recipe: Recipe, training: TrainingData, group: Processes) -> ClipLoader:
     data, seed = recipe.data, recipe.training.seed
     clips = TrainingSet(
         training,
@@ -393,6 +390,7 @@ def _build_loader(recipe: Recipe, training: YouTubeVIS, group: Processes) -> Cli
         seed=seed,
         on_missing_frames=data.on_missing_frames,
         frames=data.frames,
+        stills=data.stills,
     )
     sampler = ClipSampler(
         len(clips), batch_size=data.batch_size, seed=seed, rank=group.rank, world_size=group.world_size

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 
+from maskreel.data.joint import TrainingData
 from maskreel.data.loading import IMAGENET_DEVIATION, IMAGENET_MEAN, TrainingBatch
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.evaluation.evaluate import Evaluation
@@ -22,7 +23,7 @@ SHOWN_SCORE = 0.3
 """Predictions below this score are left out of the pictures."""
 
 
-def labels(path: Path, dataset: YouTubeVIS) -> None:
+def labels(path: Path, dataset: TrainingData) -> None:
     """How often each class occurs, how many objects a video has, how long they are seen, and how large videos are."""
     from matplotlib.figure import Figure
 
@@ -45,7 +46,7 @@ def labels(path: Path, dataset: YouTubeVIS) -> None:
     _save_figure(figure, path)
 
 
-def training_batch(path: Path, batch: TrainingBatch, dataset: YouTubeVIS) -> None:
+def training_batch(path: Path, batch: TrainingBatch, dataset: TrainingData) -> None:
     """A filmstrip of the clips as the model is shown them: augmented, with their masks."""
     names = [category.name for category in dataset.categories]
     scale = 255 * torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1)

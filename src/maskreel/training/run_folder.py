@@ -12,7 +12,9 @@ import torch
 
 import maskreel
 from maskreel.config import ConfigError, from_dict, to_dict
-from maskreel.data.youtube_vis import Fingerprint
+from maskreel.data.joint import JointSets, TrainingData
+from maskreel.data.loading import DataConfig
+from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file, numbered_folder, read_json
 from maskreel.training.recipe import Recipe
@@ -50,9 +52,22 @@ def read_recipe(folder: Path) -> Recipe:
         raise DataError(f"{path}: {error}") from error
 
 
-def write_dataset(folder: Path, root: Path, splits: dict[str, Fingerprint]) -> None:
-    """What the data was: counts and the hash of the annotation file, per split."""
-    write_json(folder / "dataset.json", {"root": str(root), "splits": {name: asdict(f) for name, f in splits.items()}})
+def write_dataset(folder: Path, data: DataConfig, training: TrainingData, validation: YouTubeVIS | None) -> None:
+    """What the data was: counts and the hash of the annotation file per split; of joint sets also the union of classes.
+
+    The union gives each class its id in every set: `root` first, then the sets of `joint` in their order.
+    """
+    own, *further = training.sets if isinstance(training, JointSets) else (training,)
+    splits = {data.train_split: own} | ({} if validation is None else {data.valid_split: validation})
+    content: dict[str, Any] = {
+        "root": str(data.root),
+        "splits": {name: asdict(dataset.fingerprint()) for name, dataset in splits.items()},
+    }
+    if isinstance(training, JointSets):
+        pairs = zip(data.joint or (), further, strict=True)
+        content["joint"] = [{"root": str(place), **asdict(dataset.fingerprint())} for place, dataset in pairs]
+        content["classes"] = training.classes_to_json()
+    write_json(folder / "dataset.json", content)
 
 
 def write_environment(folder: Path, device: torch.device) -> None:

@@ -1,0 +1,106 @@
+"""`maskreel compare`: differences of two score files."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from maskreel.cli.options import write_json
+from maskreel.cli.score import COUNTS, table
+from maskreel.errors import DataError, UsageError
+from maskreel.evaluation.comparison import (
+    HEADLINES,
+    Difference,
+    by_item,
+    differences,
+    headlines,
+    overall,
+    read_scores,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Differences of two score files (`maskreel score GT PRED --json PATH`, or a run's metrics.json): every overall
+    figure, then the main figure of each class, and of each video where both were scored with --per-video."""
+
+    before: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A.json")]
+    """Score file to compare with."""
+    after: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B.json")]
+    """Score file to judge."""
+    fail_below: float | None = None
+    """Exit code 1 when a main figure (AP, HOTA, MOTA, IDF1, TrackMAP's AP, J&F) changes by less than this, in percent
+    points from A to B: 0 allows no loss, --fail-below=-0.5 half a point, 1 asks for a gain of one."""
+    rows: int = 20
+    """Most classes and videos to print, the largest losses first."""
+    json: str | None = None
+    """Also write all differences as JSON here; without a path, JSON alone on stdout."""
+
+
+def run(args: Compare) -> None:
+    """Compare and print.
+
+    Raises:
+        UsageError: for files that cannot be read.
+        DataError: for files that hold no scores or nothing in common, and where --fail-below is not met.
+    """
+    if args.fail_below is not None and not math.isfinite(args.fail_below):
+        raise UsageError(f"--fail-below {args.fail_below}: give percent points, such as -0.5")
+    if args.rows < 1:
+        raise UsageError(f"--rows {args.rows}: at least 1")
+    found = differences(read_scores(args.before), read_scores(args.after))
+    main = headlines(found)
+    if all(one.before is None or one.after is None for one in main):
+        raise DataError(
+            f"{args.before} and {args.after} have no main figure in common; score both with equal --metrics"
+        )
+    if write_json(args.json, {"differences": [{**asdict(one), "change": one.change} for one in found]}):
+        print("\n\n".join(_tables(found, args)))
+    if args.fail_below is not None:
+        _fail_below(main, args.fail_below)
+
+
+def _fail_below(main: Sequence[Difference], least: float) -> None:
+    """DataError for main figures that change by less, or that one of the files cannot tell."""
+    # Rounded, so that a change of exactly the bound passes whatever its last bit.
+    failed = [one for one in main if one.change is None or round(100 * one.change, 9) < least]
+    if failed:
+        listed = ", ".join(f"{one.metric} {one.figure} {_change(one)}" for one in failed)
+        raise DataError(f"below --fail-below {least:g}: {listed}")
+
+
+def _tables(found: list[Difference], args: Compare) -> Iterator[str]:
+    metrics = [one.metric for one in headlines(found)]
+    for metric in metrics:
+        rows = [one for one in overall(found) if one.metric == metric]
+        groups = dict.fromkeys(one.group for one in rows)
+        for group in groups:
+            title = metric if group == "all" else f"{metric}, {group.replace('_', ' ')}"
+            yield _table(title, [(one.figure, one) for one in rows if one.group == group])
+    for of_videos, title in ((False, "class"), (True, "video")):
+        for metric in metrics:
+            items = by_item(found, metric, of_videos=of_videos)
+            if items:
+                more = f" ({len(items) - args.rows} more)" if len(items) > args.rows else ""
+                head = f"{HEADLINES[metric]} by {title}{more}"
+                yield _table(head, [(one.item, one) for one in items[: args.rows]])
+
+
+def _table(title: str, rows: Sequence[tuple[str, Difference]]) -> str:
+    cells = [[name, _value(one.figure, one.before), _value(one.figure, one.after), _change(one)] for name, one in rows]
+    return table([title, "A", "B", "B - A"], cells)
+
+
+def _value(figure: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if figure in COUNTS else f"{100 * value:.2f}"
+
+
+def _change(one: Difference) -> str:
+    if one.change is None:
+        return "-"
+    return f"{one.change:+.0f}" if one.figure in COUNTS else f"{100 * one.change:+.2f}"

@@ -1,0 +1,84 @@
+"""`maskreel data check`: everything that is wrong with a data set, at once."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from maskreel.cli.options import write_json
+from maskreel.data.check.problems import KINDS
+from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
+from maskreel.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Look for everything that can be wrong with a data set in the YouTube-VIS layout: records, ids, lists, masks,
+    boxes, frames on disk. Exit code 1 when something is wrong; notes are no faults."""
+
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder of the data set."""
+    split: str | None = None
+    """Check this split alone; default all that are found."""
+    fix: bool = False
+    """Repair what is safe into a new file, the split NAME.fixed; exit code 1 when something remains."""
+    json: str | None = None
+    """Also write the findings as JSON here; without a path, JSON alone on stdout."""
+
+
+def run(args: Check) -> None:
+    """Check and print.
+
+    Raises:
+        UsageError: when there is nothing to check.
+        DataError: when something is wrong and stays so.
+    """
+    checked = check_dataset(args.root, args.split)
+    fixed = [fix_split(args.root, split) if args.fix else None for split in checked]
+    entries = []
+    for split, repair in zip(checked, fixed, strict=True):
+        entries.append(_entry(split))
+        if repair is not None:
+            entries[-1] |= {"fixed": str(repair[0]), "remaining": _entry(repair[1])["problems"]}
+    report = {"root": str(args.root), "splits": entries}
+    if write_json(args.json, report):
+        for split, repair in zip(checked, fixed, strict=True):
+            print("\n".join(_lines(split)))
+            if repair is not None:
+                print(f"  repaired into {repair[0]}, use it as the split {repair[1].split}:")
+                print("\n".join(_lines(repair[1])))
+    left = [repair[1] if repair is not None else split for split, repair in zip(checked, fixed, strict=True)]
+    _fail_on_faults(args, left)
+
+
+def _fail_on_faults(args: Check, checked: list[CheckedSplit]) -> None:
+    faults = [problem for split in checked for problem in split.problems.faults]
+    if faults:
+        kinds = len({problem.kind for problem in faults})
+        repairable = sum(problem.is_repaired for problem in faults)
+        hint = f"; --fix repairs {repairable} of them into a new file" if repairable and not args.fix else ""
+        raise DataError(f"{args.root}: {len(faults)} faults of {kinds} kinds{hint}")
+
+
+def _entry(split: CheckedSplit) -> dict[str, Any]:
+    problems = [
+        {**asdict(problem), "is_note": problem.is_note, "is_repaired": problem.is_repaired}
+        for problem in split.problems
+    ]
+    return {"split": split.split, "annotations": str(split.path), **split.counts, "problems": problems}
+
+
+def _lines(split: CheckedSplit) -> list[str]:
+    """The split in one line, then its problems by kind, faults first."""
+    faults = split.problems.faults
+    counts = ", ".join(f"{count} {name}" for name, count in split.counts.items())
+    verdict = f"{len(faults)} faults" if faults else "nothing wrong"
+    lines = [f"{split.path}: {f'{counts}: ' if counts else ''}{verdict}"]
+    for is_note in (False, True):
+        for kind in KINDS:
+            found = [problem for problem in split.problems if problem.kind == kind and problem.is_note == is_note]
+            if found:
+                lines.append(f"  {'note: ' if is_note else ''}{kind}: {KINDS[kind].about} ({len(found)})")
+                lines += [f"    {problem.where}: {problem.message}" for problem in found]
+    return lines

@@ -1,0 +1,68 @@
+"""`maskreel data stats`: what a split holds, as a table, JSON and a picture."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from maskreel.cli.options import write_json
+from maskreel.cli.score import table
+from maskreel.data.statistics import ClassCounts, Statistics, statistics
+from maskreel.data.youtube_vis import YouTubeVIS
+
+COLUMNS = ("videos", "tracks", "crowds", "masks", "small", "medium", "large")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """Count videos, frames, tracks and masks of a split, by class and size (mean area below 128 x 128 pixels, up to
+    256 x 256, above)."""
+
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder of the data set."""
+    split: str = "train"
+    """Name of the split."""
+    picture: Path | None = None
+    """Also draw objects per class, objects per video, lengths and sizes here (PNG)."""
+    json: str | None = None
+    """Also write the counts as JSON here; without a path, JSON alone on stdout."""
+
+
+def run(args: Stats) -> None:
+    """Count and print.
+
+    Raises UsageError for a data set or split that is not there, DataError for a file that is wrong.
+    """
+    dataset = YouTubeVIS.load(args.root, args.split)
+    counted = statistics(dataset)
+    if args.picture is not None:
+        from maskreel.training.pictures import labels
+
+        labels(args.picture, dataset)
+    if write_json(args.json, asdict(counted)):
+        print(_text(counted))
+        if args.picture is not None:
+            print(f"drawn in {args.picture}")
+
+
+def _text(counted: Statistics) -> str:
+    least, median, most = counted.frames_per_video
+    fewest, middle, crowded = counted.tracks_per_video
+    sizes = [f"{size} ({count})" for size, count in counted.sizes.items()]
+    shown = ", ".join(sizes[:5]) + (f" and {len(sizes) - 5} more sizes" if len(sizes) > 5 else "")
+    visible = "-" if counted.visible is None else f"{100 * counted.visible:.0f} % of the frames"
+    lines = [
+        f"{counted.annotations}: {counted.videos} videos, {counted.frames} frames",
+        f"frames per video  {least} to {most}, median {median:g}",
+        f"tracks per video  {fewest} to {crowded}, median {middle:g}",
+        f"a track is seen in {visible}",
+        f"width x height    {shown}",
+        "",
+        table(["class", *COLUMNS], [_row(one) for one in (*counted.classes, counted.total)]),
+    ]
+    return "\n".join(lines)
+
+
+def _row(counts: ClassCounts) -> list[str]:
+    return [counts.name, *(str(getattr(counts, column)) for column in COLUMNS)]

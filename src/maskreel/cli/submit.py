@@ -1,0 +1,65 @@
+"""`maskreel submit`: validate a results file and zip it for a benchmark server."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from maskreel.cli.options import write_json
+from maskreel.config import nearest
+from maskreel.errors import DataError, UsageError
+from maskreel.evaluation.results import read_videos
+from maskreel.evaluation.submission import BENCHMARKS, check_results, write_archive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Validate a results file for a benchmark's server, name every fault, and write the zip with results.json at top
+    level. Nothing is sent."""
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
+    """Results file in the YouTube-VIS layout."""
+    dataset: str
+    """Benchmark: ytvis19, ytvis21, ytvis22 (40 classes each), or ovis (25)."""
+    videos: Path | None = None
+    """Annotation file of the split (its annotations may be null); also checks ids, lengths and sizes of the videos."""
+    out: Path | None = None
+    """Archive to write; default the results file's name with .zip."""
+    json: str | None = None
+    """Also write the findings as JSON here; without a path, JSON alone on stdout."""
+
+
+def run(args: Submit) -> None:
+    """Validate, name every fault, and write the archive when there is none.
+
+    Raises:
+        UsageError: for an unknown benchmark and paths that cannot be read or written.
+        DataError: for a results file with faults.
+    """
+    if args.dataset not in BENCHMARKS:
+        close = nearest(args.dataset, BENCHMARKS)
+        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(BENCHMARKS)}."
+        raise UsageError(f"unknown benchmark {args.dataset!r}; {hint}")
+    videos = None if args.videos is None else read_videos(args.videos)
+    checked = check_results(args.results, BENCHMARKS[args.dataset], videos)
+    archive = args.out or args.results.with_suffix(".zip")
+    if not checked.faults:
+        try:
+            write_archive(args.results, archive)
+        except OSError as error:
+            raise UsageError(f"{archive}: cannot be written ({error.strerror}); choose another --out") from error
+    report = {
+        "results": str(args.results),
+        "dataset": args.dataset,
+        "videos": checked.num_videos,
+        "predictions": checked.num_predictions,
+        "faults": list(checked.faults),
+        "archive": None if checked.faults else str(archive),
+    }
+    if write_json(args.json, report):
+        lines = [f"{args.results}: {fault}" for fault in checked.faults]
+        done = f"{archive}: {checked.num_predictions} predictions for {checked.num_videos} videos, as results.json"
+        print("\n".join(lines or [done]))
+    if checked.faults:
+        raise DataError(f"{args.results}: {len(checked.faults)} faults; no archive was written")

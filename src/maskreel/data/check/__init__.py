@@ -1,0 +1,1 @@
+"""What is wrong with a data set: all of it at once, by kind and place, and a repair of what is safe."""

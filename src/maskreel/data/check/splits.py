@@ -1,0 +1,124 @@
+"""Checks every split of a data set: the annotation file, then the frames that it lists."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskreel.data.check.annotations import CheckedVideo, check_document
+from maskreel.data.check.frames import Renamed, check_frames
+from maskreel.data.check.problems import Problems
+from maskreel.data.check.repair import repaired
+from maskreel.data.layouts import find_annotations, find_frames, find_splits
+from maskreel.errors import UsageError
+from maskreel.files import collector_paused, complete_file
+
+SECTIONS = ("videos", "annotations", "categories")
+FIXED = ".fixed"
+"""Added to the name of a split whose repaired file stands beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedSplit:
+    """One annotation file and what was found in it."""
+
+    split: str
+    path: Path
+    counts: dict[str, int]
+    """Videos, frames, tracks and masks; empty for a file that could not be read."""
+    problems: Problems
+    renamed: Renamed = field(default_factory=dict)
+
+
+def check_dataset(root: Path, split: str | None = None) -> list[CheckedSplit]:
+    """Check a split, or all that are found below `root`; UsageError where there is nothing to check.
+
+    A JSON file of another format is an error when it is asked for, and a note when it merely lies there.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; give the folder that holds a data set")
+    if split is not None:
+        return [check_split(root, split, is_asked_for=True)]
+    splits = sorted(set(find_splits(root)))
+    if not splits:
+        find_annotations(root, "train")
+    return [check_split(root, name, is_asked_for=False) for name in splits]
+
+
+def check_split(root: Path, split: str, *, is_asked_for: bool) -> CheckedSplit:
+    path = find_annotations(root, split)
+    problems = Problems()
+    document = _read(path, problems)
+    if document is None or not _is_youtube_vis(document, problems, is_asked_for=is_asked_for):
+        return CheckedSplit(split=split, path=path, counts={}, problems=problems)
+    videos = check_document(document, problems)
+    renamed = _check_frames(root, split, videos, problems)
+    return CheckedSplit(split=split, path=path, counts=_counts(document, videos), problems=problems, renamed=renamed)
+
+
+def fix_split(root: Path, checked: CheckedSplit) -> tuple[Path, CheckedSplit] | None:
+    """Write what can be repaired into a new file and check that; None where there is nothing to repair.
+
+    Raises UsageError when the new file exists.
+    """
+    if not any(problem.is_repaired for problem in checked.problems):
+        return None
+    document = _read(checked.path, Problems())
+    assert document is not None, "a file that was checked"
+    videos = check_document(document, Problems())
+    path = _fixed_path(root, checked)
+    if path.exists():
+        raise UsageError(f"{path}: exists; move it away before --fix writes it anew")
+    with complete_file(path) as new:
+        new.write_text(json.dumps(repaired(document, videos, checked.renamed)), encoding="utf-8")
+    return path, check_split(root, f"{checked.split}{FIXED}", is_asked_for=True)
+
+
+def _fixed_path(root: Path, checked: CheckedSplit) -> Path:
+    """Beside the file where its name holds the split, else in the root; either is found as the split NAME.fixed."""
+    if checked.path.stem.endswith(checked.split) and checked.path.parent.name != checked.split:
+        return checked.path.with_name(f"{checked.path.stem}{FIXED}{checked.path.suffix}")
+    return root / f"{checked.split}{FIXED}.json"
+
+
+def _read(path: Path, problems: Problems) -> Any:
+    try:
+        with collector_paused():
+            return json.loads(path.read_bytes())
+    except OSError as error:
+        problems.note("file", path.name, f"cannot be read ({error.strerror})")
+    except (ValueError, RecursionError) as error:
+        problems.note("file", path.name, f"not a JSON file, or cut short ({error})")
+    return None
+
+
+def _is_youtube_vis(document: Any, problems: Problems, *, is_asked_for: bool) -> bool:
+    if isinstance(document, dict) and "images" not in document and any(key in document for key in SECTIONS):
+        return True
+    what = "COCO images" if isinstance(document, dict) and "images" in document else f"a {type(document).__name__}"
+    kind = "section" if is_asked_for else "other-format"
+    problems.note(kind, "file", f"holds {what}, not an object with videos, categories and annotations")
+    return False
+
+
+def _check_frames(root: Path, split: str, videos: list[CheckedVideo], problems: Problems) -> Renamed:
+    first = next((name for video in videos for name in video.file_names), None)
+    if first is None:
+        return {}
+    try:
+        folder = find_frames(root, split.removesuffix(FIXED), first)
+    except UsageError as error:
+        problems.note("frames-folder", "frames", str(error))
+        return {}
+    return check_frames(root, folder, videos, problems)
+
+
+def _counts(document: dict[str, Any], videos: list[CheckedVideo]) -> dict[str, int]:
+    tracks = [record for record in document.get("annotations") or () if isinstance(record, dict)]
+    masks = [record.get("segmentations") for record in tracks]
+    return {
+        "videos": len(videos),
+        "frames": sum(len(video.file_names) for video in videos),
+        "tracks": len(tracks),
+        "masks": sum(mask is not None for one in masks if isinstance(one, list) for mask in one),
+    }

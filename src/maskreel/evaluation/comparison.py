@@ -1,0 +1,88 @@
+"""Differences of two Score JSONs: figure by figure, class by class, video by video."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskreel.errors import DataError
+from maskreel.evaluation.report import METRICS, rows_of
+from maskreel.evaluation.results import read_json
+
+HEADLINES = {
+    "ap": "AP",
+    "hota": "HOTA",
+    "clear": "MOTA",
+    "identity": "IDF1",
+    "trackmap": "AP_all",
+    "jf": "J&F",
+}
+"""The figure of each metric that one looks at first."""
+_OVERALL = ("all", "detection_averaged", "class_averaged")
+_CLASSES = ("per_category", "per_class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One figure in both files, as fractions; None where a file has nothing to measure or lacks it."""
+
+    metric: str
+    group: str
+    item: str
+    """Class or video; empty for figures over everything."""
+    figure: str
+    before: float | None
+    after: float | None
+
+    @property
+    def change(self) -> float | None:
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """A Score JSON, as `score --json` and a run's metrics.json hold it; DataError for anything else."""
+    report = read_json(path)
+    if not isinstance(report, dict) or not any(isinstance(report.get(word), dict) for word in METRICS):
+        raise DataError(f"{path}: no Score JSON; write one with maskreel score GT PRED --json PATH")
+    return report
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """Every figure of either file, in their order."""
+    figures = [_figures(report) for report in (before, after)]
+    return [
+        Difference(
+            metric=key[0],
+            group=key[1],
+            item=key[2],
+            figure=key[3],
+            before=figures[0].get(key),
+            after=figures[1].get(key),
+        )
+        for key in dict.fromkeys((*figures[0], *figures[1]))
+    ]
+
+
+def overall(found: list[Difference]) -> list[Difference]:
+    return [one for one in found if one.group in _OVERALL and not one.item]
+
+
+def headlines(found: list[Difference]) -> list[Difference]:
+    """The first figure of each metric that both files measure: over all detections where there are several averages."""
+    first = {one.metric: one for one in reversed(overall(found)) if one.figure == HEADLINES[one.metric]}
+    return [first[word] for word in METRICS if word in first]
+
+
+def by_item(found: list[Difference], metric: str, *, of_videos: bool) -> list[Difference]:
+    """The headline figure of each class or video, the largest loss first, those without a change last."""
+    groups = ("per_video",) if of_videos else _CLASSES
+    items = [one for one in found if one.metric == metric and one.group in groups and one.figure == HEADLINES[metric]]
+    return sorted(items, key=lambda one: (one.change is None, one.change or 0.0))
+
+
+def _figures(report: Mapping[str, Any]) -> dict[tuple[str, str, str, str], float | None]:
+    known = {word: report[word] for word in METRICS if isinstance(report.get(word), dict)}
+    try:
+        return {row[:4]: row[4] for row in rows_of(known)}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"not the layout of a Score JSON ({error!r})") from error

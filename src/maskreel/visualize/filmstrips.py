@@ -1,0 +1,86 @@
+"""Filmstrips and overlay videos of data sets: annotated tracks, results, or one above the other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.geometry import rle
+from maskreel.visualize.draw import DrawnObject, contact_sheet, draw_objects, evenly_spaced, save_picture
+from maskreel.visualize.video import write_video
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownTrack:
+    """A track as it is to be drawn."""
+
+    track_id: int
+    """Chooses the colour."""
+    caption: str
+    segmentations: Sequence[Any]
+    """One per frame: `Rle`, null, or a mask as JSON files hold it."""
+    where: str
+    """Names it in an error."""
+
+
+def annotated_tracks(dataset: YouTubeVIS, index: int) -> list[ShownTrack]:
+    """The tracks of a video in its annotation file."""
+    return [
+        ShownTrack(
+            track_id=place,
+            caption=dataset.categories[track.label].name + (" (crowd)" if track.is_crowd else ""),
+            segmentations=track.segmentations,
+            where=f"{dataset.annotation_path}: annotation {track.id}",
+        )
+        for place, track in enumerate(dataset.tracks(index), start=1)
+    ]
+
+
+def write_filmstrip(
+    path: Path, dataset: YouTubeVIS, index: int, rows: Mapping[str, Sequence[ShownTrack]], *, num_frames: int
+) -> None:
+    """A picture with one row per kind of tracks, by its caption, and frames spread over the video as columns."""
+    video = dataset.videos[index]
+    shown = evenly_spaced(video.length, num_frames)
+    frames = _pictures(dataset, index, shown)
+    cells = [
+        [_painted(frame, tracks, t, video.height, video.width) for t, frame in zip(shown, frames, strict=True)]
+        for tracks in rows.values()
+    ]
+    save_picture(path, contact_sheet(cells, row_captions=list(rows)))
+
+
+def write_track_video(
+    path: Path, dataset: YouTubeVIS, index: int, tracks: Sequence[ShownTrack], *, frame_rate: Fraction
+) -> None:
+    """An mp4 of all frames with the tracks drawn in, one frame in memory at a time."""
+    video = dataset.videos[index]
+
+    def drawn() -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+        for t in range(video.length):
+            (frame,) = _pictures(dataset, index, [t])
+            yield float(t / frame_rate), _painted(frame, tracks, t, video.height, video.width)
+
+    write_video(path, drawn(), frame_rate=frame_rate)
+
+
+def _pictures(dataset: YouTubeVIS, index: int, frames: Sequence[int]) -> list[UInt8[np.ndarray, "h w 3"]]:
+    return [picture.permute(1, 2, 0).numpy() for picture in dataset.decode_frames(index, frames)]
+
+
+def _painted(
+    frame: UInt8[np.ndarray, "h w 3"], tracks: Sequence[ShownTrack], t: int, height: int, width: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    objects = []
+    for track in tracks:
+        mask = track.segmentations[t]
+        if not isinstance(mask, rle.Rle):
+            mask = rle.parse(mask, height=height, width=width, where=f"{track.where}, frame {t}")
+        if mask is not None:
+            objects.append(DrawnObject(mask=rle.decode(mask), track_id=track.track_id, caption=track.caption))
+    return draw_objects(frame, objects)
