@@ -23,6 +23,7 @@ from maskreel.evaluation.evaluate import (
     recorded_evaluation,
 )
 from maskreel.files import complete_file, numbered_folder
+from maskreel.inference.form import Precision
 from maskreel.models.weights import BUNDLED, load_model
 from maskreel.training.distributed import choose_device
 from maskreel.training.run_folder import write_json
@@ -59,6 +60,9 @@ class Evaluate:
     """(query, class) pairs kept per clip, by score."""
     min_score: float | None = None
     """Pairs below this score are left out; 0 counts all, as published."""
+    precision: Precision | None = None
+    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
+    float32."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     quiet: bool = False
@@ -137,6 +141,7 @@ def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:
             clip_overlap=args.clip_overlap,
             top_k=args.top_k,
             min_score=args.min_score,
+            precision=args.precision,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -54,6 +54,15 @@ COMMANDS = {
     ),
     "submit": Command("maskreel.cli.submit", "Submit", "validate a results file and zip it for a benchmark server"),
     "compare": Command("maskreel.cli.compare", "Compare", "compare two score files by figure, class and video"),
+    "bench": Command(
+        "maskreel.cli.bench", "Bench", "time sampling and the bundled model on this machine", is_heavy=True
+    ),
+    "bench sampling": Command(
+        "maskreel.cli.bench_sampling", "BenchSampling", "time the sampling primitive beside grid_sample", is_heavy=True
+    ),
+    "bench model": Command(
+        "maskreel.cli.bench_model", "BenchModel", "time a model: network, post-processing, whole video", is_heavy=True
+    ),
     "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
     "data check": Command("maskreel.cli.data_check", "Check", "find everything that is wrong with a dataset"),
     "data stats": Command("maskreel.cli.data_stats", "Stats", "count what a dataset holds"),
@@ -122,11 +131,12 @@ def _parse(module: ModuleType, command: Command, name: str, words: list[str]) ->
 
 def _find_command(words: list[str]) -> tuple[str | None, list[str]]:
     """The command that the line begins with and what follows it; None for a group alone, whose members are listed."""
+    members = {name for name in COMMANDS if name.startswith(f"{words[0]} ")}
+    is_member_named = len(words) > 1 and not words[1].startswith("-")
     for length in (2, 1):
         name = " ".join(words[:length])
-        if len(words) >= length and name in COMMANDS:
+        if len(words) >= length and name in COMMANDS and not (length == 1 and members and is_member_named):
             return name, words[length:]
-    members = {name for name in COMMANDS if name.startswith(f"{words[0]} ")}
     if members and (len(words) == 1 or words[1] in ("-h", "--help")):
         return None, []
     typed, allowed = (" ".join(words[:2]), members) if members else (words[0], set(COMMANDS))

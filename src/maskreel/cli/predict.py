@@ -19,6 +19,7 @@ from maskreel.data.sources import NamedSource, find_sources
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import complete_file, numbered_folder
+from maskreel.inference.form import Precision
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.weights import load_model
 from maskreel.training.distributed import choose_device
@@ -55,6 +56,9 @@ class Predict:
     as the model was evaluated, else pad."""
     frame_rate: float = 10.0
     """Frames per second of folders and patterns of pictures, which know no time."""
+    precision: Precision | None = None
+    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
+    float32."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     overlay: bool = True
@@ -168,7 +172,8 @@ def _named_sources(args: Predict) -> list[NamedSource]:
 
 def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
     typed = {
-        name: getattr(args, name) for name in ("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score")
+        name: getattr(args, name)
+        for name in ("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score", "precision")
     }
     try:
         return recorded_options(recorded, **typed)

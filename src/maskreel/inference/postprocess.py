@@ -6,6 +6,7 @@ each query that is in a pair, and for no other. One vote per frame, VisTR's rule
 the mean over frames of its best class probability, its class the one that most frames vote for (`FrameVotes`).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from maskreel.errors import DataError
-from maskreel.geometry import rle
+from maskreel.geometry.enlarge import Axis, encode_enlarged
 from maskreel.geometry.rle import Rle
 from maskreel.structures import ClipPrediction
 
@@ -146,53 +147,15 @@ def encode_masks(
     """Interpolate logits bilinearly to the source's size and encode where they are positive; None where nowhere.
 
     `covered` is the part of the map, in rows and columns, that the source lies over; None is all of it.
-    One mask is enlarged at a time, and only around its positive cells, so memory stays flat.
+    Masks are never enlarged as pictures, so memory stays flat; objects are shared among threads.
     """
     rows, columns = logits.shape[-2:]
     tall, wide = covered or (rows, columns)
-    vertical = _bilinear(rows, source_size[0], tall / source_size[0])
-    horizontal = _bilinear(columns, source_size[1], wide / source_size[1])
-    return [[_encode(frame, vertical, horizontal) for frame in frames.numpy()] for frames in logits]
+    vertical = Axis.spanning(cells=rows, outputs=source_size[0], scale=tall / source_size[0])
+    horizontal = Axis.spanning(cells=columns, outputs=source_size[1], scale=wide / source_size[1])
 
+    def encode(frames: Float[np.ndarray, "t h w"]) -> list[Rle | None]:
+        return [encode_enlarged(frame, vertical, horizontal) for frame in frames]
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Axis:
-    """Bilinear interpolation along one axis as a matrix, and the cells that each output pixel reads."""
-
-    weights: Float[np.ndarray, "outputs cells"]
-    first: Int[np.ndarray, " outputs"]
-    second: Int[np.ndarray, " outputs"]
-
-    def reading(self, low: int, high: int) -> tuple[slice, slice]:
-        """Outputs that read any cell from `low` to `high`, and all cells that those outputs read."""
-        outputs = np.flatnonzero((self.second >= low) & (self.first <= high))
-        start, end = int(outputs[0]), int(outputs[-1]) + 1
-        return slice(start, end), slice(int(self.first[start]), int(self.second[end - 1]) + 1)
-
-
-def _bilinear(cells: int, outputs: int, scale: float) -> _Axis:
-    """Pixel centres at half-integers; `scale` is cells per output pixel; borders are repeated."""
-    position = np.maximum((np.arange(outputs) + 0.5) * scale - 0.5, 0)
-    first = np.minimum(position.astype(np.int64), cells - 1)
-    second = np.minimum(first + 1, cells - 1)
-    fraction = np.clip(position - first, 0, 1)
-    weights = np.zeros((outputs, cells), dtype=np.float32)
-    np.add.at(weights, (np.arange(outputs), first), 1 - fraction)
-    np.add.at(weights, (np.arange(outputs), second), fraction)
-    return _Axis(weights, first, second)
-
-
-def _encode(logits: Float[np.ndarray, "h w"], vertical: _Axis, horizontal: _Axis) -> Rle | None:
-    is_positive = logits > 0
-    rows, columns = np.flatnonzero(is_positive.any(axis=1)), np.flatnonzero(is_positive.any(axis=0))
-    if not rows.size:
-        return None
-    # A blend of four cells is positive only where one of them is, so the rest of the picture need not be computed.
-    out_rows, in_rows = vertical.reading(int(rows[0]), int(rows[-1]))
-    out_columns, in_columns = horizontal.reading(int(columns[0]), int(columns[-1]))
-    # Column by column is the order of the code: the transposed picture needs no copy later.
-    part = horizontal.weights[out_columns, in_columns] @ logits[in_rows, in_columns].T
-    part = part @ vertical.weights[out_rows, in_rows].T
-    mask = np.zeros((len(horizontal.weights), len(vertical.weights)), dtype=bool)
-    mask[out_columns, out_rows] = part > 0
-    return rle.encode(mask.T) if mask.any() else None
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        return list(threads.map(encode, logits.numpy()))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import UInt8
@@ -14,6 +14,7 @@ from maskreel.data.loading import pad_clips
 from maskreel.data.sources import open_source
 from maskreel.data.video_files import FrameSource
 from maskreel.geometry.masklets import Masklet, Masklets
+from maskreel.inference.form import Precision, inference_form, number_format
 from maskreel.inference.link import Linker
 from maskreel.inference.pending import FrameObjects, PendingFrames
 from maskreel.inference.postprocess import ClipFindings, clip_findings
@@ -43,6 +44,8 @@ class PredictorOptions:
     over and over, as published for VisTR."""
     min_score: float = 0.3
     """Objects below this score are left out of the masklets."""
+    precision: Precision = "float32"
+    """Number format of the network; bf16 is faster where the processor computes in it, and slightly less exact."""
 
     def __post_init__(self) -> None:
         for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1)):
@@ -54,6 +57,8 @@ class PredictorOptions:
             )
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score {self.min_score}: must lie between 0 and 1")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision {self.precision!r}: must be one of {', '.join(get_args(Precision))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +112,11 @@ class VideoPredictor:
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        """`classes` are (category id, name) per label of the model."""
-        self.model = model.to(device).eval() if isinstance(model, nn.Module) else model
+        """`classes` are (category id, name) per label of the model, which is put into evaluation mode.
+
+        The predictor runs a form of the model of its own (`inference_form`), with the weights of this moment.
+        """
+        self.model = inference_form(model.to(device)) if isinstance(model, nn.Module) else model
         self.classes = tuple(classes)
         self.options = options
         self.device = torch.device(device)
@@ -156,20 +164,25 @@ class VideoPredictor:
         if self.options.short_clips == "repeat" and num_frames < self.options.clip_frames:
             order = torch.arange(self.options.clip_frames) % num_frames
             shown = replace(clip, frames=clip.frames[order], frame_index=clip.frame_index[order])
-        return clip_findings(
-            self.model(pad_clips([shown]).to(self.device)),
-            top_k=self.options.top_k,
-            source_size=clip.size,
-            network_size=(height, width),
-            num_frames=num_frames,
-        )
+        with self.number_format():
+            return clip_findings(
+                self.model(pad_clips([shown]).to(self.device)),
+                top_k=self.options.top_k,
+                source_size=clip.size,
+                network_size=(height, width),
+                num_frames=num_frames,
+            )
+
+    def number_format(self) -> torch.autocast:
+        """Context for calls of the model and for decoding what it predicts."""
+        return number_format(self.options.precision, self.device)
 
     def _windows(
         self, source: FrameSource, timestamps: list[float], on_frames: Callable[[int], None] | None = None
     ) -> Iterator[_Window]:
         """Linked findings window by window; `timestamps` is filled while frames are read."""
         linker = Linker()
-        frames = self._resized(source, timestamps, on_frames)
+        frames = self.resized(source, timestamps, on_frames)
         options = self.options
         for start, window in cut_windows(frames, clip_frames=options.clip_frames, overlap=options.clip_overlap):
             clip = Clip(
@@ -181,13 +194,18 @@ class VideoPredictor:
             findings = self.find(clip)
             yield _Window(start=start, track_ids=linker.link(start, findings), findings=findings)
 
-    def _resized(
-        self, source: FrameSource, timestamps: list[float], on_frames: Callable[[int], None] | None
+    def resized(
+        self,
+        source: FrameSource,
+        timestamps: list[float] | None = None,
+        on_frames: Callable[[int], None] | None = None,
     ) -> Iterator[UInt8[Tensor, "3 h w"]]:
+        """Frames at the size that the network is to see; their times go to `timestamps`, their count to `on_frames`."""
         short_side = self.options.short_side
         size = fit_size(*source.size, shortest=short_side, longest=MAX_ASPECT * short_side)
         for frame in source:
-            timestamps.append(frame.time)
+            if timestamps is not None:
+                timestamps.append(frame.time)
             if on_frames is not None:
                 on_frames(1)
             pixels = torch.tensor(frame.pixels).permute(2, 0, 1)[None]

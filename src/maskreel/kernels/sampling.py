@@ -132,6 +132,22 @@ def _sample_backward(
     return cpu.backward(grad_output, value, locations, weights, maps)
 
 
+@_sample.register_kernel("cuda")
+def _(value, locations, weights, sizes, frames, frames_per_group, levels):
+    from maskreel.kernels import triton
+
+    maps = _unflatten(tuple(sizes), tuple(frames), frames_per_group, tuple(levels))
+    return triton.forward(value, locations, weights, maps)
+
+
+@_sample_backward.register_kernel("cuda")
+def _(grad_output, value, locations, weights, sizes, frames, frames_per_group, levels):
+    from maskreel.kernels import triton
+
+    maps = _unflatten(tuple(sizes), tuple(frames), frames_per_group, tuple(levels))
+    return triton.backward(grad_output, value, locations, weights, maps)
+
+
 @_sample.register_fake
 def _(value, locations, weights, sizes, frames, frames_per_group, levels):
     return value.new_empty((*weights.shape[:3], value.shape[-1]))

@@ -11,7 +11,8 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 _FLAGS = ("contract", "reassoc", "nsz")  # not nnan: a NaN must not become an arbitrary address
 
@@ -257,20 +258,19 @@ def take_ticket(typingctx, counter):
 
 
 def _define_operator(function, on_floats: str, on_ints: str) -> None:
-    @intrinsic
-    def apply(typingctx, a, b):
-        def generate(context, builder, signature, arguments):
-            if a.kind == types.float32:
-                return getattr(builder, on_floats)(*arguments, flags=_FLAGS)
-            return getattr(builder, on_ints)(*arguments)
+    # Lowered in place: an `overload` would compile one more function per operator and lane count.
+    @infer_global(function)
+    class OnVectors(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+                return signature(args[0], *args)
+            return None
 
-        return a(a, b), generate
-
-    @overload(function)
-    def implement(a, b):
-        if isinstance(a, Vector) and isinstance(b, Vector):
-            return lambda a, b: apply(a, b)
-        return None
+    @lower_builtin(function, Vector, Vector)
+    def lower(context, builder, sig, arguments):
+        if sig.return_type.kind == types.float32:
+            return getattr(builder, on_floats)(*arguments, flags=_FLAGS)
+        return getattr(builder, on_ints)(*arguments)
 
 
 _define_operator(operator.add, "fadd", "add")

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.nn.layers.checkpointing import Checkpointed
-from maskreel.nn.layers.normalize import Norm, build_norm
+from maskreel.nn.layers.normalize import FrozenBatchNorm, Norm, build_norm, fold_norm
 from maskreel.nn.layers.padding import Padding, blank_padding
 from maskreel.nn.layers.position import shrink_padding
 from maskreel.structures import ClipBatch, FeatureMap
@@ -66,6 +66,10 @@ class Bottleneck(nn.Module):
         y = F.relu(self.bn2(self.conv2(blank_padding(y, valid))))
         y = self.bn3(self.conv3(y))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
+"""Names under which a convolution and the norm behind it stand in a stem, a block or a shortcut."""
 
 
 def _shortcut(channels: int, out: int, stride: int, norm: Norm) -> nn.Module | None:
@@ -132,6 +136,15 @@ class ResNet(Checkpointed):
 
     def _stages(self) -> Iterator[nn.Module]:
         yield from (self.get_submodule(f"layer{stage}") for stage in (1, 2, 3, 4))
+
+    def fold_norms(self) -> None:
+        """Merge batch norms into the convolutions before them, for evaluation alone; group norms stay."""
+        for owner in list(self.modules()):
+            for first, second in _PAIRS:
+                conv, norm = getattr(owner, first, None), getattr(owner, second, None)
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm | nn.BatchNorm2d):
+                    setattr(owner, first, fold_norm(conv, norm))
+                    setattr(owner, second, nn.Identity())
 
     def stages(
         self, x: Float[Tensor, "n 3 h w"], valid: Float[Tensor, "n 1 h w"] | None = None

@@ -136,7 +136,8 @@ class BoxQueryDecoder(nn.Module):
         position = repeat(self.query_position.weight, "q c -> b q c", b=b)
         instance = repeat(self.query_content.weight, "q c -> b q c", b=b)
         box_queries = repeat(instance, "b q c -> b t q c", t=t)
-        reference = repeat(self.reference_points(position).sigmoid(), "b q r -> b t q r", t=t)
+        # Positions in low precision would be wrong by more than a pixel: they are float32 under autocast.
+        reference = repeat(self.reference_points(position).to(position.dtype).sigmoid(), "b q r -> b t q r", t=t)
         states = []
         for index, layer in enumerate(self.layers):
             ratios = memory.valid_ratios[:, None, None]

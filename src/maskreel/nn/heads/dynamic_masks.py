@@ -18,6 +18,8 @@ HIDDEN = 8
 """Channels between the three dynamic layers."""
 STRIDE = 8
 """Input pixels per cell of the mask features; masks come out at half of it."""
+CHUNK = (2**17, 2**27)
+"""Numbers of a hidden map that exist at a time: on a CPU what its second-level cache holds, on a GPU half a gigabyte."""
 
 
 def aligned_upsample(x: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n i j"]:
@@ -78,35 +80,59 @@ class DynamicMaskSource:
     is_relative: bool
 
     def select(self, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t i j"]:
-        features, centres = self.features[clip], self.centres[clip][:, queries]
-        t, channels, height, width = features.shape
-        n = len(queries)
-        first_in = channels + 2 * self.is_relative
-        sizes = (first_in * HIDDEN, HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN, 1)
-        weight1, weight2, weight3, bias1, bias2, bias3 = self.parameters[clip][queries].split(sizes, -1)
-        weight1 = rearrange(weight1, "n (o i) -> n o i", o=HIDDEN)
-        cells = rearrange(features, "t c h w -> c (t h w)")
-        x = (rearrange(weight1[..., -channels:], "n o c -> (n o) c") @ cells).view(n, HIDDEN, t, height, width)
-        if self.is_relative:
-            x = x + self._position_bias(weight1[..., :2], centres, height, width)
-        x = F.relu(x.flatten(2) + bias1[..., None])
-        x = F.relu(torch.baddbmm(bias2[..., None], weight2.view(n, HIDDEN, HIDDEN), x))
-        x = torch.baddbmm(bias3[..., None], weight3.view(n, 1, HIDDEN), x)
-        return aligned_upsample(x.view(n, t, height, width), 2)
+        return aligned_upsample(self.decode(clip, queries), 2)
 
-    def _position_bias(
-        self, weight: Float[Tensor, "n o 2"], centres: Float[Tensor, "t n 2"], height: int, width: int
-    ) -> Float[Tensor, "n o t h w"]:
-        """What the relative coordinates (centre minus cell) add to the first layer: they are affine in position.
+    def decode(self, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t h w"]:
+        """Masks at the features' resolution, frame by frame and a few instances at a time.
 
-        Hundreds of pixels do not fit the eight bits of bfloat16: this part is computed in float32 at least.
+        Relative coordinates are centre minus cell. The cells are the same for all instances, so that the first layer
+        reads one input; an instance's centre adds a constant per frame, which joins the bias.
         """
-        with torch.autocast(weight.device.type, enabled=False):
-            weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
-            cells = cell_positions(height, width, STRIDE, weight.device).to(weight.dtype)
-            at_centre = torch.einsum("nor,tnr->not", weight, centres.to(weight.dtype))
-            at_cell = torch.einsum("nor,hwr->nohw", weight, cells)
-            return at_centre[..., None, None] - at_cell[:, :, None]
+        features = self.features[clip]
+        # Relative positions of hundreds of pixels do not fit the eight bits of bfloat16: float32 at least.
+        with torch.autocast(features.device.type, enabled=False):
+            dtype = torch.promote_types(features.dtype, torch.float32)
+            inputs = self._inputs(features.to(dtype))
+            sizes = (inputs.shape[1] * HIDDEN, HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN, 1)
+            weight1, weight2, weight3, *biases = self.parameters[clip][queries].to(dtype).split(sizes, -1)
+            weights = [
+                weight.unflatten(1, (o, -1)) for weight, o in ((weight1, HIDDEN), (weight2, HIDDEN), (weight3, 1))
+            ]
+            first_bias = biases[0].expand(len(inputs), -1, -1)
+            if self.is_relative:
+                centres = self.centres[clip][:, queries].to(dtype)
+                first_bias = first_bias + torch.einsum("nor,tnr->tno", weights[0][..., :2], centres)
+            masks = _dynamic_layers(inputs, weights, first_bias, *biases[1:])
+        return masks.unflatten(2, features.shape[-2:])
+
+    def _inputs(self, features: Float[Tensor, "t d h w"]) -> Float[Tensor, "t e s"]:
+        """What the first layer reads, shared by all instances: minus the position of each cell, and the features."""
+        frames, _, height, width = features.shape
+        if not self.is_relative:
+            return features.flatten(2)
+        cells = cell_positions(height, width, STRIDE, features.device).to(features.dtype)
+        cells = repeat(-cells, "h w r -> t r h w", t=frames)
+        return torch.cat((cells, features), 1).flatten(2)
+
+
+def _dynamic_layers(
+    inputs: Float[Tensor, "t i s"],
+    weights: Sequence[Float[Tensor, "n _ _"]],
+    bias1: Float[Tensor, "t n o"],
+    bias2: Float[Tensor, "n o"],
+    bias3: Float[Tensor, "n 1"],
+) -> Float[Tensor, "n t s"]:
+    """Three layers, each instance with its own; so many instances at once that their hidden maps stay in the cache."""
+    chunk = max(1, CHUNK[inputs.device.type == "cuda"] // (HIDDEN * inputs.shape[2]))
+    parts = [part.split(chunk) for part in (*weights, bias2, bias3)]
+    masks = []
+    for frame, frame_bias in zip(inputs, bias1, strict=True):
+        for w1, w2, w3, b1, b2, b3 in zip(*parts[:3], frame_bias.split(chunk), *parts[3:], strict=True):
+            x = torch.addmm(b1.flatten()[:, None], w1.flatten(0, 1), frame)
+            x = F.relu(x, inplace=True).unflatten(0, b1.shape)
+            x = F.relu(torch.baddbmm(b2[..., None], w2, x), inplace=True)
+            masks.append(torch.baddbmm(b3[..., None], w3, x)[:, 0])
+    return rearrange(torch.cat(masks), "(t n) s -> n t s", t=len(inputs))
 
 
 class DynamicMasks(nn.Module):

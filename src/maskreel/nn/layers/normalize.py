@@ -31,6 +31,33 @@ class FrozenBatchNorm(nn.Module):
         return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
 
 
+def fold_norm(conv: nn.Conv2d, norm: FrozenBatchNorm | nn.BatchNorm2d) -> nn.Conv2d:
+    """One convolution that does what a convolution and the batch norm behind it do in evaluation mode.
+
+    The factors are worked out in float64, so that the one rounding is that of the folded weights.
+    """
+    assert norm.running_mean is not None, "a norm without running statistics has no evaluation mode of its own"
+    assert norm.running_var is not None, "a norm without running statistics has no evaluation mode of its own"
+    scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+    shift = norm.bias.detach().double() - norm.running_mean.double() * scale
+    if conv.bias is not None:
+        shift = shift + conv.bias.detach().double() * scale
+    weight = conv.weight.detach()
+    with torch.device("meta"):
+        folded = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            (conv.kernel_size[0], conv.kernel_size[1]),
+            (conv.stride[0], conv.stride[1]),
+            padding=conv.padding if isinstance(conv.padding, str) else (conv.padding[0], conv.padding[1]),
+            dilation=(conv.dilation[0], conv.dilation[1]),
+            groups=conv.groups,
+        )
+    folded.weight = nn.Parameter((weight.double() * scale[:, None, None, None]).to(weight.dtype), requires_grad=False)
+    folded.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+    return folded.train(conv.training)
+
+
 def build_norm(kind: Norm, channels: int) -> nn.Module:
     """`frozen` for pretrained weights, `batch` as in training on images, `group` (8 channels each) for few clips."""
     match kind:

@@ -1,0 +1,120 @@
+"""`maskreel bench model NAME`: times of the network alone, with post-processing, and end to end from a video file."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from maskreel.bench.model import measure_model, render_clip
+from maskreel.cli.bench_report import check_samples, columns, note, write_report
+from maskreel.config import nearest
+from maskreel.errors import UsageError
+from maskreel.inference.form import Precision
+from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
+from maskreel.models.weights import BUNDLED, build_model, load_model
+from maskreel.recipes.catalog import RECIPES
+from maskreel.training.distributed import choose_device
+
+MAX_FRAMES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchModel:
+    """Time a model on a clip: the network alone, with post-processing, and end to end from a video file.
+
+    A recipe's model has random weights: what it costs to turn their masks, which are noise, into codes is more than
+    those of a trained model cost.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+    """A recipe (see maskreel recipes), a run folder, a model folder, or the word bundled."""
+    frames: int = 5
+    """Frames of the clip."""
+    short_side: int | None = None
+    """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
+    precision: Precision = "float32"
+    """Number format of the network."""
+    video: Path | None = None
+    """Video for the end-to-end times; default a rendered one of 360x640 and as many frames as the clip."""
+    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """Quiet samples wanted of each stage; at most twice as many are taken."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    json: str | None = None
+    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
+
+
+def run(args: BenchModel) -> None:
+    """Measure and report."""
+    check_samples(args.samples)
+    if not 1 <= args.frames <= MAX_FRAMES:
+        raise UsageError(f"--frames {args.frames}: must lie between 1 and {MAX_FRAMES}")
+    device = choose_device(args.device)
+    predictor = named_predictor(args, device)
+    figures = model_figures(args, predictor)
+    write_report({"model": figures}, args.json, device, model_table(figures))
+
+
+def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
+    """The model that was named, ready to predict; UsageError where there is none of that name."""
+    if args.name in RECIPES:
+        recipe = RECIPES[args.name]()
+        torch.manual_seed(0)
+        model = build_model(recipe.model)
+        classes = [(label, f"class {label}") for label in range(recipe.model.num_classes)]
+        recorded: dict[str, Any] = {"short_side": recipe.evaluation.short_side}
+    elif args.name == BUNDLED or Path(args.name).exists():
+        loaded = load_model(args.name, device)
+        model, classes, recorded = loaded.model, loaded.classes, loaded.inference
+    else:
+        close = nearest(args.name, {*RECIPES, BUNDLED})
+        hint = f"did you mean {close!r}?" if close else "maskreel recipes lists them."
+        raise UsageError(f"{args.name}: neither a recipe nor a folder; {hint}")
+    try:
+        options: PredictorOptions = recorded_options(recorded, short_side=args.short_side, precision=args.precision)
+    except ValueError as error:
+        raise UsageError(str(error).replace("_", "-", 1)) from error
+    options = replace(options, clip_frames=args.frames, clip_overlap=0)
+    return VideoPredictor(model, classes, options, device=device)
+
+
+def model_figures(args: BenchModel, predictor: VideoPredictor) -> dict[str, Any]:
+    """What was measured, and of which model."""
+    assert isinstance(predictor.model, torch.nn.Module), "models of the catalog are modules"
+    with tempfile.TemporaryDirectory() as folder:
+        video = args.video or Path(folder) / "rendered.mp4"
+        if args.video is None:
+            render_clip(video, frames=args.frames, size=(360, 640))
+        stages = measure_model(predictor, video, samples=args.samples)
+    return {
+        "name": args.name,
+        "elements": sum(tensor.numel() for tensor in predictor.model.state_dict().values()),
+        "short_side": predictor.options.short_side,
+        "precision": predictor.options.precision,
+        "video": "rendered, 360x640" if args.video is None else str(args.video),
+        "stages": [asdict(stage) for stage in stages],
+    }
+
+
+def model_table(figures: dict[str, Any]) -> str:
+    """One line per stage."""
+    head = ["stage", "frames", "p50 ms", "p95 ms", "frames/s", "peak MiB", "quiet"]
+    stages: Sequence[dict[str, Any]] = figures["stages"]
+    cells = [
+        [
+            stage["stage"],
+            str(stage["frames"]),
+            f"{stage['p50_ms']:.1f}",
+            f"{stage['p95_ms']:.1f}",
+            f"{stage['frames_per_second']:.2f}",
+            f"{stage['peak_memory_mib']:.0f}",
+            note(stage),
+        ]
+        for stage in stages
+    ]
+    title = f"{figures['name']}, shortest side {figures['short_side']}, {figures['precision']}"
+    return f"{title}; video: {figures['video']}\n{columns([head, *cells], num_words=1)}"

@@ -1,0 +1,52 @@
+"""What the bench commands share: the report with its record of the machine, and tables."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskreel.bench.protocol import PROTOCOL, hardware
+from maskreel.errors import UsageError
+from maskreel.files import complete_file
+
+STDOUT = "-"
+MAX_SAMPLES = 1000
+
+
+def check_samples(samples: int) -> None:
+    """UsageError unless the number of samples makes sense."""
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise UsageError(f"--samples {samples}: must lie between 1 and {MAX_SAMPLES}")
+
+
+def write_report(figures: Mapping[str, Any], json_path: str | None, device: torch.device, text: str) -> None:
+    """Print the tables, and write or print the figures as JSON with hardware and protocol beside them."""
+    machine = hardware(device)
+    report = {"hardware": machine, "protocol": PROTOCOL, **figures}
+    if json_path == STDOUT:
+        print(json.dumps(report, indent=1))
+        return
+    if json_path is not None:
+        with complete_file(Path(json_path)) as path:
+            path.write_text(json.dumps(report, indent=1) + "\n")
+    where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores"
+    print(f"{where}, torch {machine['packages']['torch']}\n\n{text}")
+
+
+def columns(rows: Sequence[Sequence[str]], *, num_words: int) -> str:
+    """Lines with aligned columns: the first `num_words` to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < num_words else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def note(times: Mapping[str, Any]) -> str:
+    """Quiet samples over all that stand behind a figure."""
+    return f"{times['quiet']}/{times['samples']}"
