@@ -47,6 +47,7 @@ COMMANDS = {
     "recipes": Command("maskreel.cli.recipes", "Recipes", "list the recipes and the AP known of each"),
     "models": Command("maskreel.cli.models", "Models", "list the models and their sizes"),
     "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
+    "data convert": Command("maskreel.cli.data_convert", "Convert", "convert annotations from one format to another"),
 }
 """Every command; two words are a group and its member."""
 
