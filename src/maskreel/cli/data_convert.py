@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from maskreel.data.formats.annotations import ReadOptions
+from maskreel.data.formats.catalog import FormatName
 from maskreel.data.formats.convert import PictureTransfer, convert
 from maskreel.errors import UsageError
 from maskreel.files import complete_file
 
 STDOUT = Path("-")
-FormatName = Literal["youtube-vis", "coco", "coco-tracks", "mots-txt", "mots-png", "davis", "burst", "cvat", "labelme"]
 
 
 @dataclass(frozen=True, kw_only=True)

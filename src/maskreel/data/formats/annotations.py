@@ -1,6 +1,5 @@
 """What every annotation format is read into and written from: videos with their frames, tracks and masks."""
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 
-logger = logging.getLogger(__name__)
+MAX_FRAMES = 100_000
+"""Of a video, where a file may claim any number in a few bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

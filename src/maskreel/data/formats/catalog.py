@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from maskreel.data.formats import burst, coco, cvat, davis, labelme, mots, youtube_vis
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
@@ -20,7 +21,9 @@ class Format:
     """Where in that folder the picture of a frame belongs."""
 
 
-FORMATS: dict[str, Format] = {
+FormatName = Literal["youtube-vis", "coco", "coco-tracks", "mots-txt", "mots-png", "davis", "burst", "cvat", "labelme"]
+
+FORMATS: dict[FormatName, Format] = {
     "youtube-vis": Format(read=youtube_vis.read, write=youtube_vis.write, picture=youtube_vis.picture),
     "coco": Format(read=coco.read_pictures),
     "coco-tracks": Format(read=coco.read_tracks, write=coco.write_tracks, picture=coco.picture),

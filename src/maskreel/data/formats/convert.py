@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from maskreel.data.formats.annotations import Annotations, ReadOptions, differences
-from maskreel.data.formats.catalog import FORMATS, Format
+from maskreel.data.formats.catalog import FORMATS, Format, FormatName
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 
@@ -24,8 +24,8 @@ def convert(
     source: Path,
     target: Path,
     *,
-    read_as: str,
-    write_as: str,
+    read_as: FormatName,
+    write_as: FormatName,
     options: ReadOptions,
     pictures: PictureTransfer = "link",
     is_loss_allowed: bool = False,
@@ -50,7 +50,10 @@ def convert(
         writer.write(annotations, folder, options.split)
         if pictures != "none":
             _transfer(annotations, folder, writer, options, is_copy=pictures == "copy")
-        written = writer.read(folder, ReadOptions(split=options.split))
+        try:
+            written = writer.read(folder, ReadOptions(split=options.split))
+        except DataError as error:
+            raise DataError(f"{write_as} cannot keep this: {str(error).replace(str(folder), str(target))}") from error
         lost = differences(annotations, written)
         if lost and not is_loss_allowed:
             raise DataError(
@@ -76,6 +79,8 @@ def _transfer(annotations: Annotations, folder: Path, writer: Format, options: R
                     "folder of the pictures with --images DIR, or pass --frames none to convert annotations alone"
                 )
             place = folder / writer.picture(video, t, options.split)
+            if place.exists():
+                raise DataError(f"video {video.name!r}: its picture {place.name} has the name of another; rename one.")
             place.parent.mkdir(parents=True, exist_ok=True)
             _put(source.resolve(), place, is_copy=is_copy)
 
@@ -106,9 +111,7 @@ def _into(target: Path) -> Iterator[Path]:
         entries = sorted(folder.iterdir())
         taken = [entry.name for entry in entries if (target / entry.name).exists()]
         if taken:
-            raise UsageError(
-                f"{target / taken[0]} exists already; choose another folder or --split, or remove it first."
-            )
+            raise UsageError(f"{target / taken[0]} exists already; choose another folder or --split, or remove it.")
         for entry in entries:
             os.replace(entry, target / entry.name)
     finally:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from maskreel.data.formats.annotations import (
+    MAX_FRAMES,
     AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
@@ -39,7 +40,6 @@ CROWD_ATTRIBUTE = {
     "default_value": "false",
     "values": "false",
 }
-MAX_FRAMES = 10_000_000
 SIDES = ("width", "height")
 
 
@@ -162,7 +162,7 @@ def _frame_numbers(meta: ET.Element, path: Path) -> range:
         (meta.findtext(".//frame_filter") or "step=1").strip().removeprefix("step="), f"{path}: frame_filter"
     )
     if not 0 < size <= MAX_FRAMES or step < 1:
-        raise DataError(f"{path}: {size} frames in steps of {step}; expected at least one of each.")
+        raise DataError(f"{path}: {size} frames in steps of {step}; expected 1 to {MAX_FRAMES} in steps of at least 1.")
     return range(start, start + size * step, step)
 
 

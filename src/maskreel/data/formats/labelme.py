@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def _shape_mask(shape: Record, size: tuple[int, int], where: str) -> Bool[np.nda
     height, width = size
     kind = shape.get("shape_type", "polygon")
     points = field_of(shape, "points", list, where)
-    is_flat = all(isinstance(p, list) and len(p) == 2 and all(type(x) in (int, float) for x in p) for p in points)
+    is_flat = all(isinstance(p, list) and len(p) == 2 and all(map(_is_finite, p)) for p in points)
     if not points or not is_flat:
         raise DataError(f"{where}: points are {points!r:.60}; expected pairs of numbers.")
     if kind == "polygon":
@@ -171,12 +172,16 @@ def _shape_mask(shape: Record, size: tuple[int, int], where: str) -> Bool[np.nda
     if kind != "mask":
         raise DataError(f"{where}: a {kind} has no mask; polygons and masks have. Delete it, or draw one.")
     box = _decode_png(field_of(shape, "mask", str, where), where)
-    left, top = (int(round(coordinate)) for coordinate in points[0])
+    left, top = (round(coordinate) for coordinate in points[0])
     if left < 0 or top < 0 or left + box.shape[1] > width or top + box.shape[0] > height:
         raise DataError(f"{where}: a mask of {box.shape[1]}x{box.shape[0]} at {left},{top} leaves the frame.")
     mask = np.zeros(size, dtype=bool)
     mask[top : top + box.shape[0], left : left + box.shape[1]] = box
     return mask
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
 def _decode_png(text: str, where: str) -> Bool[np.ndarray, "h w"]:

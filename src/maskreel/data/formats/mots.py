@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from maskreel.data.formats.annotations import (
+    MAX_FRAMES,
     AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
@@ -61,7 +62,7 @@ def read_text(source: Path, options: ReadOptions) -> Annotations:
         pictures = pictures_by_stem(_picture_folder(source, options.images, path.stem))
         mentioned = sorted({frame for frames in masks.values() for frame in frames})
         spans = range(mentioned[0], mentioned[-1] + 1) if mentioned else range(0)
-        frames = _frames(pictures, ranges.get(path.stem, spans))
+        frames = _frames(pictures, ranges.get(path.stem, spans), str(path))
         outside = sorted(set(mentioned) - set(frames))
         if outside:
             raise DataError(f"{path}: frame {outside[0]} has objects but is none of the sequence's frames.")
@@ -102,9 +103,7 @@ def read_png(source: Path, options: ReadOptions) -> Annotations:
     for number, sequence in enumerate(video_folders(folder), start=1):
         files = {int(stem): path for stem, path in pictures_by_stem(sequence).items() if stem.isdecimal()}
         if not files:
-            raise DataError(
-                f"{sequence}: no files such as 000000.png; every folder in {folder} is taken for a sequence."
-            )
+            raise DataError(f"{sequence}: no files such as 000000.png; every folder in {folder} is a sequence.")
         masks: Masks = defaultdict(dict)
         sizes = set()
         for frame, path in sorted(files.items()):
@@ -186,9 +185,13 @@ def _picture_folder(source: Path, images: Path | None, name: str) -> Path | None
     return first_folder(root / place / name for root in roots for place in ("images", "image_02", "training/image_02"))
 
 
-def _frames(pictures: dict[str, Path], others: range) -> list[int]:
+def _frames(pictures: dict[str, Path], others: range, where: str) -> list[int]:
     """Frame numbers: of the pictures where there are any."""
-    return list(numbers_of(path.name for path in pictures.values())) if pictures else list(others)
+    if pictures:
+        return list(numbers_of(path.name for path in pictures.values()))
+    if len(others) > MAX_FRAMES:
+        raise DataError(f"{where}: frames {others.start} to {others.stop - 1}; at most {MAX_FRAMES} are supported.")
+    return list(others)
 
 
 def _video(
@@ -199,7 +202,7 @@ def _video(
     masks: Masks,
     pictures: dict[str, Path],
 ) -> AnnotatedVideo:
-    by_number = dict(zip(_frames(pictures, range(0)), pictures.values(), strict=True))
+    by_number = dict(zip(numbers_of(path.name for path in pictures.values()), pictures.values(), strict=True))
     found = [by_number.get(frame) for frame in frames]
     tracks = [
         AnnotatedTrack(
