@@ -77,7 +77,7 @@ def read_tracks(source: Path, options: ReadOptions) -> Annotations:
         frames = sorted(by_video[number], key=lambda pair: _frame_number(pair[1], f"{path}: image {pair[0]}"))
         if not frames:
             raise DataError(f"{path}: video {number} has no images.")
-        tracks = tuple(_track(track_id, one, frames) for track_id, one in sorted(objects[number].items()))
+        tracks = tuple(_track(track_id, one, frames) for track_id, one in objects[number].items())
         result.append(_video(frames, number, record, tracks, folders, path))
     return Annotations(categories=categories, videos=tuple(with_distinct_names(result)))
 
@@ -91,7 +91,8 @@ def write_tracks(annotations: Annotations, folder: Path, split: str) -> None:
         first = len(images) + 1
         images += list(_image_records(video, first))
         for track in video.tracks:
-            tracks.append({"id": track.id, "category_id": track.category_id, "video_id": video.id})
+            own = {"id": track.id, "category_id": track.category_id, "iscrowd": int(track.is_crowd)}
+            tracks.append({**own, "video_id": video.id})
             for t, mask in enumerate(track.masks):
                 if mask is not None:
                     common = {"id": len(records) + 1, "image_id": first + t, "video_id": video.id}
@@ -178,7 +179,7 @@ def _picture_track(
 def _objects(
     document: Record, images: dict[int, Record], known: set[int], path: Path
 ) -> dict[int, dict[int, tuple[int, bool, dict[int, Rle | None]]]]:
-    """Per video and track: class, whether it is a crowd, and mask by image."""
+    """Per video and track, in the order of the file: class, whether it is a crowd, and mask by image."""
     objects: dict[int, dict[int, tuple[int, bool, dict[int, Rle | None]]]] = defaultdict(dict)
 
     def slot(video_id: int, record: Record, key: str, where: str, is_crowd: bool) -> dict[int, Rle | None]:
@@ -192,6 +193,8 @@ def _objects(
             one = objects[video_id][track_id] = (category_id, True, one[2])
         return one[2]
 
+    for record, where in records_of({"tracks": [], **document}, "tracks", f"{path}: track"):
+        slot(field_of(record, "video_id", int, where), record, "id", where, _is_crowd(record, where))
     for number, record in identified(document, "annotations", f"{path}: annotation").items():
         where = f"{path}: annotation {number}"
         image_id = field_of(record, "image_id", int, where)
@@ -202,8 +205,6 @@ def _objects(
         if image_id in masks:
             raise DataError(f"{where}: track {record[key]} has two masks in image {image_id}.")
         masks[image_id] = _mask(record, images[image_id], where)
-    for record, where in records_of({"tracks": [], **document}, "tracks", f"{path}: track"):
-        slot(field_of(record, "video_id", int, where), record, "id", where, False)
     return objects
 
 
