@@ -68,6 +68,7 @@ COMMANDS = {
     "data stats": Command("maskreel.cli.data_stats", "Stats", "count what a dataset holds"),
     "data split": Command("maskreel.cli.data_split", "Split", "hold some videos of a train file out for validation"),
     "data view": Command("maskreel.cli.data_view", "View", "draw filmstrips and overlay videos of truth or results"),
+    "data convert": Command("maskreel.cli.data_convert", "Convert", "convert annotations from one format to another"),
 }
 """Every command; two words are a group and its member."""
 

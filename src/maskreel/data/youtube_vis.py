@@ -6,7 +6,6 @@ categories sorted by id.
 """
 
 import hashlib
-import json
 import logging
 import os
 import struct
@@ -25,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames
+from maskreel.data.records import field_of, identified, listing, read_document, shortened
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
@@ -44,8 +44,6 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 """What Pillow raises on damaged pictures, by format."""
-
-KIND_NAMES: dict[type, str] = {int: "a whole number", str: "a string", list: "a list"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +65,10 @@ class Video:
     file_names: tuple[str, ...]
     dials: tuple[str, ...] = ()
     """Names of the difficulties that a rendered video shows; empty for other data."""
+    frame_numbers: tuple[int, ...] | None = None
+    """Positions of the frames in the video that they were taken from, where the file tells."""
+    fps: float | None = None
+    """Frames per second that `frame_numbers` count, where the file tells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,8 @@ class Track:
     """One entry per frame; null where the object is absent."""
     areas: list[Any] | None
     """Pixels per frame as the file states them; None where it does not."""
+    track_id: int
+    """Names the object within its video; `id`, unless the file tells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,17 +127,23 @@ class YouTubeVIS:
 
         Raises UsageError when the folder or the split does not exist, DataError when the file's content is wrong.
         """
-        annotation_path = find_annotations(root, split)
+        dataset = cls.read_file(find_annotations(root, split))
+        videos = dataset.videos
+        dataset.frames_folder = find_frames(root, split, videos[0].file_names[0] if videos else None)
+        return dataset
+
+    @classmethod
+    def read_file(cls, annotation_path: Path) -> "YouTubeVIS":
+        """Read an annotation file whose frames, if they are asked for, lie beside it; DataError as above."""
         document, sha256 = _read(annotation_path)
         categories = tuple(_read_categories(document, annotation_path))
         videos = list(_read_videos(document, annotation_path))
-        tracks = _read_tracks(document, annotation_path, categories, videos)
         return cls(
             annotation_path=annotation_path,
-            frames_folder=find_frames(root, split, videos[0].file_names[0] if videos else None),
+            frames_folder=annotation_path.parent,
             categories=categories,
             videos=videos,
-            tracks=tracks,
+            tracks=_read_tracks(document, annotation_path, categories, videos),
             sha256=sha256,
         )
 
@@ -234,14 +244,7 @@ class YouTubeVIS:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a JSON file ({error}); download or export it again.") from error
+    document, content = read_document(path)
     if not isinstance(document, dict) or "videos" not in document:
         is_coco = isinstance(document, dict) and "images" in document
         what, hint = (
@@ -255,30 +258,30 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _read_categories(document: dict[str, Any], path: Path) -> Iterator[Category]:
-    records = _identified(document, "categories", f"{path}: category")
+    records = identified(document, "categories", f"{path}: category")
     if not records:
         raise DataError(f'{path}: "categories" is empty; list at least one class with an id and a name.')
     for category_id, record in sorted(records.items()):
-        yield Category(id=category_id, name=_field(record, "name", str, f"{path}: category {category_id}"))
+        yield Category(id=category_id, name=field_of(record, "name", str, f"{path}: category {category_id}"))
 
 
 def _read_videos(document: dict[str, Any], path: Path) -> Iterator[Video]:
-    for video_id, record in _identified(document, "videos", f"{path}: video").items():
+    for video_id, record in identified(document, "videos", f"{path}: video").items():
         where = f"{path}: video {video_id}"
-        names = _field(record, "file_names", list, where)
-        length = _field({"length": len(names), **record}, "length", int, where)
+        names = field_of(record, "file_names", list, where)
+        length = field_of({"length": len(names), **record}, "length", int, where)
         if not names or length != len(names):
             raise DataError(f'{where}: {len(names)} "file_names" but "length" {length}; they must agree, at least 1.')
         for name in names:
             if not isinstance(name, str) or not name or LEAVES_ROOT.search(name):
                 raise DataError(
-                    f"{where}: file name {_short(name)} leaves the folder of frames; "
+                    f"{where}: file name {shortened(name)} leaves the folder of frames; "
                     "expected a relative path without '..', such as 'video/00000.jpg'."
                 )
-        width, height = (_field(record, side, int, where) for side in ("width", "height"))
+        width, height = (field_of(record, side, int, where) for side in ("width", "height"))
         if min(width, height) < 1 or width * height > rle.MAX_PIXELS:
             raise DataError(f"{where}: size {width}x{height}; expected 1 to {rle.MAX_PIXELS} pixels.")
-        dials = _field({"dials": [], **record}, "dials", list, where)
+        dials = field_of({"dials": [], **record}, "dials", list, where)
         yield Video(
             id=video_id,
             width=width,
@@ -286,7 +289,18 @@ def _read_videos(document: dict[str, Any], path: Path) -> Iterator[Video]:
             length=length,
             file_names=tuple(names),
             dials=tuple(str(dial) for dial in dials),
+            frame_numbers=_read_frame_numbers(record, length, where),
+            fps=None if record.get("fps") is None else field_of(record, "fps", float, where),
         )
+
+
+def _read_frame_numbers(record: dict[str, Any], length: int, where: str) -> tuple[int, ...] | None:
+    if record.get("frame_numbers") is None:
+        return None
+    numbers = field_of(record, "frame_numbers", list, where)
+    if len(numbers) != length or any(type(number) is not int for number in numbers):
+        raise DataError(f'{where}: "frame_numbers" is {shortened(numbers)}; expected {length} whole numbers.')
+    return tuple(numbers)
 
 
 def _read_tracks(
@@ -298,72 +312,43 @@ def _read_tracks(
     labels = {category.id: label for label, category in enumerate(categories)}
     places = {video.id: place for place, video in enumerate(videos)}
     tracks: list[list[Track]] = [[] for _ in videos]
-    for track_id, record in _identified(document, "annotations", f"{path}: annotation").items():
+    for track_id, record in identified(document, "annotations", f"{path}: annotation").items():
         where = f"{path}: annotation {track_id}"
-        video_id = _field(record, "video_id", int, where)
+        video_id = field_of(record, "video_id", int, where)
         if video_id not in places:
             raise DataError(f'{where}: "video_id" {video_id} is not among the {len(videos)} videos.')
         where = f"{path}: video {video_id}, annotation {track_id}"
-        category_id = _field(record, "category_id", int, where)
+        category_id = field_of(record, "category_id", int, where)
         if category_id not in labels:
             raise DataError(
-                f'{where}: "category_id" {category_id} is not among the categories ({_listing(sorted(labels))}).'
+                f'{where}: "category_id" {category_id} is not among the categories ({listing(sorted(labels))}).'
             )
         place = places[video_id]
         is_crowd = record.get("iscrowd", 0)
         if is_crowd not in (0, 1):
-            raise DataError(f'{where}: "iscrowd" is {_short(is_crowd)}; expected 0 or 1.')
+            raise DataError(f'{where}: "iscrowd" is {shortened(is_crowd)}; expected 0 or 1.')
         track = Track(
             id=track_id,
             label=labels[category_id],
             is_crowd=bool(is_crowd),
             segmentations=_read_segmentations(record, videos[place].length, where),
             areas=record.get("areas"),
+            track_id=field_of({"track_id": track_id, **record}, "track_id", int, where),
         )
         tracks[place].append(track)
     return tracks
 
 
 def _read_segmentations(record: dict[str, Any], length: int, where: str) -> list[Any]:
-    segmentations = _field(record, "segmentations", list, where)
+    segmentations = field_of(record, "segmentations", list, where)
     for key in ("segmentations", "bboxes", "areas"):
-        if record.get(key) is not None and len(_field(record, key, list, where)) != length:
+        if record.get(key) is not None and len(field_of(record, key, list, where)) != length:
             raise DataError(
                 f'{where}: {len(record[key])} "{key}" for {length} frames; give one per frame, null where absent.'
             )
     for frame, segmentation in enumerate(segmentations):
         if segmentation is not None and not isinstance(segmentation, dict | list):
-            raise DataError(f"{where}, frame {frame}: mask is {_short(segmentation)}; expected RLE, polygons or null.")
+            raise DataError(
+                f"{where}, frame {frame}: mask is {shortened(segmentation)}; expected RLE, polygons or null."
+            )
     return segmentations
-
-
-def _identified(document: dict[str, Any], key: str, where: str) -> dict[int, dict[str, Any]]:
-    """The records of a list by their ids, in the order of the file."""
-    result: dict[int, dict[str, Any]] = {}
-    for place, record in enumerate(_field(document, key, list, where.rpartition(":")[0])):
-        if not isinstance(record, dict):
-            raise DataError(f"{where} at position {place} is {_short(record)}; expected an object.")
-        record_id = _field(record, "id", int, f"{where} at position {place}")
-        if record_id in result:
-            raise DataError(f"{where} {record_id} stands twice in the file; ids must differ.")
-        result[record_id] = record
-    return result
-
-
-def _field(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
-    if key not in record:
-        raise DataError(f'{where}: "{key}" is missing; expected {KIND_NAMES[kind]}.')
-    value = record[key]
-    if type(value) is not kind:
-        raise DataError(f'{where}: "{key}" is {_short(value)}; expected {KIND_NAMES[kind]}.')
-    return value
-
-
-def _listing(values: Sequence[int]) -> str:
-    shown = ", ".join(str(value) for value in values[:10])
-    return shown if len(values) <= 10 else f"{shown}, ... {len(values)} in all"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,196 @@
+"""What every annotation format is read into and written from: videos with their frames, tracks and masks."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Int
+
+from maskreel.data.layouts import LEAVES_ROOT
+from maskreel.data.records import listing
+from maskreel.data.youtube_vis import Category
+from maskreel.errors import DataError
+from maskreel.geometry import rle
+from maskreel.geometry.rle import Rle
+
+MAX_FRAMES = 100_000
+"""Of a video, where a file may claim any number in a few bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnotatedTrack:
+    """One object of a video."""
+
+    id: int
+    """Names it within its video."""
+    category_id: int
+    masks: tuple[Rle | None, ...]
+    """One per frame as `tidy` gives them; None where not a pixel is seen."""
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnotatedVideo:
+    """One video; a picture alone is a video of one frame."""
+
+    id: int
+    name: str
+    """Tells it from the others; a relative path."""
+    width: int
+    height: int
+    frame_numbers: tuple[int, ...]
+    """Position of each frame in the video that the frames were taken from."""
+    file_names: tuple[str, ...]
+    """Of the frames, with their folder."""
+    pictures: tuple[Path | None, ...] = field(compare=False)
+    """Where each frame lies; None where no picture was found."""
+    tracks: tuple[AnnotatedTrack, ...]
+    fps: float | None = None
+    """Frames per second that the numbers count, where known."""
+
+    def __post_init__(self) -> None:
+        where = f"video {self.name!r}"
+        check_name(self.name, where)
+        pairs = zip((-1, *self.frame_numbers[:-1]), self.frame_numbers, strict=True)
+        for before, after in pairs:
+            if after <= before:
+                raise DataError(f"{where}: frame number {after} after {before}; numbers must rise, from 0 at least.")
+        seen: set[int] = set()
+        for track in self.tracks:
+            if track.id in seen:
+                raise DataError(f"{where}: track id {track.id} stands twice.")
+            seen.add(track.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Annotations:
+    """A split: everything that a format is asked to keep."""
+
+    categories: tuple[Category, ...]
+    videos: tuple[AnnotatedVideo, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a reader may be told beside the place of the annotations."""
+
+    split: str = "train"
+    """Of a YouTube-VIS folder."""
+    images: Path | None = None
+    """Folder of the pictures; None looks where the format keeps them."""
+    classes: str | None = None
+    """Class map for pictures of COCO, by the name in `coco_clips.CLASS_MAPS`."""
+
+
+def tidy(mask: Rle | None) -> Rle | None:
+    """The one form of a mask that formats are compared in: no empty runs, None for a mask without pixels."""
+    if mask is None:
+        return None
+    start, end = rle.foreground(mask)
+    if not start.size:
+        return None
+    # Runs that touch become one.
+    is_first = np.append(True, start[1:] != end[:-1])
+    bounds = np.stack((start[is_first], end[np.append(is_first[1:], True)]), axis=1).reshape(-1)
+    pixels = mask.height * mask.width
+    lengths = np.diff(np.concatenate(([0], bounds, [pixels] if bounds[-1] < pixels else [])))
+    return Rle(mask.height, mask.width, rle.compress(lengths.astype(np.int64)))
+
+
+def numbers_of(names: Iterable[str]) -> tuple[int, ...]:
+    """Frame numbers that file names tell: the last number of each where they rise, else the positions from 0."""
+    found = [re.findall(r"\d+", PurePosixPath(name).stem) for name in names]
+    numbers = tuple(int(digits[-1]) if digits else -1 for digits in found)
+    is_rising = all(a < b for a, b in zip(numbers[:-1], numbers[1:], strict=True)) and min(numbers, default=0) >= 0
+    return numbers if is_rising else tuple(range(len(numbers)))
+
+
+def check_name(name: str, where: str) -> str:
+    """A relative path from a file; DataError when it would lead elsewhere."""
+    if not name or LEAVES_ROOT.search(name):
+        raise DataError(f"{where}: the name {name!r} leaves the folder; expected a relative path without '..'.")
+    return name
+
+
+def flat_name(video: AnnotatedVideo) -> str:
+    """The name as that of a single file or folder."""
+    return video.name.replace("\\", "/").replace("/", "__")
+
+
+def with_distinct_names(videos: Iterable[AnnotatedVideo]) -> Iterator[AnnotatedVideo]:
+    """The same videos; of those that share a name, all but the first get the id behind it."""
+    taken: set[str] = set()
+    for video in videos:
+        name = video.name if video.name not in taken else f"{video.name}_{video.id}"
+        taken.add(name)
+        yield video if name == video.name else replace(video, name=name)
+
+
+def label_map(video: AnnotatedVideo, frame: int) -> Int[np.ndarray, "h w"]:
+    """For formats where a pixel belongs to one object: position of its track from 1, 0 for none.
+
+    Where tracks overlap, the later one wins.
+    """
+    labels = np.zeros((video.height, video.width), dtype=np.int64)
+    for position, track in enumerate(video.tracks, start=1):
+        mask = track.masks[frame]
+        if mask is not None:
+            labels[rle.decode(mask)] = position
+    return labels
+
+
+def differences(before: Annotations, after: Annotations) -> list[str]:
+    """What came back changed: classes, videos, frame times, track ids, crowd marks, masks; a phrase for each."""
+    found = _class_differences(before, after)
+    others = {video.name: video for video in after.videos}
+    missing = [video.name for video in before.videos if video.name not in others]
+    if missing:
+        found.append(f"videos {listing(missing)}")
+    pairs = [(video, others[video.name]) for video in before.videos if video.name in others]
+    for what, name in (("sizes", "size"), ("ids", "id"), ("frame times", "frame_numbers"), ("frame rates", "fps")):
+        changed = [
+            one.name
+            for one, other in pairs
+            if (_size(one) != _size(other) if name == "size" else getattr(one, name) != getattr(other, name))
+        ]
+        if changed:
+            found.append(f"{what} of videos {listing(changed)}")
+    return found + _track_differences(
+        [pair for pair in pairs if len(pair[0].frame_numbers) == len(pair[1].frame_numbers)]
+    )
+
+
+def _size(video: AnnotatedVideo) -> tuple[int, int]:
+    return video.width, video.height
+
+
+def _class_differences(before: Annotations, after: Annotations) -> list[str]:
+    own, other = ({c.id: c.name for c in annotations.categories} for annotations in (before, after))
+    changed = [f"{name!r} ({number})" for number, name in own.items() if other.get(number) != name]
+    return [f"classes {listing(changed)}"] if changed else []
+
+
+def _track_differences(pairs: Sequence[tuple[AnnotatedVideo, AnnotatedVideo]]) -> list[str]:
+    ids: list[str] = []
+    changed: dict[str, list[str]] = {"classes": [], "crowd marks": [], "masks": []}
+    for video, other in pairs:
+        back = {track.id: track for track in other.tracks}
+        for track in video.tracks:
+            place = f"{track.id} of {video.name}"
+            if track.id not in back:
+                ids.append(place)
+                continue
+            twin = back[track.id]
+            if track.category_id != twin.category_id:
+                changed["classes"].append(place)
+            if track.is_crowd != twin.is_crowd:
+                changed["crowd marks"].append(place)
+            frames = [t for t, pair in enumerate(zip(track.masks, twin.masks, strict=True)) if pair[0] != pair[1]]
+            if frames:
+                changed["masks"].append(f"{place} (frame {video.frame_numbers[frames[0]]})")
+        known = {track.id for track in video.tracks}
+        ids += [f"{track.id} of {video.name}" for track in other.tracks if track.id not in known]
+    found = [f"tracks {listing(ids)}"] if ids else []
+    return found + [f"{what} of tracks {listing(places)}" for what, places in changed.items() if places]

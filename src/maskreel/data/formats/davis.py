@@ -1,0 +1,133 @@
+"""DAVIS: palette PNG files whose values are object numbers, beside `JPEGImages`.
+
+There are no classes (all objects become "object") and at most 254 objects of a video; 255 marks a region to ignore,
+which becomes a crowd. The same files come with YouTube-VOS.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskreel.data.formats.annotations import (
+    AnnotatedTrack,
+    AnnotatedVideo,
+    Annotations,
+    ReadOptions,
+    flat_name,
+    label_map,
+    numbers_of,
+    tidy,
+)
+from maskreel.data.formats.pictures import (
+    check_folder,
+    first_folder,
+    pictures_by_stem,
+    read_indices,
+    video_folders,
+)
+from maskreel.data.youtube_vis import Category
+from maskreel.errors import DataError
+from maskreel.geometry import rle
+from maskreel.geometry.rle import Rle
+
+OBJECT = Category(id=1, name="object")
+VOID = 255
+RESOLUTIONS = ("480p", "Full-Resolution")
+"""Folders between `Annotations` and the sequences; some sets have none."""
+
+
+def read(source: Path, options: ReadOptions) -> Annotations:
+    """`Annotations/480p/SEQUENCE/00000.png`, with other resolutions, without that folder, or sequences alone."""
+    root = check_folder(source, "a folder with Annotations/480p/SEQUENCE/00000.png")
+    root = first_folder([root / "Annotations"]) or root
+    folder = first_folder(root / name for name in RESOLUTIONS) or root
+    videos = []
+    for number, sequence in enumerate(video_folders(folder), start=1):
+        images = options.images or source / "JPEGImages"
+        pictures = first_folder([images / name / sequence.name for name in RESOLUTIONS] + [images / sequence.name])
+        videos.append(_read_video(number, sequence, pictures_by_stem(pictures)))
+    if not videos:
+        raise DataError(f"{folder}: no folders of PNG files.")
+    return Annotations(categories=(OBJECT,), videos=tuple(videos))
+
+
+def write(annotations: Annotations, folder: Path, split: str) -> None:
+    """`Annotations/RESOLUTION/SEQUENCE/00000.png`; where numbers do not fit, tracks are counted from 1 anew."""
+    for video in annotations.videos:
+        target = folder / "Annotations" / _resolution(video) / flat_name(video)
+        target.mkdir(parents=True)
+        values = np.array([0, *_values(video)], dtype=np.uint8)
+        for t, frame in enumerate(video.frame_numbers):
+            image = Image.fromarray(values[label_map(video, t)], mode="P")
+            image.putpalette(_palette())
+            image.save(target / f"{frame:05d}.png")
+
+
+def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+    suffix = Path(video.file_names[frame]).suffix
+    return f"JPEGImages/{_resolution(video)}/{flat_name(video)}/{video.frame_numbers[frame]:05d}{suffix}"
+
+
+def _resolution(video: AnnotatedVideo) -> str:
+    return RESOLUTIONS[0] if min(video.width, video.height) == 480 else RESOLUTIONS[1]
+
+
+def _read_video(number: int, sequence: Path, pictures: dict[str, Path]) -> AnnotatedVideo:
+    files = {path.stem: path for path in pictures_by_stem(sequence).values() if path.suffix == ".png"}
+    if not files:
+        raise DataError(f"{sequence}: no PNG files; every folder in {sequence.parent} is taken for a sequence.")
+    masks: dict[int, dict[int, Rle]] = defaultdict(dict)
+    sizes = set()
+    for t, path in enumerate(files.values()):
+        values = read_indices(path, ("P", "L"), "a palette picture whose values are object numbers")
+        sizes.add(values.shape)
+        for value in np.unique(values[values > 0]).tolist():
+            masks[value][t] = rle.encode(values == value)
+    if len(sizes) > 1:
+        raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
+    height, width = sizes.pop()
+    found = [pictures.get(stem) for stem in files]
+    return AnnotatedVideo(
+        id=number,
+        name=sequence.name,
+        width=width,
+        height=height,
+        frame_numbers=numbers_of(files),
+        file_names=tuple(
+            f"{sequence.name}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(files, found, strict=True)
+        ),
+        pictures=tuple(found),
+        tracks=tuple(
+            AnnotatedTrack(
+                id=value,
+                category_id=OBJECT.id,
+                masks=tuple(tidy(by_frame.get(t)) for t in range(len(files))),
+                is_crowd=value == VOID,
+            )
+            for value, by_frame in sorted(masks.items())
+        ),
+    )
+
+
+def _values(video: AnnotatedVideo) -> list[int]:
+    """Pixel value per track."""
+    values = [track.id for track in video.tracks]
+    if all(0 < track.id < VOID or (track.is_crowd and track.id == VOID) for track in video.tracks):
+        return values
+    if len(values) >= VOID:
+        raise DataError(f"video {video.name!r}: its {len(values)} tracks do not fit DAVIS files (at most 254).")
+    return list(range(1, len(values) + 1))
+
+
+def _palette() -> list[int]:
+    """The colours of PASCAL VOC, which DAVIS uses: bits of the number, dealt to red, green and blue from the top."""
+    colours = []
+    for value in range(256):
+        colour = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                colour[channel] |= (value >> (3 * bit + channel) & 1) << (7 - bit)
+        colours += colour
+    return colours

@@ -1,0 +1,262 @@
+"""MOTS (KITTI MOTS, MOTSChallenge): text files of run lengths, or 16-bit PNG files of object numbers.
+
+A number is class * 1000 + instance in PNG files; 10000 (class 10) marks a region to ignore, which becomes a crowd.
+Class names are no part of the format: 1 is car and 2 is pedestrian, others are named by their number.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskreel.data.formats.annotations import (
+    MAX_FRAMES,
+    AnnotatedTrack,
+    AnnotatedVideo,
+    Annotations,
+    ReadOptions,
+    flat_name,
+    label_map,
+    numbers_of,
+    tidy,
+)
+from maskreel.data.formats.pictures import (
+    check_folder,
+    first_folder,
+    picture_size,
+    pictures_by_stem,
+    read_indices,
+    video_folders,
+)
+from maskreel.data.youtube_vis import Category
+from maskreel.errors import DataError
+from maskreel.geometry import rle
+from maskreel.geometry.rle import Rle
+
+CLASS_NAMES = {1: "car", 2: "pedestrian", 10: "ignore"}
+IGNORE_CLASS, IGNORE_ID = 10, 10_000
+INSTANCES = 1000
+"""Numbers of one class in a PNG file."""
+
+Masks = dict[tuple[int, int], dict[int, Rle]]
+"""Masks by (track id, class), then by frame number."""
+
+
+def read_text(source: Path, options: ReadOptions) -> Annotations:
+    """`SEQUENCE.txt` files, in the folder or in its `instances_txt`.
+
+    Frames are those of the pictures, else those of `seqmap.txt` beside the files, else all from the first to the last
+    that the file mentions.
+    """
+    folder = check_folder(source, "a folder of SEQUENCE.txt files")
+    folder = first_folder([folder / "instances_txt"]) or folder
+    paths = sorted(path for path in folder.glob("*.txt") if path.name != "seqmap.txt")
+    if not paths:
+        raise DataError(f"{folder}: no SEQUENCE.txt files.")
+    ranges = _read_ranges(folder / "seqmap.txt")
+    videos = []
+    for number, path in enumerate(paths, start=1):
+        masks, size = _read_lines(path)
+        pictures = pictures_by_stem(_picture_folder(source, options.images, path.stem))
+        mentioned = sorted({frame for frames in masks.values() for frame in frames})
+        spans = range(mentioned[0], mentioned[-1] + 1) if mentioned else range(0)
+        frames = _frames(pictures, ranges.get(path.stem, spans), str(path))
+        outside = sorted(set(mentioned) - set(frames))
+        if outside:
+            raise DataError(f"{path}: frame {outside[0]} has objects but is none of the sequence's frames.")
+        if size is None and pictures:
+            size = picture_size(next(iter(pictures.values())))[::-1]
+        if size is None or not frames:
+            raise DataError(f"{path}: neither lines nor pictures, so the size is unknown; name their folder: --images.")
+        videos.append(_video(number, path.stem, size, frames, masks, pictures))
+    return _annotations(videos)
+
+
+def write_text(annotations: Annotations, folder: Path, split: str) -> None:
+    """`instances_txt/SEQUENCE.txt`, and the frame ranges in `seqmap.txt`."""
+    target = folder / "instances_txt"
+    target.mkdir()
+    ranges = []
+    for video in annotations.videos:
+        lines = []
+        for t, frame in enumerate(video.frame_numbers):
+            labels = label_map(video, t)
+            for position, track in enumerate(video.tracks, start=1):
+                mask = tidy(rle.encode(labels == position)) if track.masks[t] is not None else None
+                if mask is not None:
+                    counts = mask.counts.decode("ascii")
+                    lines.append(f"{frame} {track.id} {track.category_id} {mask.height} {mask.width} {counts}\n")
+        path = target / f"{flat_name(video)}.txt"
+        path.write_text("".join(lines), encoding="ascii")
+        if video.frame_numbers == tuple(range(video.frame_numbers[0], video.frame_numbers[-1] + 1)):
+            ranges.append(f"{path.stem} empty {video.frame_numbers[0]:06d} {video.frame_numbers[-1] + 1:06d}\n")
+    (target / "seqmap.txt").write_text("".join(ranges), encoding="utf-8")
+
+
+def read_png(source: Path, options: ReadOptions) -> Annotations:
+    """`SEQUENCE/000000.png` files, in the folder or in its `instances`; every file is a frame."""
+    folder = check_folder(source, "a folder of SEQUENCE/000000.png files")
+    folder = first_folder([folder / "instances"]) or folder
+    videos = []
+    for number, sequence in enumerate(video_folders(folder), start=1):
+        files = {int(stem): path for stem, path in pictures_by_stem(sequence).items() if stem.isdecimal()}
+        if not files:
+            raise DataError(f"{sequence}: no files such as 000000.png; every folder in {folder} is a sequence.")
+        masks: Masks = defaultdict(dict)
+        sizes = set()
+        for frame, path in sorted(files.items()):
+            values = read_indices(path, ("I;16", "I", "I;16B"), "16-bit grey, class * 1000 + instance")
+            sizes.add(values.shape)
+            for value in np.unique(values[values > 0]).tolist():
+                masks[value, value // INSTANCES][frame] = rle.encode(values == value)
+        if len(sizes) > 1:
+            raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
+        pictures = pictures_by_stem(_picture_folder(source, options.images, sequence.name))
+        video = _video(number, sequence.name, sizes.pop(), sorted(files), _short_ids(masks), pictures)
+        videos.append(video)
+    if not videos:
+        raise DataError(f"{folder}: no folders of PNG files.")
+    return _annotations(videos)
+
+
+def write_png(annotations: Annotations, folder: Path, split: str) -> None:
+    """`instances/SEQUENCE/000000.png`; where numbers do not fit, tracks are counted from 1 anew."""
+    for video in annotations.videos:
+        target = folder / "instances" / flat_name(video)
+        target.mkdir(parents=True)
+        values = np.array([0, *_values(video)], dtype=np.uint16)
+        for t, frame in enumerate(video.frame_numbers):
+            Image.fromarray(values[label_map(video, t)]).save(target / f"{frame:06d}.png")
+
+
+def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+    suffix = Path(video.file_names[frame]).suffix
+    return f"images/{flat_name(video)}/{video.frame_numbers[frame]:06d}{suffix}"
+
+
+def _read_ranges(path: Path) -> dict[str, range]:
+    """Frames per sequence as the maps of the benchmark list them: NAME empty FIRST END."""
+    ranges = {}
+    for number, line in enumerate(_lines(path) if path.is_file() else (), start=1):
+        words = line.split()
+        if len(words) != 4 or not (words[2] + words[3]).isdecimal():
+            raise DataError(f"{path}: line {number} is {line.strip()!r}; expected NAME empty FIRST END.")
+        ranges[words[0]] = range(int(words[2]), int(words[3]))
+    return ranges
+
+
+def _lines(path: Path) -> Sequence[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start}).") from error
+
+
+def _read_lines(path: Path) -> tuple[Masks, tuple[int, int] | None]:
+    """The masks of a file and their (height, width), None for an empty file."""
+    masks: Masks = defaultdict(dict)
+    classes: dict[int, int] = {}
+    size = None
+    for number, line in enumerate(_lines(path), start=1):
+        where = f"{path}: line {number}"
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 6 or not all(word.isdecimal() and len(word) < 19 for word in words[:5]):
+            raise DataError(f"{where} is {line[:60]!r}; expected FRAME ID CLASS HEIGHT WIDTH RLE.")
+        frame, track_id, class_id, height, width = map(int, words[:5])
+        size = size or (height, width)
+        mask = rle.parse({"size": [height, width], "counts": words[5]}, height=size[0], width=size[1], where=where)
+        if classes.setdefault(track_id, class_id) != class_id:
+            raise DataError(f"{where}: track {track_id} has class {class_id} here and {classes[track_id]} before.")
+        if frame in masks[track_id, class_id]:
+            raise DataError(f"{where}: track {track_id} stands twice in frame {frame}.")
+        assert mask is not None, "a mask with counts"
+        masks[track_id, class_id][frame] = mask
+    return masks, size
+
+
+def _picture_folder(source: Path, images: Path | None, name: str) -> Path | None:
+    if images is not None:
+        return images / name
+    roots = [source, source.parent]
+    return first_folder(root / place / name for root in roots for place in ("images", "image_02", "training/image_02"))
+
+
+def _frames(pictures: dict[str, Path], others: range, where: str) -> list[int]:
+    """Frame numbers: of the pictures where there are any."""
+    if pictures:
+        return list(numbers_of(path.name for path in pictures.values()))
+    if len(others) > MAX_FRAMES:
+        raise DataError(f"{where}: frames {others.start} to {others.stop - 1}; at most {MAX_FRAMES} are supported.")
+    return list(others)
+
+
+def _video(
+    number: int,
+    name: str,
+    size: tuple[int, ...],
+    frames: Sequence[int],
+    masks: Masks,
+    pictures: dict[str, Path],
+) -> AnnotatedVideo:
+    by_number = dict(zip(numbers_of(path.name for path in pictures.values()), pictures.values(), strict=True))
+    found = [by_number.get(frame) for frame in frames]
+    tracks = [
+        AnnotatedTrack(
+            id=track_id,
+            category_id=class_id,
+            masks=tuple(tidy(by_frame.get(frame)) for frame in frames),
+            is_crowd=(track_id, class_id) == (IGNORE_ID, IGNORE_CLASS),
+        )
+        for (track_id, class_id), by_frame in sorted(masks.items())
+    ]
+    return AnnotatedVideo(
+        id=number,
+        name=name,
+        width=size[1],
+        height=size[0],
+        frame_numbers=tuple(frames),
+        file_names=tuple(
+            f"{name}/{frame:06d}{path.suffix if path else '.jpg'}" for frame, path in zip(frames, found, strict=True)
+        ),
+        pictures=tuple(found),
+        tracks=tuple(tracks),
+    )
+
+
+def _annotations(videos: Iterable[AnnotatedVideo]) -> Annotations:
+    videos = tuple(videos)
+    used = sorted({track.category_id for video in videos for track in video.tracks})
+    names = [Category(id=number, name=CLASS_NAMES.get(number, f"class_{number}")) for number in used]
+    return Annotations(categories=tuple(names or [Category(id=1, name=CLASS_NAMES[1])]), videos=videos)
+
+
+def _short_ids(masks: Masks) -> Masks:
+    """Instance numbers for ids where they tell the tracks of a video apart, else the whole values."""
+    short = {value: value % INSTANCES for value, _ in masks if value != IGNORE_ID}
+    if len(set(short.values())) < len(short):
+        return masks
+    return {(short.get(value, value), class_id): frames for (value, class_id), frames in masks.items()}
+
+
+def _values(video: AnnotatedVideo) -> list[int]:
+    """Pixel value per track, class * 1000 + instance."""
+    values = []
+    for position, track in enumerate(video.tracks, start=1):
+        if not 1 <= track.category_id <= 65:
+            raise DataError(f"video {video.name!r}: class {track.category_id} does not fit MOTS PNG files (1 to 65).")
+        if track.is_crowd and (track.id, track.category_id) == (IGNORE_ID, IGNORE_CLASS):
+            values.append(IGNORE_ID)
+        elif track.id // INSTANCES == track.category_id:
+            values.append(track.id)
+        else:
+            instance = track.id if track.id < INSTANCES else position
+            values.append(track.category_id * INSTANCES + instance)
+    if len(set(values)) < len(values) or max(values, default=0) > 65_535:
+        values = [track.category_id * INSTANCES + n for n, track in enumerate(video.tracks, start=1)]
+    if max(values, default=0) > 65_535 or len(values) >= INSTANCES:
+        raise DataError(f"video {video.name!r}: its {len(values)} tracks do not fit MOTS PNG files.")
+    return values

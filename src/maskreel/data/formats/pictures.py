@@ -1,0 +1,61 @@
+"""Pictures beside annotations: frames by name, and PNG files whose pixel values name objects."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image
+
+from maskreel.data.frame_folders import is_image
+from maskreel.data.video_files import MAX_PIXELS
+from maskreel.data.youtube_vis import UNREADABLE
+from maskreel.errors import DataError, UsageError
+
+
+def first_folder(candidates: Iterable[Path]) -> Path | None:
+    """The first that exists."""
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def pictures_by_stem(folder: Path | None) -> dict[str, Path]:
+    """Pictures of a folder by their names without ending; none where there is no folder."""
+    if folder is None or not folder.is_dir():
+        return {}
+    return {path.stem: path for path in sorted(folder.iterdir()) if is_image(path) and path.is_file()}
+
+
+def video_folders(root: Path) -> list[Path]:
+    """The folders in a folder that holds one per video."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def check_folder(source: Path, what: str) -> Path:
+    """Raise UsageError unless the folder is there."""
+    if not source.is_dir():
+        raise UsageError(f"{source}: no such folder; expected {what}")
+    return source
+
+
+def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarray, "h w"]:
+    """Pixel values of a PNG in one of Pillow's `modes`; DataError for any other picture."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in modes:
+                raise DataError(f"{path}: a picture of mode {image.mode}; expected {what}")
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{path}: {image.width}x{image.height} pixels, more than {MAX_PIXELS}")
+            return np.asarray(image).astype(np.int64)
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be decoded ({error}); export it again") from error
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be decoded ({error})") from error

@@ -1,0 +1,119 @@
+"""YouTube-VIS: `SPLIT.json` and `SPLIT/JPEGImages`, or any layout or annotation file of it as a source.
+
+Three keys are added where a file needs them, which other readers pass over: `frame_numbers` and `fps` of a video, and
+`track_id` of an annotation where ids repeat from video to video.
+"""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from maskreel.data.formats.annotations import (
+    AnnotatedTrack,
+    AnnotatedVideo,
+    Annotations,
+    ReadOptions,
+    numbers_of,
+    tidy,
+    with_distinct_names,
+)
+from maskreel.data.layouts import find_annotations, find_frames
+from maskreel.data.youtube_vis import Track, Video, YouTubeVIS
+from maskreel.errors import DataError, UsageError
+from maskreel.geometry import rle
+
+
+def read(source: Path, options: ReadOptions) -> Annotations:
+    """A split of a folder, or an annotation file; frames are looked up but may be missing."""
+    if source.is_file():
+        dataset = YouTubeVIS.read_file(source)
+    else:
+        dataset = YouTubeVIS.read_file(find_annotations(source, options.split))
+        try:
+            first = dataset.videos[0].file_names[0] if dataset.videos else None
+            dataset.frames_folder = find_frames(source, options.split, first)
+        except UsageError:
+            pass
+    if options.images is not None:
+        dataset.frames_folder = options.images
+    if not dataset.has_annotations:
+        raise DataError(f'{dataset.annotation_path}: "annotations" is null, so there is nothing to convert.')
+    videos = [_read_video(dataset, index, video) for index, video in enumerate(dataset.videos)]
+    return Annotations(categories=dataset.categories, videos=tuple(with_distinct_names(videos)))
+
+
+def write(annotations: Annotations, folder: Path, split: str) -> None:
+    """The annotation file; the frames go to the places of `picture`."""
+    ids = [track.id for video in annotations.videos for track in video.tracks]
+    are_distinct = len(set(ids)) == len(ids) and min(ids, default=1) > 0
+    records: list[dict[str, Any]] = []
+    for video in annotations.videos:
+        for track in video.tracks:
+            number = {"id": track.id} if are_distinct else {"id": len(records) + 1, "track_id": track.id}
+            records.append({**number, "video_id": video.id, **_track_record(video, track)})
+    document = {
+        "videos": [_video_record(video) for video in annotations.videos],
+        "categories": [{"id": category.id, "name": category.name} for category in annotations.categories],
+        "annotations": records,
+    }
+    (folder / f"{split}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+    return f"{split}/JPEGImages/{video.file_names[frame]}"
+
+
+def _read_video(dataset: YouTubeVIS, index: int, video: Video) -> AnnotatedVideo:
+    found = set(dataset.available_frames(index))
+    folder = PurePosixPath(video.file_names[0].replace("\\", "/")).parent.as_posix()
+    stem = PurePosixPath(video.file_names[0]).stem
+    return AnnotatedVideo(
+        id=video.id,
+        name=folder if folder != "." else stem if video.length == 1 else f"video_{video.id}",
+        width=video.width,
+        height=video.height,
+        frame_numbers=video.frame_numbers or numbers_of(video.file_names),
+        file_names=video.file_names,
+        pictures=tuple(dataset.frame_path(index, t) if t in found else None for t in range(video.length)),
+        tracks=tuple(_read_track(dataset, video, track) for track in dataset.tracks(index)),
+        fps=video.fps,
+    )
+
+
+def _read_track(dataset: YouTubeVIS, video: Video, track: Track) -> AnnotatedTrack:
+    where = f"{dataset.annotation_path}: video {video.id}, annotation {track.id}, frame "
+    return AnnotatedTrack(
+        id=track.track_id,
+        category_id=dataset.categories[track.label].id,
+        masks=tuple(
+            tidy(rle.parse(mask, height=video.height, width=video.width, where=f"{where}{t}"))
+            for t, mask in enumerate(track.segmentations)
+        ),
+        is_crowd=track.is_crowd,
+    )
+
+
+def _video_record(video: AnnotatedVideo) -> dict[str, Any]:
+    record = {
+        "id": video.id,
+        "width": video.width,
+        "height": video.height,
+        "length": len(video.file_names),
+        "file_names": list(video.file_names),
+    }
+    if video.frame_numbers != numbers_of(video.file_names):
+        record["frame_numbers"] = list(video.frame_numbers)
+    return record if video.fps is None else {**record, "fps": video.fps}
+
+
+def _track_record(video: AnnotatedVideo, track: AnnotatedTrack) -> dict[str, Any]:
+    return {
+        "category_id": track.category_id,
+        "iscrowd": int(track.is_crowd),
+        "height": video.height,
+        "width": video.width,
+        "length": 1,
+        "segmentations": [None if mask is None else mask.to_json() for mask in track.masks],
+        "bboxes": [None if mask is None else list(rle.bounding_box(mask)) for mask in track.masks],
+        "areas": [None if mask is None else rle.area(mask) for mask in track.masks],
+    }

@@ -1,0 +1,70 @@
+"""JSON files whose content somebody else wrote: every field is checked as it is read, errors say file and place."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maskreel.errors import DataError
+
+KIND_NAMES: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def read_document(path: Path) -> tuple[Any, bytes]:
+    """What a JSON file holds, and its bytes; DataError for a file that cannot be read or is not JSON."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        return json.loads(content), content
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a JSON file ({error}); download or export it again.") from error
+
+
+def identified(document: dict[str, Any], key: str, where: str) -> dict[int, dict[str, Any]]:
+    """The records of a list by their ids, in the order of the file; `where` is "FILE: RECORD"."""
+    result: dict[int, dict[str, Any]] = {}
+    for record, place in records_of(document, key, where):
+        record_id = field_of(record, "id", int, place)
+        if record_id in result:
+            raise DataError(f"{where} {record_id} stands twice in the file; ids must differ.")
+        result[record_id] = record
+    return result
+
+
+def records_of(document: dict[str, Any], key: str, where: str) -> list[tuple[dict[str, Any], str]]:
+    """The records of a list, each with its place; `where` is "FILE: RECORD"."""
+    result = []
+    for place, record in enumerate(field_of(document, key, list, where.rpartition(":")[0])):
+        if not isinstance(record, dict):
+            raise DataError(f"{where} at position {place} is {shortened(record)}; expected an object.")
+        result.append((record, f"{where} at position {place}"))
+    return result
+
+
+def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    """A field that must be there and of this type; a float may be written as a whole number."""
+    if key not in record:
+        raise DataError(f'{where}: "{key}" is missing; expected {KIND_NAMES[kind]}.')
+    value = record[key]
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise DataError(f'{where}: "{key}" is {shortened(value)}; expected {KIND_NAMES[kind]}.')
+    return value
+
+
+def listing(values: Sequence[object]) -> str:
+    """The first ten, and how many there are."""
+    shown = ", ".join(str(value) for value in values[:10])
+    return shown if len(values) <= 10 else f"{shown}, ... {len(values)} in all"
+
+
+def shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
