@@ -157,6 +157,7 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
         "neighbours.fusion": ("add", "concat"),
         "neighbours.fusion.hidden": (16,),
         "neighbours.fusion.pooling": ("level", "frame"),
+        "neighbours.fusion.spatial_bias": (20.0,),
         "code": ("none", "raw"),
         "temporal_decoder": (None,),
         "temporal_decoder.place": ("after_self",),
@@ -176,6 +177,9 @@ UNTRAINABLE = {
     **frame_query_tables.UNTRAINABLE,
 }
 """Parameters without a gradient by construction: a softmax over frames does not see what all frames share."""
+
+START_ONLY = {("taformer", "neighbours.fusion.spatial_bias")}
+"""(name, option) of what decides the first values of parameters and nothing else."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

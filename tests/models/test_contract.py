@@ -18,7 +18,7 @@ from maskreel.training.optimizer import Optimizers
 from maskreel.training.recipe import TrainingConfig
 from tests.builders import clip_batch, clip_target
 from tests.models import frame_query_tables
-from tests.models.tables import OTHER_VALUES, TINY, UNTRAINABLE, options, replaced, rows, turns
+from tests.models.tables import OTHER_VALUES, START_ONLY, TINY, UNTRAINABLE, options, replaced, rows, turns
 
 SIZES = ((64, 96), (50, 70))
 """(height, width) of the clips of a batch: the second one is padded."""
@@ -119,7 +119,22 @@ def test_every_option_changes_an_output_a_loss_or_a_gradient(name: str) -> None:
         for owner, path, value in turns()
         if owner == name and not differ(before, fingerprint(replaced(TINY[name], path, value)))
     ]
-    assert idle == []
+    assert idle == [
+        f"{path}={value}" for owner, path, value in turns() if (owner, path) in START_ONLY and owner == name
+    ]
+
+
+@pytest.mark.parametrize(("name", "path"), sorted(START_ONLY))
+def test_options_of_the_start_change_the_first_values_of_parameters(name: str, path: str) -> None:
+    config = TINY[name]
+    for other in OTHER_VALUES[name][path]:
+        states = []
+        for each in (config, replaced(config, path, other)):
+            torch.manual_seed(0)
+            states.append(build_model(each).state_dict())
+        changed = [key for key, value in states[0].items() if not torch.equal(value, states[1][key])]
+        assert changed
+        assert all("fusion" in key for key in changed)
 
 
 def fingerprint(config: ModelConfig) -> dict[str, Tensor]:

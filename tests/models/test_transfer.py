@@ -20,7 +20,7 @@ from tests.builders import clip_batch
 from tests.models.tables import BOX_QUERIES_TINY, RESNET_TINY
 
 SIZES = ((96, 160), (70, 130))
-ALL_SPATIAL = 20.0
+ALL_SPATIAL = Neighbours(fusion=DynamicAttention(spatial_bias=20.0))
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,10 @@ def assert_same_outputs(ours: ClipPrediction, theirs: ClipPrediction) -> None:
             torch.testing.assert_close(masks, expected, rtol=1e-5, atol=1e-5)
 
 
-def started(config: Any, source: nn.Module, **options: float) -> tuple[nn.Module, Transfer]:
+def started(config: Any, source: nn.Module) -> tuple[nn.Module, Transfer]:
     torch.manual_seed(1)
     model = build_model(config)
-    transfer = start_from(model, source.state_dict(), **options)
+    transfer = start_from(model, source.state_dict())
     return model.eval(), transfer
 
 
@@ -76,8 +76,8 @@ def test_every_form_of_split_attention_begins_as_seqformer(split: SplitScale, dr
 
 def test_taformer_begins_as_seqformer(small: nn.Module) -> None:
     """Without a code of time, and with all trust in the spatial feature."""
-    config = replace(taformer.tiny().model, temporal_decoder=None, code="none")
-    model, transfer = started(config, small, spatial_bias=ALL_SPATIAL)
+    config = replace(taformer.tiny().model, temporal_decoder=None, code="none", neighbours=ALL_SPATIAL)
+    model, transfer = started(config, small)
     clip = clip_batch(SIZES, num_frames=3)
     with torch.no_grad():
         assert_same_outputs(model(clip), small(clip))
@@ -97,15 +97,15 @@ class PassThrough(TemporalAttention):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "changes", "options"),
-    [(ms_sts.tiny, {}, {}), (taformer.tiny, {"code": "none"}, {"spatial_bias": ALL_SPATIAL})],
+    ("recipe", "changes"),
+    [(ms_sts.tiny, {}), (taformer.tiny, {"code": "none", "neighbours": ALL_SPATIAL})],
     ids=["ms_sts", "taformer"],
 )
 def test_with_the_temporal_decoder_only_its_attention_and_norm_differ(
-    recipe: Callable[[], Any], changes: dict[str, Any], options: dict[str, float], small: nn.Module
+    recipe: Callable[[], Any], changes: dict[str, Any], small: nn.Module
 ) -> None:
     config = replace(recipe().model, **changes)
-    model, transfer = started(config, small, **options)
+    model, transfer = started(config, small)
     added = {name for name in transfer.new if name.startswith("decoder.")}
     assert added == {
         f"decoder.temporal.0.frames.{part}"

@@ -61,7 +61,7 @@ def test_shares_start_equal_or_all_spatial() -> None:
     spatial, temporal, is_padding = features()
     fusion = DynamicFusion(4)
     torch.testing.assert_close(fusion(spatial, temporal, is_padding, SIZES), (spatial + temporal) / 2)
-    fusion.reset_parameters(spatial_bias=20.0)
+    fusion = DynamicFusion(4, spatial_bias=20.0)
     torch.testing.assert_close(fusion(spatial, temporal, is_padding, SIZES), spatial)
 
 

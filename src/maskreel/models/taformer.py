@@ -44,6 +44,8 @@ class DynamicAttention:
     """Channels between the two linear layers."""
     pooling: Pooling = "none"
     """Where the shares come from: the token itself, the mean of its level, or of its frame."""
+    spatial_bias: float = 0.0
+    """Where training starts: 0 gives both features equal shares, 20 the function of SeqFormer weights started from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +238,7 @@ def build_encoder(config: TaFormerConfig) -> JointEncoder:
 
 def build_fusion(config: DynamicAttention | Literal["add", "concat"], width: int) -> nn.Module:
     if isinstance(config, DynamicAttention):
-        return DynamicFusion(width, hidden=config.hidden, pooling=config.pooling)
+        return DynamicFusion(width, hidden=config.hidden, pooling=config.pooling, spatial_bias=config.spatial_bias)
     return AddFusion() if config == "add" else ConcatFusion(width)
 
 

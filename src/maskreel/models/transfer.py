@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from maskreel.models.taformer import TaFormer
 from maskreel.nn.layers.deformable import DeformableAttention
-from maskreel.nn.layers.fusion import DynamicFusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +24,11 @@ class Transfer:
 
 
 @torch.no_grad()
-def start_from(model: nn.Module, state: Mapping[str, Tensor], *, spatial_bias: float | None = None) -> Transfer:
+def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> Transfer:
     """Fill a model with the tensors of `state` (our names) that it has too.
 
     Where the model samples fewer levels, the rows of the levels that it keeps are taken. A head for another number of
-    classes stays new. `spatial_bias` sets how much a dynamic fusion trusts the spatial feature at first: 0 gives equal
-    shares, 20 the function of the weights that were taken over.
+    classes stays new.
     """
     own, taken = model.state_dict(), []
     kept = kept_levels(model)
@@ -41,10 +39,6 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor], *, spatial_bias: f
         if values is not None and values.shape == tensor.shape:
             tensor.copy_(values)
             taken.append(name)
-    if spatial_bias is not None:
-        for module in model.modules():
-            if isinstance(module, DynamicFusion):
-                module.reset_parameters(spatial_bias)
     return Transfer(
         taken=tuple(taken),
         new=tuple(name for name in own if name not in set(taken)),

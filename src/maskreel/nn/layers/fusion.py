@@ -45,23 +45,25 @@ class DynamicFusion(nn.Module):
     """A share of either per channel, from what stands in both (dynamic attention fusion, equations 3 to 5).
 
     The shares are a softmax over the two, never over channels. They come from the token itself, or from the mean over
-    the un-padded tokens of its level or of its frame (`pooling`).
+    the un-padded tokens of its level or of its frame (`pooling`). They start equal with a `spatial_bias` of 0; with 20
+    and more nothing but the spatial feature passes.
     """
 
-    def __init__(self, width: int, *, hidden: int = 32, pooling: Pooling = "none") -> None:
+    def __init__(self, width: int, *, hidden: int = 32, pooling: Pooling = "none", spatial_bias: float = 0.0) -> None:
         super().__init__()
         self.pooling: Pooling = pooling
+        self.spatial_bias = spatial_bias
         self.squeeze = nn.Linear(width, hidden)
         self.spatial_gate = nn.Linear(hidden, width)
         self.temporal_gate = nn.Linear(hidden, width)
         self.reset_parameters()
 
-    def reset_parameters(self, spatial_bias: float = 0.0) -> None:
-        """Start with the same shares everywhere: equal ones, or with 20 and more nothing but the spatial feature."""
+    def reset_parameters(self) -> None:
+        """Start with the same shares everywhere."""
         for gate in (self.spatial_gate, self.temporal_gate):
             nn.init.zeros_(gate.weight)
             nn.init.zeros_(gate.bias)
-        nn.init.constant_(self.spatial_gate.bias, spatial_bias)
+        nn.init.constant_(self.spatial_gate.bias, self.spatial_bias)
 
     def forward(
         self,
