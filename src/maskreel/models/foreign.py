@@ -26,7 +26,8 @@ WRAPPER = "module."
 """What data parallelism puts in front of every name."""
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """What torch.save wrote first before it wrote zip archives."""
-_NAMED = re.compile(r"GLOBAL (\S+) was not an allowed global")
+_NAMED = re.compile(r"GLOBAL (\S+)")
+"""How torch names what a pickle wants to import."""
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
@@ -60,10 +61,13 @@ def _read_torch(path: Path) -> Any:
         except pickle.UnpicklingError as error:
             if named := _NAMED.search(str(error)):
                 raise _wants(path, named[1]) from None
-            raise DataError(f"{path}: {_first_sentence(error)}; refused, for it holds more than weights") from None
+            detail = _detail(error)
+            raise DataError(
+                f"{path}: cannot be read as weights alone; it is damaged, or holds something else ({detail})"
+            ) from None
         except Exception as error:  # a damaged archive shows in whatever its reader trips over
             raise DataError(
-                f"{path}: cannot be read as a PyTorch checkpoint; it is truncated or damaged ({_first_sentence(error)})"
+                f"{path}: cannot be read as a PyTorch checkpoint; it is truncated or damaged ({_detail(error)})"
             ) from error
 
 
@@ -107,9 +111,7 @@ def _read_arrays(path: Path) -> Any:
     except _Forbidden as error:
         raise _wants(path, str(error)) from None
     except Exception as error:  # a damaged pickle can fail in any way
-        raise DataError(
-            f"{path}: cannot be read as a pickle; it is truncated or damaged ({_first_sentence(error)})"
-        ) from error
+        raise DataError(f"{path}: cannot be read as a pickle; it is truncated or damaged ({_detail(error)})") from error
 
 
 def _wants(path: Path, name: str) -> DataError:
@@ -148,6 +150,8 @@ def _from_array(values: np.ndarray, where: str) -> Tensor:
         raise DataError(f"{where}: an array of {values.dtype}, where numbers are expected") from error
 
 
-def _first_sentence(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).split(". ")[0].strip().rstrip(".")
+def _detail(error: BaseException) -> str:
+    """The first sentence of a library's message, behind torch's advice to trust the file."""
+    text = str(error).rpartition("WeightsUnpickler error: ")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

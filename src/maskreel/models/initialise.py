@@ -15,7 +15,15 @@ from maskreel.errors import DataError
 from maskreel.files import check_sums, read_json
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.class_names import Classes, are_numbered, numbered
-from maskreel.models.conversion import BACKBONE, CLASS_HEAD, HEADS, convert_state, find_source, shared_tensors
+from maskreel.models.conversion import (
+    BACKBONE,
+    CLASS_HEAD,
+    HEADS,
+    are_related,
+    convert_state,
+    find_source,
+    shared_tensors,
+)
 from maskreel.models.foreign import read_foreign
 from maskreel.models.sources.mssts import DiscriminatorConfig
 from maskreel.models.transfer import start_from
@@ -146,10 +154,12 @@ def fit(initial: Initial, config: ModelConfig, classes: Classes) -> Start:
     """
     if isinstance(initial.config, DiscriminatorConfig):
         return _fit_adversary(initial, config)
-    tensors = shared_tensors(initial.tensors, initial.config.kind, config.kind)
+    tensors = shared_tensors(initial.tensors, initial.config, config)
     notes = []
-    if len(tensors) < len(initial.tensors):
+    if not are_related(initial.config.kind, config.kind):
         notes.append(f"a {config.kind} shares no more than the backbone with a {initial.config.kind}")
+    elif len(tensors) < len(initial.tensors):
+        notes.append(f"another backbone: {initial.config.backbone.kind} there, {config.backbone.kind} here")
     if any(_is_class_head(name) for name in tensors):
         note, is_same = _compare_classes(initial.classes, classes)
         notes += [note] if note else []
@@ -172,7 +182,7 @@ def fit(initial: Initial, config: ModelConfig, classes: Classes) -> Start:
         tensors={name: tensors[name] for name in transfer.taken},
         taken=transfer.taken,
         new=transfer.new,
-        unused=tuple(name for name in initial.tensors if name not in own),
+        unused=tuple(name for name in initial.tensors if name not in set(transfer.taken)),
         notes=tuple(notes),
     )
 
