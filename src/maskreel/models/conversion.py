@@ -223,7 +223,7 @@ def _with_first_names(state: State, source: Source) -> dict[str, Tensor]:
     """A tensor that is there under its second name only stands under its first; files may store shared tensors once."""
     named = dict(state)
     for name in state:
-        first = source.first_name(name)
+        first = source.first_name(name, alone=True)
         if first is not None and first not in named:
             named[first] = named.pop(name)
     return named

@@ -19,6 +19,7 @@ from maskreel.models.conversion import (
     BACKBONE,
     CLASS_HEAD,
     HEADS,
+    Conversion,
     are_related,
     convert_state,
     find_source,
@@ -26,6 +27,7 @@ from maskreel.models.conversion import (
 )
 from maskreel.models.foreign import read_foreign
 from maskreel.models.sources.mssts import DiscriminatorConfig
+from maskreel.models.sources.table import Source, State
 from maskreel.models.transfer import start_from
 from maskreel.models.weights import BUNDLED, build_criterion, build_model, load_model, model_folder, read_tensors
 
@@ -110,8 +112,8 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
     state = read_foreign(path)
     try:
         source = find_source(state)
-        conversion = convert_state(state, source, heads=heads)
-    except DataError as error:
+        conversion = _convert(state, source, heads)
+    except ValueError as error:
         raise DataError(f"{where}: {error}") from error
     conversion.check(where)
     return Initial(
@@ -122,6 +124,15 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
         new=frozenset(entry.name for entry in conversion.report.entries if entry.status == "missing"),
         classes=numbered(getattr(conversion.config, "num_classes", 0)),
     )
+
+
+def _convert(state: State, source: Source, heads: int) -> Conversion:
+    """With as many heads as the model has, or as published where those do not fit: then sizes differ, and `fit` says
+    which."""
+    try:
+        return convert_state(state, source, heads=heads)
+    except ValueError:
+        return convert_state(state, source, heads=HEADS)
 
 
 def _read_folder(where: str) -> Initial:
