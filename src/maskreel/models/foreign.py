@@ -11,7 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,9 +55,11 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     """A checkpoint as torch.save wrote it, restricted to what weights need."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    # A mapped file is read by its name, and torch believes what a name ends in.
+    is_mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
+    with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as file:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return torch.load(path if is_mapped else file, map_location="cpu", weights_only=True, mmap=is_mapped)
         except pickle.UnpicklingError as error:
             if named := _NAMED.search(str(error)):
                 raise _wants(path, named[1]) from None
@@ -71,14 +73,26 @@ def _read_torch(path: Path) -> Any:
             ) from error
 
 
+def _blank_array(kind: type[np.ndarray], shape: tuple[int, ...], code: bytes) -> np.ndarray:
+    """An array whose content follows, as numpy's pickles begin one."""
+    return np.ndarray.__new__(kind, shape, code)
+
+
+def _array_of_bytes(
+    content: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]
+) -> np.ndarray:
+    """An array with its content, as numpy's pickles since protocol 5 have it."""
+    return np.frombuffer(content, dtype).reshape(shape, order=order).copy()
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Builds numpy arrays and plain containers, and imports nothing that the file names."""
 
     allowed: Mapping[str, Any] = {
         "numpy.ndarray": np.ndarray,
         "numpy.dtype": np.dtype,
-        "numpy._core.multiarray._reconstruct": np._core.multiarray._reconstruct,
-        "numpy.core.multiarray._reconstruct": np._core.multiarray._reconstruct,
+        **{f"numpy.{core}.multiarray._reconstruct": _blank_array for core in ("core", "_core")},
+        **{f"numpy.{core}.numeric._frombuffer": _array_of_bytes for core in ("core", "_core")},
         "collections.OrderedDict": OrderedDict,
         "argparse.Namespace": argparse.Namespace,
     }
