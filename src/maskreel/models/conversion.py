@@ -25,7 +25,9 @@ CLASS_HEAD = "classify"
 """Part of every model that depends on the classes of the data."""
 BACKBONE = "backbone"
 FAMILIES = ({"seqformer", "ms_sts", "taformer"}, {"vistr", "deformable_vistr", "tt_spn"})
-"""Kinds of models that share more than a backbone; the first of each is built on by the others."""
+"""Kinds of models that share more than a backbone."""
+READS_BACKBONE = ("project.", "pyramid.", "masks.fuse.adapters.")
+"""Tensors shaped by the channels of a backbone."""
 SIZES = (
     *("num_classes", "num_queries", "num_frames", "width", "hidden", "num_heads", "num_levels", "num_points"),
     *("encoder_layers", "decoder_layers", "mask_channels", "mask_coordinates", "box_refinement"),
@@ -221,7 +223,7 @@ def _with_first_names(state: State, source: Source) -> dict[str, Tensor]:
     """A tensor that is there under its second name only stands under its first; files may store shared tensors once."""
     named = dict(state)
     for name in state:
-        first = source.first_name(name)
+        first = source.first_name(name, alone=True)
         if first is not None and first not in named:
             named[first] = named.pop(name)
     return named
@@ -268,10 +270,20 @@ def _account_for_rest(state: State, source: Source, used: set[str | None]) -> tu
     return dropped, unexplained
 
 
-def shared_tensors(taken: State, kind: str, wanted: str) -> dict[str, Tensor]:
-    """The tensors of a model of one kind that mean the same in another: all in a family, else those of the backbone."""
-    is_related = kind == wanted or any({kind, wanted} <= family for family in FAMILIES)
-    return {name: values for name, values in taken.items() if is_related or name.startswith(f"{BACKBONE}.")}
+def are_related(kind: str, other: str) -> bool:
+    """Whether models of two kinds share more than a backbone."""
+    return kind == other or any({kind, other} <= family for family in FAMILIES)
+
+
+def shared_tensors(taken: State, given: Any, wanted: Any) -> dict[str, Tensor]:
+    """The tensors of a model that mean the same in a model of another config: in relatives all but those that another
+    kind of backbone makes useless, else those of the backbone."""
+    prefixes: tuple[str, ...] = ()
+    if not are_related(given.kind, wanted.kind):
+        return {name: values for name, values in taken.items() if name.startswith(f"{BACKBONE}.")}
+    if type(given.backbone) is not type(wanted.backbone):
+        prefixes = (f"{BACKBONE}.", *READS_BACKBONE)
+    return {name: values for name, values in taken.items() if not name.startswith(prefixes)}
 
 
 def convert_for(conversion: Conversion, kind: str) -> Conversion:
@@ -283,20 +295,21 @@ def convert_for(conversion: Conversion, kind: str) -> Conversion:
     if kind == native:
         return conversion
     config = _config_of_kind(conversion, kind)
-    shared = shared_tensors(conversion.taken, native, kind)
+    shared = shared_tensors(conversion.taken, conversion.config, config)
     with torch.device("meta"):
         transfer = start_from(build_model(config), shared)
     if not transfer.taken:
         raise DataError(f"{conversion.source.title} has nothing that a model of kind {kind} could start from")
+    absent = f"not in {conversion.source.title}: drawn as in a new model"
     known = {entry.name: entry for entry in conversion.report.entries}
     entries, misfits = [known[name] for name in transfer.taken], []
     for name in transfer.new:
         if name in shared:
             misfits.append(Remark(name=name, reason=f"of a {native} has another shape in a {kind}"))
-        elif name in known:
+        elif name in known and known[name].status == "missing":
             entries.append(known[name])
         else:
-            entries.append(Entry(name=name, status="missing", words=f"not part of a {native}: drawn as in a new model"))
+            entries.append(Entry(name=name, status="missing", words=absent))
     without = [str(known[name].origin) for name in conversion.taken if name not in transfer.taken]
     placeless = [Remark(name=name, reason=f"a {kind} has no place for it") for name in dict.fromkeys(without)]
     report = replace(
@@ -312,15 +325,14 @@ def convert_for(conversion: Conversion, kind: str) -> Conversion:
 
 def _config_of_kind(conversion: Conversion, kind: str) -> Any:
     """A config of another kind with what the weights decide."""
-    entry, given = CATALOG[kind].config, conversion.config
-    hint = get_type_hints(entry)[BACKBONE]
+    given, config = conversion.config, CATALOG[kind].config
     options: dict[str, Any] = {}
     is_backbone_alone = all(name.startswith(f"{BACKBONE}.") for name in conversion.taken)
-    if not is_backbone_alone:
-        options = {name: getattr(given, name) for name in SIZES if hasattr(given, name) and hasattr(entry, name)}
+    if are_related(given.kind, kind) and not is_backbone_alone:
+        options = {name: getattr(given, name) for name in SIZES if hasattr(given, name) and hasattr(config, name)}
+    hint, default = get_type_hints(config)[BACKBONE], config().backbone
     if isinstance(given.backbone, get_args(hint) if isinstance(hint, UnionType) else hint):
-        options[BACKBONE] = given.backbone
-        default = entry().backbone
-        if type(default) is type(given.backbone) and hasattr(default, "padding"):
-            options[BACKBONE] = replace(given.backbone, padding=default.padding)
-    return entry(**options)
+        backbone = given.backbone
+        is_alike = type(default) is type(backbone) and hasattr(default, "padding")
+        options[BACKBONE] = replace(backbone, padding=default.padding) if is_alike else backbone
+    return config(**options)

@@ -11,7 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ WRAPPER = "module."
 """What data parallelism puts in front of every name."""
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """What torch.save wrote first before it wrote zip archives."""
-_NAMED = re.compile(r"GLOBAL (\S+) was not an allowed global")
+_NAMED = re.compile(r"GLOBAL (\S+)")
+"""How torch names what a pickle wants to import."""
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
@@ -54,17 +55,34 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     """A checkpoint as torch.save wrote it, restricted to what weights need."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    # A mapped file is read by its name, and torch believes what a name ends in.
+    is_mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
+    with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as file:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return torch.load(path if is_mapped else file, map_location="cpu", weights_only=True, mmap=is_mapped)
         except pickle.UnpicklingError as error:
             if named := _NAMED.search(str(error)):
                 raise _wants(path, named[1]) from None
-            raise DataError(f"{path}: {_first_sentence(error)}; refused, for it holds more than weights") from None
+            detail = _detail(error)
+            raise DataError(
+                f"{path}: cannot be read as weights alone; it is damaged, or holds something else ({detail})"
+            ) from None
         except Exception as error:  # a damaged archive shows in whatever its reader trips over
             raise DataError(
-                f"{path}: cannot be read as a PyTorch checkpoint; it is truncated or damaged ({_first_sentence(error)})"
+                f"{path}: cannot be read as a PyTorch checkpoint; it is truncated or damaged ({_detail(error)})"
             ) from error
+
+
+def _blank_array(kind: type[np.ndarray], shape: tuple[int, ...], code: bytes) -> np.ndarray:
+    """An array whose content follows, as numpy's pickles begin one."""
+    return np.ndarray.__new__(kind, shape, code)
+
+
+def _array_of_bytes(
+    content: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]
+) -> np.ndarray:
+    """An array with its content, as numpy's pickles since protocol 5 have it."""
+    return np.frombuffer(content, dtype).reshape(shape, order=order).copy()
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -73,8 +91,8 @@ class _ArrayUnpickler(pickle.Unpickler):
     allowed: Mapping[str, Any] = {
         "numpy.ndarray": np.ndarray,
         "numpy.dtype": np.dtype,
-        "numpy._core.multiarray._reconstruct": np._core.multiarray._reconstruct,
-        "numpy.core.multiarray._reconstruct": np._core.multiarray._reconstruct,
+        **{f"numpy.{core}.multiarray._reconstruct": _blank_array for core in ("core", "_core")},
+        **{f"numpy.{core}.numeric._frombuffer": _array_of_bytes for core in ("core", "_core")},
         "collections.OrderedDict": OrderedDict,
         "argparse.Namespace": argparse.Namespace,
     }
@@ -107,9 +125,7 @@ def _read_arrays(path: Path) -> Any:
     except _Forbidden as error:
         raise _wants(path, str(error)) from None
     except Exception as error:  # a damaged pickle can fail in any way
-        raise DataError(
-            f"{path}: cannot be read as a pickle; it is truncated or damaged ({_first_sentence(error)})"
-        ) from error
+        raise DataError(f"{path}: cannot be read as a pickle; it is truncated or damaged ({_detail(error)})") from error
 
 
 def _wants(path: Path, name: str) -> DataError:
@@ -148,6 +164,8 @@ def _from_array(values: np.ndarray, where: str) -> Tensor:
         raise DataError(f"{where}: an array of {values.dtype}, where numbers are expected") from error
 
 
-def _first_sentence(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).split(". ")[0].strip().rstrip(".")
+def _detail(error: BaseException) -> str:
+    """The first sentence of a library's message, behind torch's advice to trust the file."""
+    text = str(error).rpartition("WeightsUnpickler error: ")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

@@ -15,9 +15,19 @@ from maskreel.errors import DataError
 from maskreel.files import check_sums, read_json
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.class_names import Classes, are_numbered, numbered
-from maskreel.models.conversion import BACKBONE, CLASS_HEAD, HEADS, convert_state, find_source, shared_tensors
+from maskreel.models.conversion import (
+    BACKBONE,
+    CLASS_HEAD,
+    HEADS,
+    Conversion,
+    are_related,
+    convert_state,
+    find_source,
+    shared_tensors,
+)
 from maskreel.models.foreign import read_foreign
 from maskreel.models.sources.mssts import DiscriminatorConfig
+from maskreel.models.sources.table import Source, State
 from maskreel.models.transfer import start_from
 from maskreel.models.weights import BUNDLED, build_criterion, build_model, load_model, model_folder, read_tensors
 
@@ -102,8 +112,8 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
     state = read_foreign(path)
     try:
         source = find_source(state)
-        conversion = convert_state(state, source, heads=heads)
-    except DataError as error:
+        conversion = _convert(state, source, heads)
+    except ValueError as error:
         raise DataError(f"{where}: {error}") from error
     conversion.check(where)
     return Initial(
@@ -114,6 +124,15 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
         new=frozenset(entry.name for entry in conversion.report.entries if entry.status == "missing"),
         classes=numbered(getattr(conversion.config, "num_classes", 0)),
     )
+
+
+def _convert(state: State, source: Source, heads: int) -> Conversion:
+    """With as many heads as the model has, or as published where those do not fit: then sizes differ, and `fit` says
+    which."""
+    try:
+        return convert_state(state, source, heads=heads)
+    except ValueError:
+        return convert_state(state, source, heads=HEADS)
 
 
 def _read_folder(where: str) -> Initial:
@@ -146,10 +165,12 @@ def fit(initial: Initial, config: ModelConfig, classes: Classes) -> Start:
     """
     if isinstance(initial.config, DiscriminatorConfig):
         return _fit_adversary(initial, config)
-    tensors = shared_tensors(initial.tensors, initial.config.kind, config.kind)
+    tensors = shared_tensors(initial.tensors, initial.config, config)
     notes = []
-    if len(tensors) < len(initial.tensors):
+    if not are_related(initial.config.kind, config.kind):
         notes.append(f"a {config.kind} shares no more than the backbone with a {initial.config.kind}")
+    elif len(tensors) < len(initial.tensors):
+        notes.append(f"another backbone: {initial.config.backbone.kind} there, {config.backbone.kind} here")
     if any(_is_class_head(name) for name in tensors):
         note, is_same = _compare_classes(initial.classes, classes)
         notes += [note] if note else []
@@ -172,7 +193,7 @@ def fit(initial: Initial, config: ModelConfig, classes: Classes) -> Start:
         tensors={name: tensors[name] for name in transfer.taken},
         taken=transfer.taken,
         new=transfer.new,
-        unused=tuple(name for name in initial.tensors if name not in own),
+        unused=tuple(name for name in initial.tensors if name not in set(transfer.taken)),
         notes=tuple(notes),
     )
 

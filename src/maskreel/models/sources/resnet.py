@@ -28,7 +28,7 @@ def resnet_config(state: State, prefix: str = "") -> ResNetConfig:
 
 def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfig:
     return SeqFormerConfig(
-        backbone=resnet_config(state), num_heads=heads, **({} if num_classes is None else {"num_classes": num_classes})
+        backbone=resnet_config(state), **({} if num_classes is None else {"num_classes": num_classes})
     )
 
 

@@ -165,7 +165,10 @@ _HEADS = tuple(f"bbox_embed.#.layers.#.{kind}" for kind in ("weight", "bias"))
 def detector_aliases(prefix: str) -> tuple[Alias, ...]:
     """Second names in a detector under `prefix`: box heads in the decoder, and heads that serve all layers."""
     return (
-        *(Alias(second=f"{prefix}transformer.decoder.{head}", first=f"{prefix}{head}") for head in _HEADS),
+        *(
+            Alias(second=f"{prefix}transformer.decoder.{head}", first=f"{prefix}{head}", may_stand_alone=True)
+            for head in _HEADS
+        ),
         *(Alias(second=f"{prefix}{head}", first=f"{prefix}{head.replace('#', '0', 1)}") for head in _HEADS),
         *(
             Alias(second=f"{prefix}class_embed.#.{kind}", first=f"{prefix}class_embed.0.{kind}")

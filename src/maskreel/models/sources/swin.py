@@ -30,9 +30,7 @@ def swin_config(state: State, prefix: str = "") -> SwinConfig:
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfig:
-    return SeqFormerConfig(
-        backbone=swin_config(state), num_heads=heads, **({} if num_classes is None else {"num_classes": num_classes})
-    )
+    return SeqFormerConfig(backbone=swin_config(state), **({} if num_classes is None else {"num_classes": num_classes}))
 
 
 def _classifier(*, name: str, title: str, rules: Rules, only: str, absent: Sequence[str], head: str) -> Source:

@@ -47,11 +47,13 @@ class Drop:
 
 @dataclass(frozen=True, kw_only=True)
 class Alias:
-    """A second name of a tensor: both must hold the same values, and either may be left out of the file."""
+    """A second name of a tensor: both must hold the same values."""
 
     second: str
     """Full key; its last numbers go to the places of `first`."""
     first: str
+    may_stand_alone: bool = False
+    """Whether a file that stores shared tensors once may have kept the second name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +125,11 @@ class Source:
         part = self.part(name)
         return state[origin] if part is None else part.take(state[origin], config)
 
-    def first_name(self, name: str) -> str | None:
-        """The first name of what `name` is a second name of."""
+    def first_name(self, name: str, *, alone: bool = False) -> str | None:
+        """The first name of what `name` is a second name of; with `alone` where it may stand without it."""
         for alias in self.aliases:
+            if alone and not alias.may_stand_alone:
+                continue
             if found := key_pattern(alias.second).fullmatch(name):
                 numbers = iter(found.groups()[-alias.first.count("#") :])
                 return re.sub("#", lambda _, numbers=numbers: next(numbers), alias.first)

@@ -25,9 +25,7 @@ def twins_config(state: State) -> TwinsConfig:
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> TTSPNConfig:
-    return TTSPNConfig(
-        backbone=twins_config(state), num_heads=heads, **({} if num_classes is None else {"num_classes": num_classes})
-    )
+    return TTSPNConfig(backbone=twins_config(state), **({} if num_classes is None else {"num_classes": num_classes}))
 
 
 TWINS = Source(
