@@ -123,7 +123,9 @@ def _draw(args: View, dataset: YouTubeVIS, index: int, rows: dict[str, list[Show
     if [_name(dataset, other) for other in range(len(dataset.videos))].count(_name(dataset, index)) > 1:
         stem = f"{stem}_{dataset.videos[index].id}"
     paths = [folder / f"{stem}.jpg"]
-    write_filmstrip(paths[0], dataset, index, rows, num_frames=args.frames)
+    captions = {"truth": "truth", "results": f"results with a score of {args.min_score:g} or more"}
+    strips = {f"{captions[kind]} ({len(tracks)} objects)": tracks for kind, tracks in rows.items()}
+    write_filmstrip(paths[0], dataset, index, strips, num_frames=args.frames)
     if args.video:
         frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
         for kind, tracks in rows.items():

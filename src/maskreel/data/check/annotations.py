@@ -31,9 +31,7 @@ def check_document(document: dict[str, Any], problems: Problems) -> list[Checked
     videos = list(_videos(section(document, "videos", problems), problems))
     categories = _categories(section(document, "categories", problems), problems)
     if "annotations" in document and document["annotations"] is None:
-        problems.note(
-            "held-back", "annotations", "null, as in public validation files: nothing to train on or to score"
-        )
+        problems.note("held-back", "annotations", "null: there is nothing to train on or to score against")
         return videos
     annotations = section(document, "annotations", problems)
     _annotation_ids(annotations, problems)
@@ -120,7 +118,8 @@ def _videos(records: Sequence[Any], problems: Problems) -> Iterator[CheckedVideo
             problems.note("video-id-repeated", where, "stands twice in the file")
             continue
         seen.add(record["id"])
-        sides, names = (record.get("width"), record.get("height")), record.get("file_names")
+        sides: list[Any] = [record.get("width"), record.get("height")]
+        names: Any = record.get("file_names")
         if not all(is_whole(side) and side > 0 for side in sides) or sides[0] * sides[1] > rle.MAX_PIXELS:
             problems.note("video-record", where, f"width and height are {_short(sides[0])} and {_short(sides[1])}")
             continue

@@ -23,7 +23,7 @@ def repaired(document: Mapping[str, Any], videos: list[CheckedVideo], renamed: R
 
 def _video(record: Any, videos: Mapping[int, CheckedVideo], renamed: Renamed) -> Any:
     """A record that is as long as its list of frames, which have the names that they have on disk."""
-    video = videos.get(record.get("id")) if isinstance(record, dict) else None
+    video = videos.get(record.get("id", -1)) if isinstance(record, dict) else None
     if video is None or record.get("file_names") != list(video.file_names):
         return record
     names = [renamed.get((video.id, frame), name) for frame, name in enumerate(video.file_names)]
