@@ -1,14 +1,19 @@
 """`maskreel data check`, `stats`, `split` and `view` from the command line."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
 from maskreel.cli.main import main
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.geometry import rle
+from maskreel.geometry.masklets import Masklet, Masklets
+from maskreel.visualize.video import write_video
 from tests.builders import write_youtube_vis
 from tests.data.test_check import sound
 
@@ -85,6 +90,27 @@ def test_view_draws_truth_and_results(data: Path, tmp_path: Path, capsys: pytest
     assert strip.height > 2 * 24
     with av.open(str(out / "video1_results.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 6
+
+
+def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video, found, out = tmp_path / "clip.mp4", tmp_path / "clip.json", tmp_path / "out"
+    masks = [None, *(rle.encode(np.eye(32, 48, k, dtype=bool)) for k in range(1, 5))]
+    write_video(video, ((t / 10, np.full((32, 48, 3), 40 * t, np.uint8)) for t in range(5)), frame_rate=Fraction(10))
+    Masklets(
+        source="clip.mp4",
+        width=48,
+        height=32,
+        classes=((1, "disc"),),
+        declared=5,
+        timestamps=tuple(t / 10 for t in range(5)),
+        masklets=(Masklet(track_id=1, label=0, category_id=1, score=0.9, segmentations=masks),),
+    ).save(found)
+    assert main(["data", "view", str(video), "--results", str(found), "--out", str(out), "--frames", "2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["clip.jpg", "clip_results.mp4"]
+    assert Image.open(out / "clip.jpg").width >= 2 * 48
+    capsys.readouterr()
+    assert main(["data", "view", str(video)]) == 2
+    assert "give the JSON that predict wrote" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
