@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,35 @@ def test_all_faults_are_found_at_once(tmp_path: Path) -> None:
     tracks.append({**copy.deepcopy(tracks[3]), "id": 78, "video_id": 99, "category_id": 98})
     assert len(TOGETHER) >= 20
     assert set(TOGETHER) <= kinds(found(tmp_path, document))
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value in a JSON document."""
+    yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+JUNK: tuple[Any, ...] = (None, [], {}, "x", "a" * 300, -1, 0, 2.5, float("nan"), True, [[1]], {"id": [1]}, 10**30, "\0")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_value_anywhere_stops_the_check_or_the_repair(tmp_path: Path, seed: int) -> None:
+    document, rng = sound(tmp_path), np.random.default_rng(seed)
+    ways = [way for way in places(document) if way]
+    for number in range(40):
+        broken = copy.deepcopy(document)
+        *way, last = ways[int(rng.integers(len(ways)))]
+        parent: Any = broken
+        for key in way:
+            parent = parent[key]
+        parent[last] = JUNK[int(rng.integers(len(JUNK)))]
+        (checked,) = (split for split in found(tmp_path, broken) if split.split == "train")
+        fixed = fix_split(tmp_path, checked)
+        if fixed is not None:
+            assert not any(problem.is_repaired for problem in fixed[1].problems) or fixed[1].problems.faults, number
+            fixed[0].unlink()
 
 
 @pytest.mark.parametrize("content", ["{", "", "[" * 100_000])

@@ -28,7 +28,8 @@ class CheckedVideo:
 
 def check_document(document: dict[str, Any], problems: Problems) -> list[CheckedVideo]:
     """Note every fault of an annotation file, and return the videos that are sound enough to look for their frames."""
-    videos = list(_videos(section(document, "videos", problems), problems))
+    records = section(document, "videos", problems)
+    videos = list(_videos(records, problems))
     categories = _categories(section(document, "categories", problems), problems)
     if "annotations" in document and document["annotations"] is None:
         problems.note("held-back", "annotations", "null: there is nothing to train on or to score against")
@@ -40,7 +41,7 @@ def check_document(document: dict[str, Any], problems: Problems) -> list[Checked
     labelled: set[int] = set()
     masks_seen: dict[Any, int] = {}
     # A video whose own record is faulty is reported once, not again with each of its tracks.
-    known = {record.get("id") for record in document.get("videos") or () if isinstance(record, dict)}
+    known = {record["id"] for record in records if isinstance(record, dict) and is_whole(record.get("id"))}
     for place, record in enumerate(annotations):
         where = _record_place(record, place)
         if not _is_annotation(record, where, problems):
