@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from pycocotools import mask as coco
@@ -29,7 +30,7 @@ def main() -> None:
         masks = rippled_ellipses(args.masks, size)
         ours = [rle.encode(mask) for mask in masks]
         strings = [mask.to_json() for mask in ours]
-        theirs = [coco.encode(np.asfortranarray(mask.view(np.uint8))) for mask in masks]
+        theirs: list[Any] = [coco.encode(np.asfortranarray(mask.view(np.uint8))) for mask in masks]
         if [mask.counts for mask in ours] != [mask["counts"] for mask in theirs]:
             raise SystemExit(f"{name}: the strings differ from those of pycocotools")
         height, width = size
@@ -47,7 +48,7 @@ def main() -> None:
         )
         report(
             f"{name} strings to areas",
-            lambda theirs=theirs: coco.area(theirs),
+            lambda theirs=theirs: coco.area(cast(Any, theirs)),
             lambda strings=strings, height=height, width=width: (
                 pack_tracks([strings], height=height, width=width, place=lambda track, frame: f"mask {frame}").areas
             ),

@@ -279,7 +279,7 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def _area(mask: dict[str, Any]) -> int:
+def _area(mask: Any) -> int:
     from pycocotools import mask as coco
 
     return int(coco.area(mask))

@@ -134,3 +134,27 @@ def test_classes_that_share_a_name_are_told_apart(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT])])
     truth["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]
     assert set(measured(tmp_path, truth, [], metrics=("hota",))["hota"]["per_class"]) == {"cat (1)", "cat (2)"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_ties_the_order_of_files_changes_no_metric(tmp_path: Path, seed: int) -> None:
+    annotations, results = random_scene(seed)
+    truth = scene(annotations, frames=2, videos=4)
+    options = {"metrics": METRICS, "per_video": True, "errors": True, "bootstrap": 20}
+    before = list(rows_of(measured(tmp_path, truth, results, **options)))
+    rng = np.random.default_rng(seed)
+    shuffled = {**truth, "annotations": [annotations[i] for i in rng.permutation(len(annotations))]}
+    shuffled["videos"], shuffled["categories"] = truth["videos"][::-1], truth["categories"][::-1]
+    after = list(rows_of(measured(tmp_path, shuffled, [results[i] for i in rng.permutation(len(results))], **options)))
+    assert {row[:4] for row in before} == {row[:4] for row in after}
+    by_key = {row[:4]: row[4:] for row in after}
+    for row in before:
+        assert row[4:] == pytest.approx(by_key[row[:4]], abs=1e-12), row[:4]
+
+
+def test_figures_per_iou_and_without_classes_are_rows_of_the_flat_table(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT])])
+    rows = list(rows_of(measured(tmp_path, truth, [entry(0.9, [box(2, 3, 10, 5)], category_id=2)])))
+    assert ("ap", "per_iou", "0.50", "AP", 0.0, None, None) in rows
+    assert ("ap", "class_agnostic", "", "AP50", 1.0, None, None) in rows
+    assert ("ap", "class_agnostic", "", "AP75", 0.0, None, None) in rows

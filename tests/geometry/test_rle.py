@@ -164,6 +164,33 @@ def test_a_huge_declared_frame_is_refused_without_allocating_it() -> None:
     assert peak < 50e6
 
 
+NOISE = rle.encode(np.random.default_rng(0).random((1080, 1920)) < 0.3).counts.decode()
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        (NOISE[:-2], "only the frame's"),
+        (NOISE + "5", "more than the frame's"),
+        (NOISE[:-1] + "o", "unterminated"),
+        (NOISE[:-1] + "\u00e9", "not ASCII"),
+        (NOISE[:-3] + " 00", "not part of an RLE string"),
+        ("5O" + NOISE, "negative length"),
+        ("0" * 20_000_000, "more than 2073600 pixels can need"),
+        ([1] * 5_000_000, "more than 2073600 pixels can need"),
+    ],
+    ids=["short", "long", "unterminated", "not ascii", "stranger", "negative", "endless", "endless list"],
+)
+def test_a_malformed_mask_of_ragged_1080p_is_refused_in_little_memory(counts: Any, reason: str) -> None:
+    mask = {"size": [1080, 1920], "counts": counts}
+    tracemalloc.start()
+    with pytest.raises(RleError, match=reason):
+        rle.parse(mask, height=1080, width=1920, where="here")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
 def test_masks_of_different_size_do_not_intersect() -> None:
     with pytest.raises(RleError, match="4x5 and 5x4"):
         rle.intersection(rle.encode(np.ones((4, 5), dtype=bool)), rle.encode(np.ones((5, 4), dtype=bool)))

@@ -51,6 +51,25 @@ def test_areas_and_overlaps_equal_those_of_dense_masks(seed: int, form: int) -> 
     assert packed.is_present.all() or form == 0
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**32))
+def test_pairs_that_may_stop_are_exact_from_one_half_on_and_0_or_exact_below(seed: int) -> None:
+    dense = random_video(seed, num_tracks=5, num_frames=6)
+    dense[1] = dense[0]
+    dense[1, ::3] = False
+    num_tracks, _, height, width = dense.shape
+    packed = pack_tracks(
+        [[rle.encode(mask) for mask in masks] for masks in dense], height=height, width=width, place=place
+    )
+    pairs = np.array([(a, b) for a in range(num_tracks) for b in range(num_tracks)])
+    common, union = packed.overlaps(pairs)
+    stopped, stopped_union = packed.overlaps(pairs, may_stop=np.ones(len(pairs), dtype=bool))
+    reaches = 2 * common >= union
+    assert np.array_equal(stopped[reaches], common[reaches])
+    assert np.array_equal(stopped_union[reaches], union[reaches])
+    assert set(np.flatnonzero(stopped != common)) <= set(np.flatnonzero(stopped == 0))
+
+
 def test_frames_beyond_the_shorter_of_two_tracks_do_not_count() -> None:
     full = rle.encode(np.ones((2, 3), dtype=bool))
     packed = pack_tracks([[full], [full, full]], height=2, width=3, place=place)

@@ -21,6 +21,9 @@ from maskreel.evaluation.comparison import (
     read_scores,
 )
 
+GROUPS = {"all": "", "detection_averaged": "all detections", "class_averaged": "mean of classes"}
+"""Ways to average, and their titles."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
@@ -76,17 +79,19 @@ def _tables(found: list[Difference], args: Compare) -> Iterator[str]:
     metrics = [one.metric for one in headlines(found)]
     for metric in metrics:
         rows = [one for one in overall(found) if one.metric == metric]
-        groups = dict.fromkeys(one.group for one in rows)
-        for group in groups:
-            title = metric if group == "all" else f"{metric}, {group.replace('_', ' ')}"
+        for group, words in GROUPS.items():
+            if group not in {one.group for one in rows} or (metric, group) == ("trackmap", "detection_averaged"):
+                continue
+            title = f"{metric}, {words}" if words else metric
             yield _table(title, [(one.figure, one) for one in rows if one.group == group])
     for of_videos, title in ((False, "class"), (True, "video")):
         for metric in metrics:
             items = by_item(found, metric, of_videos=of_videos)
-            if items:
-                more = f" ({len(items) - args.rows} more)" if len(items) > args.rows else ""
-                head = f"{HEADLINES[metric]} by {title}{more}"
-                yield _table(head, [(one.item, one) for one in items[: args.rows]])
+            changed = [one for one in items if one.before or one.after]
+            if changed:
+                shown = changed[: args.rows]
+                left = f" ({len(shown)} of {len(items)})" if len(shown) < len(items) else ""
+                yield _table(f"{HEADLINES[metric]} by {title}{left}", [(one.item, one) for one in shown])
 
 
 def _table(title: str, rows: Sequence[tuple[str, Difference]]) -> str:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -12,26 +12,36 @@ import tyro
 
 from maskreel.cli.options import write_json
 from maskreel.config import nearest
+from maskreel.data.sources import open_source
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.evaluation.results import PredictedTrack, Predictions, read_predictions, read_videos
 from maskreel.files import numbered_folder
-from maskreel.visualize.filmstrips import ShownTrack, annotated_tracks, write_filmstrip, write_track_video
+from maskreel.geometry.masklets import Masklets, is_masklet_file
+from maskreel.visualize.filmstrips import (
+    ShownTrack,
+    annotated_tracks,
+    write_filmstrip,
+    write_masklet_filmstrip,
+    write_track_video,
+)
+from maskreel.visualize.video import write_overlay
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Draw the tracks of videos of a data set: NAME.jpg, a filmstrip with truth above results, and one overlay video
-    of each, NAME_truth.mp4 and NAME_results.mp4."""
+    """Draw the tracks of videos: NAME.jpg, a filmstrip with truth above results, and one overlay video of each,
+    NAME_truth.mp4 and NAME_results.mp4. For a data set or, with the JSON that predict wrote, for any video."""
 
     root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the data set."""
+    """Folder of the data set; or a video file or folder of frames, with --results."""
     split: str = "train"
     """Name of the split."""
     videos: str | None = None
     """Ids or folder names of videos, comma-separated, or all; default the first four."""
     results: Path | None = None
-    """Results file in the YouTube-VIS layout; draws its predictions too."""
+    """Results file in the YouTube-VIS layout, whose predictions are drawn too; or of one video the <stem>.json of
+    predict."""
     min_score: float = 0.3
     """Leave out predictions below this score."""
     frames: int = 8
@@ -55,22 +65,59 @@ def run(args: View) -> None:
         raise UsageError(f"--frame-rate {args.frame_rate}: must lie between 0.001 and 1000")
     if args.frames < 1:
         raise UsageError(f"--frames {args.frames}: a filmstrip needs at least one")
+    written = _of_video(args) if _is_one_video(args) else _of_dataset(args)
+    write_json(
+        args.json, {"out": str(written[0].parent) if written else None, "files": [str(path) for path in written]}
+    )
+
+
+def _is_one_video(args: View) -> bool:
+    """Whether a video and the JSON of predict were given; UsageError for a video without them."""
+    is_masklets = args.results is not None and args.results.is_file() and is_masklet_file(args.results)
+    if args.root.is_file() and not is_masklets:
+        raise UsageError(f"{args.root}: to draw a video, give the JSON that predict wrote for it with --results")
+    return is_masklets
+
+
+def _of_video(args: View) -> list[Path]:
+    """Draw what predict found in one video."""
+    assert args.results is not None, "a video comes with its results"
+    frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
+    masklets = Masklets.load(args.results)
+    kept = tuple(masklet for masklet in masklets.masklets if masklet.score >= args.min_score)
+    masklets = replace(masklets, masklets=kept)
+    folder = args.out or numbered_folder(Path("runs/view") / args.root.stem)
+    paths = [folder / f"{args.root.stem}.jpg"]
+    write_masklet_filmstrip(paths[0], open_source(args.root, frame_rate=frame_rate), masklets, num_frames=args.frames)
+    if args.video:
+        paths.append(folder / f"{args.root.stem}_results.mp4")
+        if paths[-1].resolve() == args.root.resolve():
+            raise UsageError(f"{paths[-1]}: is the video itself; choose another --out")
+        write_overlay(paths[-1], open_source(args.root, frame_rate=frame_rate), masklets)
+    return _listed(args, paths)
+
+
+def _of_dataset(args: View) -> list[Path]:
     dataset = YouTubeVIS.load(args.root, args.split)
     chosen = chosen_videos(dataset, args.videos)
     predictions = None if args.results is None else _predictions(args.results, dataset)
     if predictions is None and not dataset.has_annotations:
         raise UsageError(f"{dataset.annotation_path}: annotations are held back (null); give --results to draw")
     folder = args.out or numbered_folder(Path("runs/view") / args.split)
-    written: list[str] = []
+    written: list[Path] = []
     for index in chosen:
         rows = {"truth": annotated_tracks(dataset, index)} if dataset.has_annotations else {}
         if predictions is not None:
             rows["results"] = _shown(predictions, dataset, index, args.min_score)
-        for path in _draw(args, dataset, index, rows, folder):
-            written.append(str(path))
-            if args.json != "-":
-                print(path, flush=True)
-    write_json(args.json, {"out": str(folder), "files": written})
+        written += _listed(args, _draw(args, dataset, index, rows, folder))
+    return written
+
+
+def _listed(args: View, paths: list[Path]) -> list[Path]:
+    """Print the names, as they come, unless JSON is all that is wanted."""
+    if args.json != "-":
+        print("\n".join(map(str, paths)), flush=True)
+    return paths
 
 
 def chosen_videos(dataset: YouTubeVIS, words: str | None) -> list[int]:
@@ -123,7 +170,9 @@ def _draw(args: View, dataset: YouTubeVIS, index: int, rows: dict[str, list[Show
     if [_name(dataset, other) for other in range(len(dataset.videos))].count(_name(dataset, index)) > 1:
         stem = f"{stem}_{dataset.videos[index].id}"
     paths = [folder / f"{stem}.jpg"]
-    write_filmstrip(paths[0], dataset, index, rows, num_frames=args.frames)
+    captions = {"truth": "truth", "results": f"results with a score of {args.min_score:g} or more"}
+    strips = {f"{captions[kind]} ({len(tracks)} objects)": tracks for kind, tracks in rows.items()}
+    write_filmstrip(paths[0], dataset, index, strips, num_frames=args.frames)
     if args.video:
         frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
         for kind, tracks in rows.items():

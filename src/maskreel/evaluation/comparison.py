@@ -69,7 +69,9 @@ def overall(found: list[Difference]) -> list[Difference]:
 
 def headlines(found: list[Difference]) -> list[Difference]:
     """The first figure of each metric that both files measure: over all detections where there are several averages."""
-    first = {one.metric: one for one in reversed(overall(found)) if one.figure == HEADLINES[one.metric]}
+    main = [one for one in overall(found) if one.figure == HEADLINES[one.metric]]
+    main.sort(key=lambda one: _OVERALL.index(one.group), reverse=True)
+    first = {one.metric: one for one in main}
     return [first[word] for word in METRICS if word in first]
 
 

@@ -235,6 +235,12 @@ class Masklets(Sequence[Masklet]):
         }
 
 
+def is_masklet_file(path: Path) -> bool:
+    """Whether a file begins as those that `Masklets.save` writes, and not as a list of results."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(b'{"version"')
+
+
 def _box(mask: Rle | None) -> Box | None:
     return None if mask is None else rle.bounding_box(mask)
 

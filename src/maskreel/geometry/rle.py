@@ -127,6 +127,7 @@ def parse(obj: Any, *, height: int, width: int, where: str) -> Rle | None:
         return Rle(height, width, compress(lengths))
     if not isinstance(counts, str | bytes):
         raise RleError(f"{where}: counts must be a string or a list of runs, not {_short(counts)}")
+    _check_length(counts, height * width, where)
     try:
         data = counts.encode("ascii") if isinstance(counts, str) else counts
     except UnicodeEncodeError as error:
@@ -152,8 +153,7 @@ def run_lengths(rle: Rle, where: str = "RLE") -> Int[np.ndarray, " r"]:
     """Lengths of the alternating runs, the first one background; raises RleError unless they fill the frame."""
     _check_pixels(rle.height, rle.width, where)
     pixels = rle.height * rle.width
-    if len(rle.counts) > 3 * (pixels + 2):
-        raise RleError(f"{where}: {len(rle.counts)} characters of counts, more than {pixels} pixels can need")
+    _check_length(rle.counts, pixels, where)
     lengths = _expand(rle.counts, where)
     _check_runs(lengths, pixels, where)
     return lengths
@@ -190,10 +190,10 @@ def _expand(data: bytes, where: str) -> Int[np.ndarray, " r"]:
     """Run lengths of a COCO string, without looking at what they add up to."""
     if not data:
         raise RleError(f"{where}: counts are empty; a mask without pixels is null")
-    codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
-    wrong = np.flatnonzero((codes < 0) | (codes > 63))
-    if wrong.size:
-        at = int(wrong[0])
+    # Characters below 48 wrap around, so that one comparison finds both kinds of strangers.
+    codes = np.frombuffer(data, dtype=np.uint8) - np.uint8(48)
+    if codes.max() > 63:
+        at = int((codes > 63).argmax())
         raise RleError(
             f"{where}: counts hold {data[at : at + 1]!r} at position {at}, which is not part of an RLE string"
         )
@@ -201,17 +201,24 @@ def _expand(data: bytes, where: str) -> Int[np.ndarray, " r"]:
     if not is_last[-1]:
         raise RleError(f"{where}: counts end in the middle of a run (unterminated string)")
     last = np.flatnonzero(is_last)
-    first = np.concatenate(([0], last[:-1] + 1))
-    sizes = last - first + 1
+    sizes = np.diff(last, prepend=-1)
     longest = int(sizes.argmax())
     if sizes[longest] > _LONGEST_CODE:
         raise RleError(f"{where}: run {longest} takes {sizes[longest]} characters, more than any frame needs")
-    group = np.arange(codes.size) - np.repeat(first, sizes)
-    lengths = np.add.reduceat((codes & 31) << (5 * group), first)
-    lengths -= ((codes[last] & 16) != 0).astype(np.int64) << (5 * sizes)
+    # Five bits at a time, the highest first; they carry the sign.
+    lengths = ((codes[last] & 31).astype(np.int64) ^ 16) - 16
+    for before in range(1, int(sizes[longest])):
+        longer = np.flatnonzero(sizes > before)
+        lengths[longer] = (lengths[longer] << 5) | (codes[last[longer] - before] & 31)
     lengths[1::2] = np.cumsum(lengths[1::2])
     lengths[2::2] = np.cumsum(lengths[2::2])
     return lengths
+
+
+def _check_length(counts: str | bytes, pixels: int, where: str) -> None:
+    """Refuse absurdly long strings before anything is allocated for them."""
+    if len(counts) > 3 * (pixels + 2):
+        raise RleError(f"{where}: {len(counts)} characters of counts, more than {pixels} pixels can need")
 
 
 def _check_runs(lengths: Int[np.ndarray, " r"], pixels: int, where: str) -> None:
@@ -225,16 +232,23 @@ def _check_runs(lengths: Int[np.ndarray, " r"], pixels: int, where: str) -> None
 
 
 def _checked_list(counts: list[Any], *, pixels: int, where: str) -> Int[np.ndarray, " r"]:
+    if not counts:
+        raise RleError(f"{where}: counts are empty; a mask without pixels is null")
+    if len(counts) > 2 * (pixels + 2):
+        raise RleError(f"{where}: {len(counts)} runs, more than {pixels} pixels can need")
+    if set(map(type, counts)) != {int} or max(counts) > MAX_PIXELS or min(counts) < -MAX_PIXELS:
+        _refuse_strange_run(counts, pixels=pixels, where=where)
+    lengths = np.array(counts, dtype=np.int64)
+    _check_runs(lengths, pixels, where)
+    return lengths
+
+
+def _refuse_strange_run(counts: list[Any], *, pixels: int, where: str) -> None:
     for position, count in enumerate(counts):
         if type(count) is not int:
             raise RleError(f"{where}: run {position} is {_short(count)}, not a whole number")
         if abs(count) > MAX_PIXELS:
             raise RleError(f"{where}: run {position} has the length {_short(count)}, the frame has {pixels} pixels")
-    lengths = np.array(counts, dtype=np.int64)
-    if not lengths.size:
-        raise RleError(f"{where}: counts are empty; a mask without pixels is null")
-    _check_runs(lengths, pixels, where)
-    return lengths
 
 
 def _check_pixels(height: int, width: int, where: str) -> None:

@@ -123,7 +123,7 @@ def _plain_strings(masks: Sequence[Any], height: int, width: int) -> list[str] |
     """Compressed strings of a track, "" for null, when all its masks are what files mostly hold; else None."""
     size = [height, width]
     try:
-        counts = ["" if mask is None else mask["counts"] if mask["size"] == size else None for mask in masks]
+        counts: list[Any] = ["" if mask is None else mask["counts"] if mask["size"] == size else None for mask in masks]
         is_plain = counts.count("") == masks.count(None) and "".join(counts).isascii()
     except (TypeError, KeyError):
         return None

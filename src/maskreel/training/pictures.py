@@ -30,8 +30,7 @@ def labels(path: Path, dataset: TrainingData) -> None:
     names = [category.name for category in dataset.categories]
     per_video = [dataset.tracks(index) for index in range(len(dataset.videos))]
     tracks = [track for video_tracks in per_video for track in video_tracks]
-    figure = Figure(figsize=(12, 8))
-    figure.subplots_adjust(hspace=0.35)
+    figure = Figure(figsize=(12, 8), layout="constrained")
     (class_axes, count_axes), (length_axes, size_axes) = figure.subplots(2, 2)
     class_axes.bar(range(len(names)), np.bincount([track.label for track in tracks], minlength=len(names)))
     class_axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)

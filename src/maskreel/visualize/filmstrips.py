@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from maskreel.data.video_files import FrameSource
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import DataError
 from maskreel.geometry import rle
-from maskreel.visualize.draw import DrawnObject, contact_sheet, draw_objects, evenly_spaced, save_picture
+from maskreel.geometry.masklets import Masklets
+from maskreel.visualize.draw import DrawnObject, contact_sheet, draw, draw_objects, evenly_spaced, save_picture
 from maskreel.visualize.video import write_video
 
 
@@ -67,6 +70,15 @@ def write_track_video(
             yield float(t / frame_rate), _painted(frame, tracks, t, video.height, video.width)
 
     write_video(path, drawn(), frame_rate=frame_rate)
+
+
+def write_masklet_filmstrip(path: Path, source: FrameSource, masklets: Masklets, *, num_frames: int) -> None:
+    """Frames spread over a video with the masklets found in it; DataError when the frames are no longer the same."""
+    wanted = set(evenly_spaced(masklets.decoded, num_frames)) if masklets.decoded else set()
+    cells = [draw(frame.pixels, masklets, frame.index) for frame in source if frame.index in wanted]
+    if len(cells) != len(wanted) or not cells:
+        raise DataError(f"{source.name}: does not have the {masklets.decoded} frames that its objects were found in")
+    save_picture(path, contact_sheet([cells], row_captions=[f"{source.name} ({len(masklets)} objects)"]))
 
 
 def _pictures(dataset: YouTubeVIS, index: int, frames: Sequence[int]) -> list[UInt8[np.ndarray, "h w 3"]]:

@@ -1,1 +1,1 @@
-"""What is wrong with a data set: all of it at once, by kind and place, and a repair of what is safe."""
+"""What is wrong with a data set, all of it at once, by kind and place; and repairs that lose nothing."""

@@ -28,12 +28,11 @@ class CheckedVideo:
 
 def check_document(document: dict[str, Any], problems: Problems) -> list[CheckedVideo]:
     """Note every fault of an annotation file, and return the videos that are sound enough to look for their frames."""
-    videos = list(_videos(section(document, "videos", problems), problems))
+    records = section(document, "videos", problems)
+    videos = list(_videos(records, problems))
     categories = _categories(section(document, "categories", problems), problems)
     if "annotations" in document and document["annotations"] is None:
-        problems.note(
-            "held-back", "annotations", "null, as in public validation files: nothing to train on or to score"
-        )
+        problems.note("held-back", "annotations", "null: there is nothing to train on or to score against")
         return videos
     annotations = section(document, "annotations", problems)
     _annotation_ids(annotations, problems)
@@ -42,7 +41,7 @@ def check_document(document: dict[str, Any], problems: Problems) -> list[Checked
     labelled: set[int] = set()
     masks_seen: dict[Any, int] = {}
     # A video whose own record is faulty is reported once, not again with each of its tracks.
-    known = {record.get("id") for record in document.get("videos") or () if isinstance(record, dict)}
+    known = {record["id"] for record in records if isinstance(record, dict) and is_whole(record.get("id"))}
     for place, record in enumerate(annotations):
         where = _record_place(record, place)
         if not _is_annotation(record, where, problems):
@@ -120,7 +119,8 @@ def _videos(records: Sequence[Any], problems: Problems) -> Iterator[CheckedVideo
             problems.note("video-id-repeated", where, "stands twice in the file")
             continue
         seen.add(record["id"])
-        sides, names = (record.get("width"), record.get("height")), record.get("file_names")
+        sides: list[Any] = [record.get("width"), record.get("height")]
+        names: Any = record.get("file_names")
         if not all(is_whole(side) and side > 0 for side in sides) or sides[0] * sides[1] > rle.MAX_PIXELS:
             problems.note("video-record", where, f"width and height are {_short(sides[0])} and {_short(sides[1])}")
             continue

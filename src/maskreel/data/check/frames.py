@@ -28,8 +28,9 @@ def check_frames(root: Path, folder: Path, videos: Sequence[CheckedVideo], probl
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for video in videos:
             names = [name for name in video.file_names if not LEAVES_ROOT.search(name)]
-            present = [name for name in names if (folder / name).is_file()]
-            absent = [name for name in names if not (folder / name).is_file()]
+            is_present = [os.path.isfile(folder / name) for name in names]
+            present = [name for name, there in zip(names, is_present, strict=True) if there]
+            absent = [name for name, there in zip(names, is_present, strict=True) if not there]
             found = _other_names(folder, absent, listed)
             for name, other in found.items():
                 renamed |= {(video.id, t): other for t, own in enumerate(video.file_names) if own == name}
@@ -79,7 +80,7 @@ def _number(stem: str) -> object:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
+    if os.path.isdir(folder):
         yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
 
 

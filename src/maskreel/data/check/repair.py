@@ -14,7 +14,9 @@ def repaired(document: Mapping[str, Any], videos: list[CheckedVideo], renamed: R
     """A copy of an annotation file without the faults that can be repaired safely; whatever else is in it stays."""
     by_id = {video.id: video for video in videos}
     annotations = document.get("annotations")
-    result = {**document, "videos": [_video(record, by_id, renamed) for record in document["videos"]]}
+    result = {**document}
+    if isinstance(document.get("videos"), list):
+        result["videos"] = [_video(record, by_id, renamed) for record in document["videos"]]
     if isinstance(annotations, list):
         kept = [track for record in annotations if (track := _track(record, by_id)) is not None]
         result["annotations"] = _renumbered(kept)
@@ -23,7 +25,7 @@ def repaired(document: Mapping[str, Any], videos: list[CheckedVideo], renamed: R
 
 def _video(record: Any, videos: Mapping[int, CheckedVideo], renamed: Renamed) -> Any:
     """A record that is as long as its list of frames, which have the names that they have on disk."""
-    video = videos.get(record.get("id")) if isinstance(record, dict) else None
+    video = _known(record, "id", videos)
     if video is None or record.get("file_names") != list(video.file_names):
         return record
     names = [renamed.get((video.id, frame), name) for frame, name in enumerate(video.file_names)]
@@ -35,7 +37,7 @@ def _track(record: Any, videos: Mapping[int, CheckedVideo]) -> Any:
     if not isinstance(record, dict):
         return record
     record = {"iscrowd": 0, **record}
-    video, segmentations = videos.get(record.get("video_id", -1)), record.get("segmentations")
+    video, segmentations = _known(record, "video_id", videos), record.get("segmentations")
     if video is None or not isinstance(segmentations, list) or len(segmentations) != len(video.file_names):
         return record
     problems = Problems()
@@ -49,6 +51,10 @@ def _track(record: Any, videos: Mapping[int, CheckedVideo]) -> Any:
         return None
     given = [given if mask is not None else None for given, mask in zip(segmentations, masks, strict=True)]
     return {**record, "segmentations": given, "bboxes": boxes, "areas": areas}
+
+
+def _known(record: Any, key: str, videos: Mapping[int, CheckedVideo]) -> CheckedVideo | None:
+    return videos.get(record[key]) if isinstance(record, dict) and is_whole(record.get(key)) else None
 
 
 def _boxes(stated: Any, masks: list[Rle | None]) -> list[Any]:
@@ -76,15 +82,15 @@ def _areas(stated: Any, masks: list[Rle | None]) -> list[Any]:
 
 def _renumbered(annotations: list[Any]) -> list[Any]:
     """Ids that stand twice or lie below 1 give way to new ones; the first of two keeps its own."""
-    sound = [record for record in annotations if isinstance(record, dict) and is_whole(record.get("id"))]
-    free = max((record["id"] for record in sound), default=0)
+    ids = [record.get("id") if isinstance(record, dict) else None for record in annotations]
+    free = max(0, *(track_id for track_id in ids if is_whole(track_id)), 0)
     seen: set[int] = set()
     result = []
-    for record in annotations:
-        if record in sound and (record["id"] < 1 or record["id"] in seen):
-            free = max(free, 0) + 1
-            record = {**record, "id": free}
-        if isinstance(record, dict) and is_whole(record.get("id")):
-            seen.add(record["id"])
+    for record, track_id in zip(annotations, ids, strict=True):
+        if is_whole(track_id):
+            if track_id < 1 or track_id in seen:
+                free += 1
+                record, track_id = {**record, "id": free}, free
+            seen.add(track_id)
         result.append(record)
     return result

@@ -9,7 +9,7 @@ from maskreel.data.check.annotations import CheckedVideo, check_document
 from maskreel.data.check.frames import Renamed, check_frames
 from maskreel.data.check.problems import Problems
 from maskreel.data.check.repair import repaired
-from maskreel.data.layouts import find_annotations, find_frames, find_splits
+from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames, find_splits
 from maskreel.errors import UsageError
 from maskreel.files import collector_paused, complete_file
 
@@ -102,7 +102,8 @@ def _is_youtube_vis(document: Any, problems: Problems, *, is_asked_for: bool) ->
 
 
 def _check_frames(root: Path, split: str, videos: list[CheckedVideo], problems: Problems) -> Renamed:
-    first = next((name for video in videos for name in video.file_names), None)
+    sound = (name for video in videos for name in video.file_names if not LEAVES_ROOT.search(name) and len(name) < 256)
+    first = next(sound, None)
     if first is None:
         return {}
     try:
@@ -114,7 +115,8 @@ def _check_frames(root: Path, split: str, videos: list[CheckedVideo], problems: 
 
 
 def _counts(document: dict[str, Any], videos: list[CheckedVideo]) -> dict[str, int]:
-    tracks = [record for record in document.get("annotations") or () if isinstance(record, dict)]
+    annotations = document.get("annotations")
+    tracks = [record for record in (annotations if isinstance(annotations, list) else ()) if isinstance(record, dict)]
     masks = [record.get("segmentations") for record in tracks]
     return {
         "videos": len(videos),

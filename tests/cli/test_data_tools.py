@@ -1,0 +1,137 @@
+"""`maskreel data check`, `stats`, `split` and `view` from the command line."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskreel.cli.main import main
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.geometry import rle
+from maskreel.geometry.masklets import Masklet, Masklets
+from maskreel.visualize.video import write_video
+from tests.builders import write_youtube_vis
+from tests.data.test_check import sound
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    document = sound(root)
+    (root / "train.json").write_text(json.dumps(document))
+    return root
+
+
+def test_check_says_that_nothing_is_wrong(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(data)]) == 0
+    assert "2 videos, 12 frames, 4 tracks, 18 masks: nothing wrong" in capsys.readouterr().out
+
+
+def test_check_lists_faults_ends_with_1_and_repairs(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads((data / "train.json").read_text())
+    del document["annotations"][0]["iscrowd"]
+    document["videos"][0]["length"] = 3
+    (data / "train.json").write_text(json.dumps(document))
+    assert main(["data", "check", str(data)]) == 1
+    captured = capsys.readouterr()
+    assert "annotation 1: iscrowd is missing" in captured.out
+    assert "video 11: length is 3, file_names are 6" in captured.out
+    assert captured.err.count("\n") == 1
+    assert "2 faults of 2 kinds; --fix repairs 2 of them" in captured.err
+    assert main(["data", "check", str(data), "--fix", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["splits"]
+    assert [problem["kind"] for problem in entry["problems"]] == ["video-length", "crowd-missing"]
+    assert entry["remaining"] == []
+    assert main(["data", "check", str(data), "--split", "train.fixed"]) == 0
+
+
+def test_stats_prints_a_table_json_and_a_picture(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "stats.png"
+    assert main(["data", "stats", str(data), "--picture", str(picture)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["block", "2", "2", "0", "12", "2", "0", "0"] in lines
+    assert ["all", "2", "4", "0", "18", "4", "0", "0"] in lines
+    assert Image.open(picture).width > 400
+    assert main(["data", "stats", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["masks"] == 18
+
+
+def test_split_writes_two_splits_that_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_youtube_vis(tmp_path, num_videos=6)
+    assert main(["data", "split", str(tmp_path), "--share", "0.34"]) == 0
+    assert "tracks" in capsys.readouterr().out
+    fit, held = (YouTubeVIS.load(tmp_path, name) for name in ("train_fit", "train_held"))
+    assert (len(fit.videos), len(held.videos)) == (4, 2)
+    assert held.decode_frames(1, [0]).shape == (1, 3, 24, 40)
+    assert main(["data", "split", str(tmp_path), "--share", "0.34"]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_view_draws_truth_and_results(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads((data / "train.json").read_text())
+    keys = ("video_id", "category_id", "segmentations")
+    entries = [{key: track[key] for key in keys} | {"score": 0.9} for track in document["annotations"]]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(entries))
+    out = tmp_path / "out"
+    words = ["data", "view", str(data), "--videos", "video1", "--results", str(results), "--out", str(out)]
+    assert main([*words, "--frames", "3"]) == 0
+    names = ["video1.jpg", "video1_results.mp4", "video1_truth.mp4"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert sorted(Path(line).name for line in capsys.readouterr().out.splitlines()) == names
+    strip = Image.open(out / "video1.jpg")
+    assert strip.width > 3 * 40
+    assert strip.height > 2 * 24
+    with av.open(str(out / "video1_results.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+
+
+def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video, found, out = tmp_path / "clip.mp4", tmp_path / "clip.json", tmp_path / "out"
+    masks = [None, *(rle.encode(np.eye(32, 48, k, dtype=bool)) for k in range(1, 5))]
+    write_video(video, ((t / 10, np.full((32, 48, 3), 40 * t, np.uint8)) for t in range(5)), frame_rate=Fraction(10))
+    Masklets(
+        source="clip.mp4",
+        width=48,
+        height=32,
+        classes=((1, "disc"),),
+        declared=5,
+        timestamps=tuple(t / 10 for t in range(5)),
+        masklets=(Masklet(track_id=1, label=0, category_id=1, score=0.9, segmentations=masks),),
+    ).save(found)
+    assert main(["data", "view", str(video), "--results", str(found), "--out", str(out), "--frames", "2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["clip.jpg", "clip_results.mp4"]
+    assert Image.open(out / "clip.jpg").width >= 2 * 48
+    capsys.readouterr()
+    assert main(["data", "view", str(video)]) == 2
+    assert "give the JSON that predict wrote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["check", "{root}", "--split", "vaild"], 2, "no split 'vaild'"),
+        (["check", "{root}/gone"], 2, "no such folder"),
+        (["check", "{root}", "--fx"], 2, "--fix"),
+        (["stats", "{root}", "--split", "test"], 2, "no split 'test'"),
+        (["split", "{root}", "--share", "1.5"], 2, "--share 1.5"),
+        (["split", "{root}", "--share", "0.01"], 1, "leaves one part empty"),
+        (["view", "{root}", "--videos", "video7", "--out", "{root}/out"], 2, "did you mean 'video"),
+        (["view", "{root}", "--frames", "0"], 2, "--frames 0"),
+        (["view", "{root}", "--frame-rate", "0"], 2, "--frame-rate 0"),
+        (["view", "{root}", "--results", "{root}/train.json", "--out", "{root}/out"], 1, "an annotation file"),
+    ],
+)
+def test_faults_are_one_sentence_and_an_exit_code(
+    data: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, reason: str
+) -> None:
+    assert main(["data", *(word.format(root=data) for word in words)]) == code
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert reason in captured.err

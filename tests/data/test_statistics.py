@@ -1,0 +1,31 @@
+"""Counts of a small data set that is known by construction."""
+
+from pathlib import Path
+
+from maskreel.data.statistics import statistics
+from maskreel.data.youtube_vis import YouTubeVIS
+from tests.builders import write_youtube_vis
+
+
+def test_counts_are_those_of_the_data(tmp_path: Path) -> None:
+    write_youtube_vis(tmp_path, num_videos=3, num_frames=6)
+    counted = statistics(YouTubeVIS.load(tmp_path, "train"))
+    assert (counted.videos, counted.frames) == (3, 18)
+    assert counted.sizes == {"40x24": 3}
+    assert counted.frames_per_video == (6, 6.0, 6)
+    assert counted.tracks_per_video == (2, 2.0, 2)
+    # Of the two tracks of a video one is seen in all frames, the other in the first half.
+    assert counted.visible == 0.75
+    line, block = counted.classes
+    assert (line.name, line.videos, line.tracks, line.masks, line.small) == ("line", 3, 3, 9, 3)
+    assert (block.name, block.tracks, block.masks, block.crowds) == ("block", 3, 18, 0)
+    assert (counted.total.tracks, counted.total.masks, counted.total.large) == (6, 27, 0)
+
+
+def test_a_split_without_tracks_has_zeros(tmp_path: Path) -> None:
+    document = write_youtube_vis(tmp_path, num_videos=1)
+    (tmp_path / "train.json").write_text(str({**document, "annotations": []}).replace("'", '"'))
+    counted = statistics(YouTubeVIS.load(tmp_path, "train"))
+    assert counted.visible is None
+    assert counted.total.tracks == counted.total.masks == 0
+    assert [one.tracks for one in counted.classes] == [0, 0]
