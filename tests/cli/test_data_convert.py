@@ -20,7 +20,7 @@ def test_the_command_converts_and_says_what_it_wrote(
 ) -> None:
     target = tmp_path / "burst"
     assert main(["data", "convert", str(own), str(target), "--from", "youtube-vis", "--to", "burst"]) == 0
-    assert f"{target}: 1 videos, 2 frames, 2 tracks of 2 classes (2 listed), as burst" in capsys.readouterr().out
+    assert f"{target}: burst, videos: 1, frames: 2, tracks: 2, classes: 2 (2 with tracks)" in capsys.readouterr().out
     words = ["data", "convert", str(target / "train.json"), str(tmp_path / "back"), "--from", "burst", "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["line", "block"]

@@ -34,6 +34,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def there_and_back(own: Path, target: Path, name: FormatName, **options: Any) -> Path:
+    target.mkdir(exist_ok=True)
     convert(own, target / "there", read_as="youtube-vis", write_as=name, options=ReadOptions(), **options)
     convert(target / "there", target / "back", read_as=name, write_as="youtube-vis", options=ReadOptions(), **options)
     return target / "back"
@@ -60,6 +61,19 @@ def test_what_a_format_cannot_keep_is_refused_by_name_or_warned_of(
     caplog.set_level(logging.WARNING)
     there_and_back(own, tmp_path, name, is_loss_allowed=True)
     assert f"lost on the way: {lost} 'line' (1)" in caplog.text
+
+
+def test_frames_in_unequal_steps_lose_their_times_but_not_their_pictures(own: Path, tmp_path: Path) -> None:
+    document = json.loads((own / "train.json").read_text())
+    document["videos"][0]["frame_numbers"] = [0, 14, 33]
+    (own / "train.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="cvat cannot keep frame times of videos video0"):
+        there_and_back(own, tmp_path, "cvat")
+    back = YouTubeVIS.load(there_and_back(own, tmp_path, "cvat", is_loss_allowed=True), "train")
+    assert (back.decode_frames(0, [2]) == YouTubeVIS.load(own, "train").decode_frames(0, [2])).all()
+    for number, name in enumerate(("labelme", "burst", "coco-tracks")):
+        found = FORMATS["youtube-vis"].read(there_and_back(own, tmp_path / f"{number}", name), ReadOptions())
+        assert found.videos[0].frame_numbers == (0, 14, 33)
 
 
 def test_links_share_the_file_and_copies_do_not(own: Path, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ MASK = '<mask frame="{frame}" rle="{rle}" left="{left}" top="1" width="3" height
         ("<a>" * 100_000, "not an XML file"),
         ("<catalog/>", "not a CVAT file"),
         ("<annotations><meta/><image id='0'/></annotations>", "exported 'for images'"),
+        ("<annotations><meta><project/></meta></annotations>", "a whole project; export its tasks one by one"),
         (cvat_xml("", frames=10**9), "expected 1 to 100000"),
         (cvat_xml(MASK.format(frame=7, rle="6", left=2)), "track 0, frame 7: no frame of the task"),
         (cvat_xml(MASK.format(frame=1, rle="6", left=2) * 2), "two shapes in one frame"),

@@ -93,8 +93,7 @@ def write_text(annotations: Annotations, folder: Path, split: str) -> None:
                     lines.append(f"{frame} {track.id} {track.category_id} {mask.height} {mask.width} {counts}\n")
         path = target / f"{flat_name(video)}.txt"
         path.write_text("".join(lines), encoding="ascii")
-        if video.frame_numbers == tuple(range(video.frame_numbers[0], video.frame_numbers[-1] + 1)):
-            ranges.append(f"{path.stem} empty {video.frame_numbers[0]:06d} {video.frame_numbers[-1] + 1:06d}\n")
+        ranges.append(f"{path.stem} empty {video.frame_numbers[0]:06d} {video.frame_numbers[-1] + 1:06d}\n")
     (target / "seqmap.txt").write_text("".join(ranges), encoding="utf-8")
 
 
