@@ -22,6 +22,7 @@ def joint_recipe(recipe: Recipe, tmp_path: Path) -> Recipe:
     return replace(recipe, data=replace(recipe.data, joint=(tmp_path / "stills",)))
 
 
+@pytest.mark.slow
 def test_a_joint_run_resumes_to_the_same_bits_and_records_its_sets(joint_recipe: Recipe, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(joint_recipe, whole, quiet=True)

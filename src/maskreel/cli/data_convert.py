@@ -77,6 +77,6 @@ def run(args: Convert) -> None:
         with complete_file(args.json) as path:
             path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(
-        f"{args.target}: {report['videos']} videos, {report['frames']} frames, {report['tracks']} tracks of "
-        f"{report['classes_with_tracks']} classes ({len(written.categories)} listed), as {args.write_as}"
+        f"{args.target}: {args.write_as}, videos: {report['videos']}, frames: {report['frames']}, "
+        f"tracks: {report['tracks']}, classes: {len(written.categories)} ({report['classes_with_tracks']} with tracks)"
     )

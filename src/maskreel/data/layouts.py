@@ -35,7 +35,7 @@ LEAVES_ROOT = re.compile(r"^[\\/]|^[A-Za-z]:|(?:^|[\\/])\.\.(?:[\\/]|$)|[\0\ud80
 def find_annotations(root: Path, split: str) -> Path:
     """The annotation file of a split; UsageError says where it was looked for, and which splits there are."""
     if not root.is_dir():
-        raise UsageError(f"{root}: no such folder; --data.root names the folder that holds a YouTube-VIS data set.")
+        raise UsageError(f"{root}: no such folder; --data.root and --data.joint name folders of data sets.")
     candidates = [pattern.format(split=split) for pattern in ANNOTATIONS]
     if split and not LEAVES_ROOT.search(split):
         for name in candidates:

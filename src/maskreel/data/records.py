@@ -54,15 +54,17 @@ def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
     if key not in record:
         raise DataError(f'{where}: "{key}" is missing; expected {KIND_NAMES[kind]}.')
     value = record[key]
-    if type(value) is not kind and not (kind is float and type(value) is int):
+    if kind is float and type(value) is int and abs(value) < 2**53:
+        return float(value)
+    if type(value) is not kind:
         raise DataError(f'{where}: "{key}" is {shortened(value)}; expected {KIND_NAMES[kind]}.')
     return value
 
 
-def listing(values: Sequence[object]) -> str:
-    """The first ten, and how many there are."""
-    shown = ", ".join(str(value) for value in values[:10])
-    return shown if len(values) <= 10 else f"{shown}, ... {len(values)} in all"
+def listing(values: Sequence[object], limit: int = 10) -> str:
+    """The first few, and how many there are."""
+    shown = ", ".join(str(value) for value in values[:limit])
+    return shown if len(values) <= limit else f"{shown}, ... {len(values)} in all"
 
 
 def shortened(value: Any) -> str:

@@ -19,6 +19,10 @@ MAX_FRAMES = 100_000
 """Of a video, where a file may claim any number in a few bytes."""
 
 
+SHOWN = 3
+"""Names of lost things in a message, of each sort."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotatedTrack:
     """One object of a video."""
@@ -49,6 +53,13 @@ class AnnotatedVideo:
     tracks: tuple[AnnotatedTrack, ...]
     fps: float | None = None
     """Frames per second that the numbers count, where known."""
+
+    @property
+    def plain_fps(self) -> dict[str, int | float]:
+        """The rate as an entry of a JSON record, none where it is not known; whole rates are written as such."""
+        if self.fps is None:
+            return {}
+        return {"fps": int(self.fps) if self.fps.is_integer() else self.fps}
 
     def __post_init__(self) -> None:
         where = f"video {self.name!r}"
@@ -147,7 +158,7 @@ def differences(before: Annotations, after: Annotations) -> list[str]:
     others = {video.name: video for video in after.videos}
     missing = [video.name for video in before.videos if video.name not in others]
     if missing:
-        found.append(f"videos {listing(missing)}")
+        found.append(f"videos {listing(missing, SHOWN)}")
     pairs = [(video, others[video.name]) for video in before.videos if video.name in others]
     for what, name in (("sizes", "size"), ("ids", "id"), ("frame times", "frame_numbers"), ("frame rates", "fps")):
         changed = [
@@ -156,7 +167,7 @@ def differences(before: Annotations, after: Annotations) -> list[str]:
             if (_size(one) != _size(other) if name == "size" else getattr(one, name) != getattr(other, name))
         ]
         if changed:
-            found.append(f"{what} of videos {listing(changed)}")
+            found.append(f"{what} of videos {listing(changed, SHOWN)}")
     return found + _track_differences(
         [pair for pair in pairs if len(pair[0].frame_numbers) == len(pair[1].frame_numbers)]
     )
@@ -169,7 +180,7 @@ def _size(video: AnnotatedVideo) -> tuple[int, int]:
 def _class_differences(before: Annotations, after: Annotations) -> list[str]:
     own, other = ({c.id: c.name for c in annotations.categories} for annotations in (before, after))
     changed = [f"{name!r} ({number})" for number, name in own.items() if other.get(number) != name]
-    return [f"classes {listing(changed)}"] if changed else []
+    return [f"classes {listing(changed, SHOWN)}"] if changed else []
 
 
 def _track_differences(pairs: Sequence[tuple[AnnotatedVideo, AnnotatedVideo]]) -> list[str]:
@@ -192,5 +203,5 @@ def _track_differences(pairs: Sequence[tuple[AnnotatedVideo, AnnotatedVideo]]) -
                 changed["masks"].append(f"{place} (frame {video.frame_numbers[frames[0]]})")
         known = {track.id for track in video.tracks}
         ids += [f"{track.id} of {video.name}" for track in other.tracks if track.id not in known]
-    found = [f"tracks {listing(ids)}"] if ids else []
-    return found + [f"{what} of tracks {listing(places)}" for what, places in changed.items() if places]
+    found = [f"tracks {listing(ids, SHOWN)}"] if ids else []
+    return found + [f"{what} of tracks {listing(places, SHOWN)}" for what, places in changed.items() if places]

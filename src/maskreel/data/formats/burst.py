@@ -154,4 +154,4 @@ def _sequence_record(video: AnnotatedVideo) -> Record:
             for t in range(len(paths))
         ],
     }
-    return record if video.fps is None else {**record, "fps": video.fps}
+    return {**record, **video.plain_fps}

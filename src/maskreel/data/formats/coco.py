@@ -277,7 +277,7 @@ def _is_crowd(record: Record, where: str) -> bool:
 
 def _video_record(video: AnnotatedVideo) -> Record:
     record = {"id": video.id, "name": video.name, "width": video.width, "height": video.height}
-    return record if video.fps is None else {**record, "fps": video.fps}
+    return {**record, **video.plain_fps}
 
 
 def _image_records(video: AnnotatedVideo, first: int) -> Iterator[Record]:

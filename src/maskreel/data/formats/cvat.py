@@ -74,7 +74,15 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
 
 def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
     suffix = Path(video.file_names[frame]).suffix
-    return f"{flat_name(video)}/images/frame_{video.frame_numbers[frame]:06d}{suffix}"
+    return f"{flat_name(video)}/images/frame_{_numbering(video)[frame]:06d}{suffix}"
+
+
+def _numbering(video: AnnotatedVideo) -> range:
+    """Frame numbers as a task has them, from the first in equal steps; other numbers are lost."""
+    numbers = video.frame_numbers
+    steps = {b - a for a, b in zip(numbers[:-1], numbers[1:], strict=True)}
+    step = steps.pop() if len(steps) == 1 else 1
+    return range(numbers[0], numbers[0] + step * len(numbers), step)
 
 
 def parse_xml(path: Path) -> ET.Element:
@@ -118,6 +126,8 @@ def encode_runs(box: Bool[np.ndarray, "height width"]) -> str:
 def _labels(root: ET.Element, path: Path) -> list[str]:
     if root.tag != "annotations" or root.find("meta") is None:
         raise DataError(f"{path}: not a CVAT file; expected <annotations> with <meta>.")
+    if root.find("meta/project") is not None:
+        raise DataError(f"{path}: a whole project; export its tasks one by one.")
     if root.find("image") is not None:
         raise DataError(f"{path}: exported 'for images', where objects have no tracks; export 'CVAT for video 1.1'.")
     names = [name.text or "" for name in root.iterfind("meta//labels/label/name")]
@@ -228,16 +238,15 @@ def _document(video: AnnotatedVideo, names: dict[int, str]) -> ET.Element:
     ET.SubElement(root, "version").text = "1.1"
     meta = ET.SubElement(root, "meta")
     task = ET.SubElement(meta, "task")
-    steps = {b - a for a, b in zip(video.frame_numbers[:-1], video.frame_numbers[1:], strict=True)}
-    step = steps.pop() if len(steps) == 1 else 1
+    frames = _numbering(video)
     entries = {
         "id": video.id,
         "name": video.name,
-        "size": len(video.frame_numbers),
+        "size": len(frames),
         "mode": "interpolation",
-        "start_frame": video.frame_numbers[0],
-        "stop_frame": video.frame_numbers[-1],
-        "frame_filter": "" if step == 1 else f"step={step}",
+        "start_frame": frames[0],
+        "stop_frame": frames[-1],
+        "frame_filter": "" if frames.step == 1 else f"step={frames.step}",
     }
     for key, value in entries.items():
         ET.SubElement(task, key).text = str(value)
@@ -254,8 +263,6 @@ def _document(video: AnnotatedVideo, names: dict[int, str]) -> ET.Element:
     original = ET.SubElement(task, "original_size")
     for side, value in zip(SIDES, (video.width, video.height), strict=True):
         ET.SubElement(original, side).text = str(value)
-    # Frames that no step tells apart are numbered as a task would number them; the caller compares.
-    frames = range(video.frame_numbers[0], video.frame_numbers[0] + step * len(video.frame_numbers), step)
     for track in video.tracks:
         _add_track(root, track, names[track.category_id], frames)
     return root

@@ -15,6 +15,7 @@ from maskreel.data.formats.annotations import (
     AnnotatedVideo,
     Annotations,
     ReadOptions,
+    check_name,
     flat_name,
     label_map,
     numbers_of,
@@ -25,6 +26,7 @@ from maskreel.data.formats.pictures import (
     first_folder,
     pictures_by_stem,
     read_indices,
+    read_lines,
     video_folders,
 )
 from maskreel.data.youtube_vis import Category
@@ -34,23 +36,39 @@ from maskreel.geometry.rle import Rle
 
 OBJECT = Category(id=1, name="object")
 VOID = 255
+IMAGE_SETS = ("2017", "2016")
 RESOLUTIONS = ("480p", "Full-Resolution")
 """Folders between `Annotations` and the sequences; some sets have none."""
 
 
 def read(source: Path, options: ReadOptions) -> Annotations:
-    """`Annotations/480p/SEQUENCE/00000.png`, with other resolutions, without that folder, or sequences alone."""
+    """`Annotations/480p/SEQUENCE/00000.png`, with other resolutions, without that folder, or sequences alone.
+
+    Where `ImageSets/2017/SPLIT.txt` (or 2016) lists sequences, those are read in that order, else all.
+    """
     root = check_folder(source, "a folder with Annotations/480p/SEQUENCE/00000.png")
     root = first_folder([root / "Annotations"]) or root
     folder = first_folder(root / name for name in RESOLUTIONS) or root
     videos = []
-    for number, sequence in enumerate(video_folders(folder), start=1):
+    for number, sequence in enumerate(_sequences(source, folder, options.split), start=1):
         images = options.images or source / "JPEGImages"
         pictures = first_folder([images / name / sequence.name for name in RESOLUTIONS] + [images / sequence.name])
         videos.append(_read_video(number, sequence, pictures_by_stem(pictures)))
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
     return Annotations(categories=(OBJECT,), videos=tuple(videos))
+
+
+def _sequences(source: Path, folder: Path, split: str) -> list[Path]:
+    for year in IMAGE_SETS:
+        path = source / "ImageSets" / year / f"{split}.txt"
+        if path.is_file():
+            names = [check_name(line.strip(), f"{path}") for line in read_lines(path) if line.strip()]
+            missing = [name for name in names if not (folder / name).is_dir()]
+            if missing:
+                raise DataError(f"{path}: the sequence {missing[0]!r} is not in {folder}.")
+            return [folder / name for name in names]
+    return video_folders(folder)
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
@@ -63,6 +81,9 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
             image = Image.fromarray(values[label_map(video, t)], mode="P")
             image.putpalette(_palette())
             image.save(target / f"{frame:05d}.png")
+    names = folder / "ImageSets" / IMAGE_SETS[0] / f"{split}.txt"
+    names.parent.mkdir(parents=True)
+    names.write_text("".join(f"{flat_name(video)}\n" for video in annotations.videos), encoding="utf-8")
 
 
 def picture(video: AnnotatedVideo, frame: int, split: str) -> str:

@@ -28,7 +28,7 @@ from maskreel.data.formats.annotations import (
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.pictures import check_folder, pictures_by_stem, video_folders
+from maskreel.data.formats.pictures import check_folder, pictures_by_stem, read_lines, video_folders
 from maskreel.data.records import field_of, read_document, records_of
 from maskreel.data.youtube_vis import UNREADABLE, Category
 from maskreel.errors import DataError
@@ -112,11 +112,7 @@ def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
 def _read_labels(path: Path) -> list[str]:
     if not path.is_file():
         return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start}).") from error
-    return [line for line in lines if line.strip() and line not in NO_CLASSES]
+    return [line for line in read_lines(path) if line.strip() and line not in NO_CLASSES]
 
 
 def _read_folder(folder: Path, images: Path | None) -> _Folder:

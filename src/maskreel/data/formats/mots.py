@@ -28,6 +28,7 @@ from maskreel.data.formats.pictures import (
     picture_size,
     pictures_by_stem,
     read_indices,
+    read_lines,
     video_folders,
 )
 from maskreel.data.youtube_vis import Category
@@ -48,7 +49,7 @@ def read_text(source: Path, options: ReadOptions) -> Annotations:
     """`SEQUENCE.txt` files, in the folder or in its `instances_txt`.
 
     Frames are those of the pictures, else those of `seqmap.txt` beside the files, else all from the first to the last
-    that the file mentions.
+    that the file mentions. Sequences come in the order of `seqmap.txt`, others after them.
     """
     folder = check_folder(source, "a folder of SEQUENCE.txt files")
     folder = first_folder([folder / "instances_txt"]) or folder
@@ -56,6 +57,8 @@ def read_text(source: Path, options: ReadOptions) -> Annotations:
     if not paths:
         raise DataError(f"{folder}: no SEQUENCE.txt files.")
     ranges = _read_ranges(folder / "seqmap.txt")
+    order = list(ranges)
+    paths.sort(key=lambda path: order.index(path.stem) if path.stem in ranges else len(order))
     videos = []
     for number, path in enumerate(paths, start=1):
         masks, size = _read_lines(path)
@@ -90,8 +93,7 @@ def write_text(annotations: Annotations, folder: Path, split: str) -> None:
                     lines.append(f"{frame} {track.id} {track.category_id} {mask.height} {mask.width} {counts}\n")
         path = target / f"{flat_name(video)}.txt"
         path.write_text("".join(lines), encoding="ascii")
-        if video.frame_numbers == tuple(range(video.frame_numbers[0], video.frame_numbers[-1] + 1)):
-            ranges.append(f"{path.stem} empty {video.frame_numbers[0]:06d} {video.frame_numbers[-1] + 1:06d}\n")
+        ranges.append(f"{path.stem} empty {video.frame_numbers[0]:06d} {video.frame_numbers[-1] + 1:06d}\n")
     (target / "seqmap.txt").write_text("".join(ranges), encoding="utf-8")
 
 
@@ -139,7 +141,7 @@ def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
 def _read_ranges(path: Path) -> dict[str, range]:
     """Frames per sequence as the maps of the benchmark list them: NAME empty FIRST END."""
     ranges = {}
-    for number, line in enumerate(_lines(path) if path.is_file() else (), start=1):
+    for number, line in enumerate(read_lines(path) if path.is_file() else (), start=1):
         words = line.split()
         if len(words) != 4 or not (words[2] + words[3]).isdecimal():
             raise DataError(f"{path}: line {number} is {line.strip()!r}; expected NAME empty FIRST END.")
@@ -147,19 +149,12 @@ def _read_ranges(path: Path) -> dict[str, range]:
     return ranges
 
 
-def _lines(path: Path) -> Sequence[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start}).") from error
-
-
 def _read_lines(path: Path) -> tuple[Masks, tuple[int, int] | None]:
     """The masks of a file and their (height, width), None for an empty file."""
     masks: Masks = defaultdict(dict)
     classes: dict[int, int] = {}
     size = None
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         where = f"{path}: line {number}"
         words = line.split()
         if not words:

@@ -1,4 +1,4 @@
-"""Pictures beside annotations: frames by name, and PNG files whose pixel values name objects."""
+"""Files beside annotations: frames by name, PNG files whose pixel values name objects, lists of names."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +35,14 @@ def check_folder(source: Path, what: str) -> Path:
     if not source.is_dir():
         raise UsageError(f"{source}: no such folder; expected {what}")
     return source
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file; DataError for one that is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start}).") from error
 
 
 def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarray, "h w"]:

@@ -103,7 +103,7 @@ def _video_record(video: AnnotatedVideo) -> dict[str, Any]:
     }
     if video.frame_numbers != numbers_of(video.file_names):
         record["frame_numbers"] = list(video.frame_numbers)
-    return record if video.fps is None else {**record, "fps": video.fps}
+    return {**record, **video.plain_fps}
 
 
 def _track_record(video: AnnotatedVideo, track: AnnotatedTrack) -> dict[str, Any]:
