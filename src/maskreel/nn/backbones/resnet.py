@@ -39,9 +39,9 @@ class BasicBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c h w"], valid: Float[Tensor, "n 1 _ _"] | None = None
     ) -> Float[Tensor, "n d i j"]:
-        y = F.relu(self.bn1(self.conv1(blank_padding(x, valid))))
+        y = F.relu(self.bn1(self.conv1(blank_padding(x, valid))), inplace=True)
         y = self.bn2(self.conv2(blank_padding(y, valid)))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return F.relu(y.add_(x if self.downsample is None else self.downsample(x)), inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -62,10 +62,10 @@ class Bottleneck(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c h w"], valid: Float[Tensor, "n 1 _ _"] | None = None
     ) -> Float[Tensor, "n d i j"]:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(blank_padding(y, valid))))
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(blank_padding(y, valid))), inplace=True)
         y = self.bn3(self.conv3(y))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return F.relu(y.add_(x if self.downsample is None else self.downsample(x)), inplace=True)
 
 
 _PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
@@ -150,7 +150,7 @@ class ResNet(Checkpointed):
         self, x: Float[Tensor, "n 3 h w"], valid: Float[Tensor, "n 1 h w"] | None = None
     ) -> tuple[Float[Tensor, "n _ _ _"], ...]:
         """Maps of all four stages for single images; convolutions read zeros where `valid` is zero."""
-        x = blank_padding(F.relu(self.bn1(self.conv1(x))), valid)
+        x = blank_padding(F.relu(self.bn1(self.conv1(x)), inplace=True), valid)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         maps = []
         for stage in self._stages():

@@ -19,7 +19,7 @@ HIDDEN = 8
 STRIDE = 8
 """Input pixels per cell of the mask features; masks come out at half of it."""
 CHUNK = (2**17, 2**27)
-"""Numbers of a hidden map that exist at a time: on a CPU what a second-level cache holds, on a GPU half a gigabyte."""
+"""Numbers of a hidden map that exist at a time: on a CPU what its second-level cache holds, on a GPU 512 MiB."""
 
 
 def aligned_upsample(x: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n i j"]:

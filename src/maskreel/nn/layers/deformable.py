@@ -85,9 +85,13 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(projection.bias)
 
     def project(self, memory: ClipMemory) -> Float[Tensor, "b _ m d"]:
-        """The value table of a clip. Padded tokens count as zero."""
-        value = self.value_proj(memory.tokens).masked_fill_(memory.is_padding[..., None], 0.0)
-        return rearrange(value, "b t s (m d) -> b (t s) m d", m=self.num_heads)
+        """The value table of a clip. Padded tokens count as zero.
+
+        Stored head by head, which is how sampling reads it fastest.
+        """
+        value = rearrange(self.value_proj(memory.tokens), "b t s (m d) -> b m (t s) d", m=self.num_heads)
+        is_padding = rearrange(memory.is_padding, "b t s -> b 1 (t s) 1")
+        return value.contiguous().masked_fill_(is_padding, 0.0).transpose(1, 2)
 
     def read(
         self,

@@ -1,7 +1,6 @@
 """Every level of a pyramid beside its next coarser neighbour: sizes, padding, the way from one grid to the other."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -53,7 +52,7 @@ class ScalePairs:
         """Tokens of all partners: levels two and up, and for the coarsest level its own `raw` tokens."""
         return torch.cat((tokens[:, :, self.first_level :], raw[:, :, -self.last_level :]), 2)
 
-    @cached_property
+    @property
     def partner_padding(self) -> Bool[Tensor, "b r"]:
         return torch.cat((self.is_padding[:, self.first_level :], self.is_padding[:, -self.last_level :]), 1)
 
