@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from maskreel.data import coco_clips
-from maskreel.data.coco_clips import CLASS_MAPS, YTVIS_2019, YTVIS_2021, pseudo_clip
+from maskreel.data.augment import Augmentation
+from maskreel.data.coco_clips import CLASS_MAPS, YTVIS_2019, YTVIS_2021, StillMotion, pseudo_clip
+from maskreel.data.formats.annotations import ReadOptions
+from maskreel.data.formats.convert import convert
 from maskreel.data.loading import TrainingSet
 from maskreel.data.sampling import ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import Clip, ClipTarget
-from tests.builders import write_youtube_vis
+from tests.builders import shared_path, write_youtube_vis
 
 PUBLISHED_2019 = (
     "1:1 2:21 3:6 4:21 5:28 7:17 8:29 9:34 17:14 18:8 19:18 21:15 22:32 23:20 24:30 25:22 36:33 41:5 42:27 43:40"
@@ -93,7 +96,7 @@ def block(top: int, left: int, height: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize("motion", ["warp", "rotate"])
-def test_masks_follow_the_pixels_of_their_objects(motion: str) -> None:
+def test_masks_follow_the_pixels_of_their_objects(motion: StillMotion) -> None:
     clip, target = still(torch.stack([block(15, 20, 18, 24)]))
     moved, moved_target = pseudo_clip(clip, target, motion, np.random.default_rng(3))
     # Half way between the two reds; smeared frames have wide borders, which are left out.
@@ -189,3 +192,20 @@ def test_a_still_with_too_many_objects_gives_way_to_another(tmp_path: Path, monk
     monkeypatch.setattr(coco_clips, "MAX_OBJECTS", 3)
     dataset = training_set(tmp_path)
     assert {dataset[ClipToken(epoch=epoch, index=0)][0].video_id for epoch in range(5)} == {12}
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("motion", ["warp", "rotate"])
+def test_real_pictures_become_augmented_clips(tmp_path: Path, motion: StillMotion) -> None:
+    source, options = shared_path("data/realvis/coco/instances.json"), ReadOptions(classes="ytvis21")
+    convert(source, tmp_path, read_as="coco", write_as="youtube-vis", options=options)
+    clips = TrainingSet(
+        YouTubeVIS.load(tmp_path, "train"), num_frames=5, augmentation=Augmentation(), seed=0, stills=motion
+    )
+    for index in (0, 3):
+        clip, target = clips[ClipToken(epoch=0, index=index)]
+        assert clip.frames.shape[0] == target.masks.shape[1] == 5
+        assert clip.frames.shape[-2:] == target.masks.shape[-2:]
+        assert 0 < len(target.labels) <= coco_clips.MAX_OBJECTS
+        assert target.masks.sum(dim=0).max() == 1
+        assert target.is_visible.any(dim=1).all()

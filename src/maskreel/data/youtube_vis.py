@@ -333,7 +333,7 @@ def _read_tracks(
             is_crowd=bool(is_crowd),
             segmentations=_read_segmentations(record, videos[place].length, where),
             areas=record.get("areas"),
-            track_id=field_of({"track_id": track_id, **record}, "track_id", int, where),
+            track_id=record["track_id"] if type(record.get("track_id")) is int else track_id,
         )
         tracks[place].append(track)
     return tracks

@@ -210,7 +210,7 @@ def davis_folder(root: Path, *, names: tuple[str, ...] = ("bear",)) -> Path:
         for frame, values in enumerate([(1, 2), (1, 255)]):
             pixels = np.where(SQUARE, values[0], 0).astype(np.uint8)
             pixels[0] = values[1]
-            image = Image.fromarray(pixels, mode="P")
+            image = Image.fromarray(pixels)
             image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, *[7] * 759])
             image.save(root / f"Annotations/480p/{name}/{frame:05d}.png")
             Image.new("RGB", (6, 4)).save(root / f"JPEGImages/480p/{name}/{frame:05d}.jpg")

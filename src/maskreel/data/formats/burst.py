@@ -125,9 +125,10 @@ def _read_tracks(
             masks[track][t] = tidy(rle.parse(mask, height=size[0], width=size[1], where=place))
     tracks = []
     for track, per_frame in masks.items():
-        if not track.isdecimal() or classes[track] not in known:
-            raise DataError(f"{where}: track {track!r} of class {classes[track]!r}; expected a number, a listed class.")
-        tracks.append(AnnotatedTrack(id=int(track), category_id=classes[track], masks=tuple(per_frame)))
+        category_id = field_of(classes, track, int, f"{where}, track_category_ids")
+        if not track.isdecimal() or len(track) > 18 or category_id not in known:
+            raise DataError(f"{where}: track {track!r} of class {category_id}; expected a number and a listed class.")
+        tracks.append(AnnotatedTrack(id=int(track), category_id=category_id, masks=tuple(per_frame)))
     return tracks
 
 

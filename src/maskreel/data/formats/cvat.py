@@ -1,7 +1,8 @@
 """CVAT "for video 1.1": one XML file per video, with masks and polygons on tracks.
 
 CVAT writes a mask as runs of its box, row by row, background first: neither the order nor the frame of COCO. Class ids
-are no part of the format: labels are counted from 1 in the order of the file.
+are no part of the format: labels are counted from 1 in the order of the file. A shape that was drawn without a track
+comes out of CVAT as a track of one frame, and is read as such.
 """
 
 import xml.etree.ElementTree as ET

@@ -78,7 +78,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
         target.mkdir(parents=True)
         values = np.array([0, *_values(video)], dtype=np.uint8)
         for t, frame in enumerate(video.frame_numbers):
-            image = Image.fromarray(values[label_map(video, t)], mode="P")
+            image = Image.fromarray(values[label_map(video, t)])
             image.putpalette(_palette())
             image.save(target / f"{frame:05d}.png")
     names = folder / "ImageSets" / IMAGE_SETS[0] / f"{split}.txt"

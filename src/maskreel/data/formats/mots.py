@@ -143,7 +143,7 @@ def _read_ranges(path: Path) -> dict[str, range]:
     ranges = {}
     for number, line in enumerate(read_lines(path) if path.is_file() else (), start=1):
         words = line.split()
-        if len(words) != 4 or not (words[2] + words[3]).isdecimal():
+        if len(words) != 4 or not all(word.isdecimal() and len(word) < 19 for word in words[2:]):
             raise DataError(f"{path}: line {number} is {line.strip()!r}; expected NAME empty FIRST END.")
         ranges[words[0]] = range(int(words[2]), int(words[3]))
     return ranges
