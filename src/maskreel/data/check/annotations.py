@@ -172,7 +172,7 @@ def _is_annotation(record: Any, where: str, problems: Problems) -> bool:
 def _check_track(record: dict[str, Any], video: CheckedVideo, where: str, problems: Problems) -> list[bytes | None]:
     """Note the faults of one track; returns the strings of its masks."""
     length = len(video.file_names)
-    for key in ("segmentations", "bboxes", "areas"):
+    for key in ("segmentations", "bboxes", "areas", "occlusion"):
         values = record.get(key)
         if values is not None and not isinstance(values, list):
             problems.note("list-length", where, f"{key} are {_short(values)}, not a list")
