@@ -34,7 +34,8 @@ class Stats:
 def run(args: Stats) -> None:
     """Count and print.
 
-    Raises UsageError for a data set or split that is not there and a picture of unknown format, DataError for a file that is wrong.
+    Raises UsageError for a data set or split that is not there and a picture of unknown format, DataError for a file
+    that is wrong.
     """
     if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
         raise UsageError(f"--picture {args.picture}: the name must end in {', '.join(PICTURES)}")
