@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
@@ -78,7 +78,7 @@ def section(document: dict[str, Any], key: str, problems: Problems) -> list[Any]
     return records
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """True and False are no numbers here."""
     return type(value) is int
 
