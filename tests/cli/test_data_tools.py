@@ -120,6 +120,7 @@ def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest
         (["check", "{root}/gone"], 2, "no such folder"),
         (["check", "{root}", "--fx"], 2, "--fix"),
         (["stats", "{root}", "--split", "test"], 2, "no split 'test'"),
+        (["stats", "{root}", "--picture", "stats.xyz"], 2, "must end in .png"),
         (["split", "{root}", "--share", "1.5"], 2, "--share 1.5"),
         (["split", "{root}", "--share", "0.01"], 1, "leaves one part empty"),
         (["view", "{root}", "--videos", "video7", "--out", "{root}/out"], 2, "did you mean 'video"),

@@ -10,8 +10,10 @@ from maskreel.cli.options import write_json
 from maskreel.cli.score import table
 from maskreel.data.statistics import ClassCounts, Statistics, statistics
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import UsageError
 
 COLUMNS = ("videos", "tracks", "crowds", "masks", "small", "medium", "large")
+PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Stats:
     split: str = "train"
     """Name of the split."""
     picture: Path | None = None
-    """Also draw objects per class, objects per video, lengths and sizes here (PNG)."""
+    """Also draw objects per class, objects per video, lengths and sizes here (PNG, JPEG, PDF, SVG)."""
     json: str | None = None
     """Also write the counts as JSON here; without a path, JSON alone on stdout."""
 
@@ -32,8 +34,11 @@ class Stats:
 def run(args: Stats) -> None:
     """Count and print.
 
-    Raises UsageError for a data set or split that is not there, DataError for a file that is wrong.
+    Raises UsageError for a data set or split that is not there and a picture of unknown format, DataError for a file
+    that is wrong.
     """
+    if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
+        raise UsageError(f"--picture {args.picture}: the name must end in {', '.join(PICTURES)}")
     dataset = YouTubeVIS.load(args.root, args.split)
     counted = statistics(dataset)
     if args.picture is not None:

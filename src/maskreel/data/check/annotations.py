@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
@@ -78,7 +78,7 @@ def section(document: dict[str, Any], key: str, problems: Problems) -> list[Any]
     return records
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """True and False are no numbers here."""
     return type(value) is int
 
@@ -172,7 +172,7 @@ def _is_annotation(record: Any, where: str, problems: Problems) -> bool:
 def _check_track(record: dict[str, Any], video: CheckedVideo, where: str, problems: Problems) -> list[bytes | None]:
     """Note the faults of one track; returns the strings of its masks."""
     length = len(video.file_names)
-    for key in ("segmentations", "bboxes", "areas"):
+    for key in ("segmentations", "bboxes", "areas", "occlusion"):
         values = record.get(key)
         if values is not None and not isinstance(values, list):
             problems.note("list-length", where, f"{key} are {_short(values)}, not a list")
