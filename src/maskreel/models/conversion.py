@@ -1,7 +1,7 @@
 """From a foreign checkpoint to a model of ours, with an account of every tensor on both sides."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_type_hints
@@ -116,7 +116,8 @@ class Conversion:
 
     def check(self, where: object) -> None:
         """DataError, naming `where`, unless every tensor is explained."""
-        if problems := self.report.unexplained:
+        problems = self.report.unexplained
+        if len(problems) > 0:
             more = f" and {len(problems) - 1} more (--report lists all)" if len(problems) > 1 else ""
             raise DataError(f"{where}: does not fit {self.source.title}: {problems[0].name} {problems[0].reason}{more}")
 
@@ -251,7 +252,7 @@ def _misfit(values: Tensor, like: Tensor) -> str:
     return ""
 
 
-def _account_for_rest(state: State, source: Source, used: set[str | None]) -> tuple[list[Remark], Sequence[Remark]]:
+def _account_for_rest(state: State, source: Source, used: set[str | None]) -> tuple[list[Remark], list[Remark]]:
     """Why the tensors that were not used are not needed, and those of which that cannot be said."""
     dropped, unexplained = [], []
     for name, values in state.items():

@@ -75,7 +75,7 @@ def _read_torch(path: Path) -> Any:
 
 def _blank_array(kind: type[np.ndarray], shape: tuple[int, ...], code: bytes) -> np.ndarray:
     """An array whose content follows, as numpy's pickles begin one."""
-    return np.ndarray.__new__(kind, shape, code)
+    return np.ndarray.__new__(kind, shape, np.dtype(code.decode()))
 
 
 def _array_of_bytes(

@@ -9,7 +9,7 @@ from maskreel.models.sources.seqformer import (
     is_refining,
     transformer_options,
 )
-from maskreel.models.sources.table import Drop, Fresh, Refusal, Source, State
+from maskreel.models.sources.table import Drop, Fresh, Refusal, Source, State, named_classes
 
 _VIDEO_ONLY = ("classify", "frame_weight", "masks")
 
@@ -19,7 +19,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfi
         backbone=backbone_config(state, "backbone.0.body."),
         num_queries=state["query_embed.weight"].shape[0],
         box_refinement="iterative" if is_refining(state, "") else "none",
-        **({} if num_classes is None else {"num_classes": num_classes}),
+        **named_classes(num_classes),
         **transformer_options(state, "transformer.", heads),
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from maskreel.models.sources.resnet import resnet_config
-from maskreel.models.sources.table import Drop, Fresh, Source, State
+from maskreel.models.sources.table import Drop, Fresh, Source, State, named_classes
 from maskreel.models.sources.vistr import RULES, transformer_options
 from maskreel.models.vistr import VisTRConfig
 
@@ -13,7 +13,7 @@ _VIDEO_ONLY = ("classify", "queries", "masks", "reference_points", "sines", "box
 def _config(state: State, heads: int, num_classes: int | None) -> VisTRConfig:
     return VisTRConfig(
         backbone=replace(resnet_config(state, "backbone.0.body."), padding="masked"),
-        **({} if num_classes is None else {"num_classes": num_classes}),
+        **named_classes(num_classes),
         **transformer_options(state, "transformer.", heads),
     )
 

@@ -3,8 +3,8 @@
 from maskreel.errors import DataError
 from maskreel.models.parts import ResNetConfig
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.sources.table import Drop, Fresh, Source, State, layers
-from maskreel.nn.backbones.resnet import BLOCKS
+from maskreel.models.sources.table import Drop, Fresh, Source, State, layers, named_classes
+from maskreel.nn.backbones.resnet import BLOCKS, Depth
 
 BOTTLENECKS = (50, 101)
 NEW = "not part of a backbone: drawn as in a new model"
@@ -14,8 +14,8 @@ def resnet_config(state: State, prefix: str = "") -> ResNetConfig:
     """Depth and width of the ResNet under `prefix`; DataError for another kind."""
     blocks = tuple(layers(state, f"{prefix}layer{stage}.") for stage in (1, 2, 3, 4))
     has_bottlenecks = f"{prefix}layer1.0.conv3.weight" in state
-    depth = next((d for d, known in BLOCKS.items() if known == blocks and (d in BOTTLENECKS) == has_bottlenecks), None)
-    if depth is None:
+    found: list[Depth] = [d for d, known in BLOCKS.items() if known == blocks and (d in BOTTLENECKS) == has_bottlenecks]
+    if not found:
         known = ", ".join(map(str, BLOCKS))
         raise DataError(f"its ResNet has {blocks} blocks in the four stages, which is none of the depths {known}")
     inner = state[f"{prefix}layer1.0.conv2.weight"].shape
@@ -23,13 +23,11 @@ def resnet_config(state: State, prefix: str = "") -> ResNetConfig:
         raise DataError(
             f"its backbone is a ResNeXt ({inner[0] // inner[1]} groups of channels), which Maskreel does not have"
         )
-    return ResNetConfig(depth=depth, width=state[f"{prefix}conv1.weight"].shape[0])
+    return ResNetConfig(depth=found[0], width=state[f"{prefix}conv1.weight"].shape[0])
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfig:
-    return SeqFormerConfig(
-        backbone=resnet_config(state), **({} if num_classes is None else {"num_classes": num_classes})
-    )
+    return SeqFormerConfig(backbone=resnet_config(state), **named_classes(num_classes))
 
 
 _NORMS = ("bn1", "layer#.#.bn1", "layer#.#.bn2", "layer#.#.bn3", "layer#.#.downsample.1")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ def backbone_config(state: State, prefix: str) -> BackboneConfig:
     raise DataError(f"it has no backbone that Maskreel knows ({prefix}conv1.weight or {prefix}patch_embed.proj.weight)")
 
 
-def transformer_options(state: State, prefix: str, heads: int) -> dict[str, int]:
+def transformer_options(state: State, prefix: str, heads: int) -> dict[str, Any]:
     """Sizes of the transformer under `prefix`, which ends in a dot: SeqFormer's and Deformable DETR's alike."""
     first = f"{prefix}encoder.layers.0."
     num_levels, width = state[f"{prefix}level_embed"].shape

@@ -7,8 +7,8 @@ from maskreel.models.layout import Rules
 from maskreel.models.parts import SwinConfig
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.models.sources.resnet import NEW
-from maskreel.models.sources.table import Drop, Fresh, Source, State, layers
-from maskreel.nn.backbones.swin import BLOCKS, HEAD_WIDTH
+from maskreel.models.sources.table import Drop, Fresh, Source, State, layers, named_classes
+from maskreel.nn.backbones.swin import BLOCKS, HEAD_WIDTH, Depth
 
 DROP_PATHS = {(12, 96): 0.2}
 """By (depth, width); 0.3 for all others."""
@@ -17,8 +17,8 @@ DROP_PATHS = {(12, 96): 0.2}
 def swin_config(state: State, prefix: str = "") -> SwinConfig:
     """Depth, width and window of the Swin under `prefix`; DataError for another kind."""
     blocks = tuple(layers(state, f"{prefix}layers.{stage}.blocks.") for stage in range(4))
-    depth = next((depth for depth, known in BLOCKS.items() if known == blocks), None)
-    if depth is None:
+    found: list[Depth] = [depth for depth, known in BLOCKS.items() if known == blocks]
+    if not found:
         known = " or ".join(str(known) for known in BLOCKS.values())
         raise DataError(f"its Swin has {blocks} blocks in the four stages, where Maskreel has {known}")
     positions, heads = state[f"{prefix}layers.0.blocks.0.attn.relative_position_bias_table"].shape
@@ -26,11 +26,12 @@ def swin_config(state: State, prefix: str = "") -> SwinConfig:
     if heads * HEAD_WIDTH != width:
         raise DataError(f"its Swin has {heads} heads in {width} channels, where Maskreel has {HEAD_WIDTH} per head")
     window = (round(positions**0.5) + 1) // 2
-    return SwinConfig(depth=depth, width=width, window=window, drop_path=DROP_PATHS.get((depth, width), 0.3))
+    drop_path = DROP_PATHS.get((found[0], width), 0.3)
+    return SwinConfig(depth=found[0], width=width, window=window, drop_path=drop_path)
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfig:
-    return SeqFormerConfig(backbone=swin_config(state), **({} if num_classes is None else {"num_classes": num_classes}))
+    return SeqFormerConfig(backbone=swin_config(state), **named_classes(num_classes))
 
 
 def _classifier(*, name: str, title: str, rules: Rules, only: str, absent: Sequence[str], head: str) -> Source:

@@ -155,3 +155,8 @@ def layers(state: State, prefix: str) -> int:
     """How many numbered modules stand right behind `prefix`."""
     found = {name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)}
     return sum(word.isdigit() for word in found)
+
+
+def named_classes(num_classes: int | None) -> dict[str, Any]:
+    """The option of a model without a head of its own for these classes; the default when they are not named."""
+    return {} if num_classes is None else {"num_classes": num_classes}

@@ -2,7 +2,7 @@
 
 from maskreel.errors import DataError
 from maskreel.models.sources.resnet import NEW
-from maskreel.models.sources.table import Drop, Fresh, Source, State, layers
+from maskreel.models.sources.table import Drop, Fresh, Source, State, layers, named_classes
 from maskreel.models.tt_spn import TTSPNConfig, TwinsConfig
 
 HEAD_WIDTH = 32
@@ -25,7 +25,7 @@ def twins_config(state: State) -> TwinsConfig:
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> TTSPNConfig:
-    return TTSPNConfig(backbone=twins_config(state), **({} if num_classes is None else {"num_classes": num_classes}))
+    return TTSPNConfig(backbone=twins_config(state), **named_classes(num_classes))
 
 
 TWINS = Source(

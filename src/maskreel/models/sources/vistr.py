@@ -6,6 +6,7 @@ for them, too.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ def class_rows(values: Tensor, config: VisTRConfig) -> Tensor:
     return values[len(values) - config.num_classes - 1 :]
 
 
-def transformer_options(state: State, prefix: str, heads: int) -> dict[str, int]:
+def transformer_options(state: State, prefix: str, heads: int) -> dict[str, Any]:
     """Sizes of the transformer under `prefix`, which ends in a dot: VisTR's and DETR's alike."""
     hidden, width = state[f"{prefix}encoder.layers.0.linear1.weight"].shape
     if width % heads:
