@@ -1,3 +1,5 @@
+# pyright: reportMissingImports=false
+# Triton and the rivals are not installed everywhere.
 """Times of the CUDA sampling backend and of SeqFormer R50 on a GPU: `python benchmarks/sampling_gpu.py [--json FILE]`.
 
 Not run yet: no GPU was at hand when it was written.
@@ -71,7 +73,9 @@ def rivals(sizes: tuple[tuple[int, int], ...], frames: int, maps: Maps) -> dict[
     """Every other way to compute the same, by name, as far as it can be imported."""
     shapes = torch.tensor(sizes, device="cuda")
     starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])
-    found: dict[str, Form] = {"reference": lambda *tensors: reference.sample(*tensors, maps)}
+    found: dict[str, Form] = {
+        "reference": lambda value, locations, weights: reference.sample(value, locations, weights, maps)
+    }
 
     def split(value: Tensor, locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         per_frame = (frames, -1, HEADS)
