@@ -82,7 +82,7 @@ def logits() -> Tensor:
     return torch.from_numpy(np.stack(maps).astype(np.float32))[:, None]
 
 
-def usual_codes(maps: Tensor) -> list[bytes]:
+def usual_codes(maps: Tensor) -> list[str | bytes]:
     masks = F.interpolate(maps, size=PICTURE, mode="bilinear", align_corners=False)[:, 0] > 0
     return [coco.encode(np.asfortranarray(mask).view(np.uint8))["counts"] for mask in masks.numpy()]
 

@@ -308,6 +308,12 @@ def test_the_operator_meets_the_contract_of_custom_operators():
     torch.library.opcheck(torch.ops.maskreel.sample.default, arguments)
 
 
+@pytest.mark.parametrize("operator", ["maskreel::sample", "maskreel::sample_backward"])
+@pytest.mark.parametrize("device", ["CPU", "CUDA", "Meta"])
+def test_every_device_with_a_fast_backend_has_a_kernel(operator, device):
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(operator, device)
+
+
 COMPILED = """
 import torch
 from maskreel.kernels.maps import Maps

@@ -84,6 +84,30 @@ def test_gradients_are_those_of_the_loop(is_relative: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+def test_how_many_instances_are_decoded_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, queries = source(channels=3, is_relative=True), torch.tensor([3, 0, 4, 1, 2])
+    expected = ours.select(1, queries)
+    monkeypatch.setattr("maskreel.nn.heads.dynamic_masks.CHUNK", (2 * 8 * 24, 0))
+    torch.testing.assert_close(ours.select(1, queries), expected)
+
+
+def test_masks_are_decoded_in_float32_under_autocast() -> None:
+    ours = source(channels=8, is_relative=True)
+    low = DynamicMaskSource(
+        features=ours.features.detach().bfloat16(),
+        parameters=ours.parameters.detach().bfloat16(),
+        centres=ours.centres.detach().float(),
+        is_relative=True,
+    )
+    single = DynamicMaskSource(
+        features=low.features.float(), parameters=low.parameters.float(), centres=low.centres, is_relative=True
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        masks = low.decode(0, torch.arange(5))
+    assert masks.dtype == torch.float32
+    assert torch.equal(masks, single.decode(0, torch.arange(5)))
+
+
 def test_no_queries_give_no_masks() -> None:
     masks = source(channels=2, is_relative=True).select(0, torch.tensor([], dtype=torch.long))
     assert masks.shape == (0, 3, 8, 12)

@@ -109,7 +109,7 @@ def pair(
     inputs: tuple[Tensor, Tensor, Tensor], published: Callable, maps: Maps, *, is_head_major: bool, device: torch.device
 ) -> dict[str, Step]:
     """Forward and forward with backward, of the published form and of ours."""
-    value, locations, weights = inputs = tuple(x.to(device) for x in inputs)
+    value, locations, weights = inputs = (inputs[0].to(device), inputs[1].to(device), inputs[2].to(device))
     table = value.flatten(0, 1)[None]
     if is_head_major:
         table = table.transpose(1, 2).contiguous().transpose(1, 2)

@@ -259,7 +259,7 @@ def take_ticket(typingctx, counter):
 
 def _define_operator(function, on_floats: str, on_ints: str) -> None:
     # Lowered in place: an `overload` would compile one more function per operator and lane count.
-    @infer_global(function)
+    @infer_global(function)  # pyright: ignore[reportOptionalCall]  # numba has it both as decorator and as call
     class OnVectors(AbstractTemplate):
         def generic(self, args, kws):
             if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
