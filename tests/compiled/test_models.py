@@ -54,21 +54,28 @@ with torch.no_grad():
 print(sum(node.target is torch.ops.maskreel.sample.default for node in program.graph.nodes))
 """
 
-SAMPLING_NODES = {"seqformer": 3, "ms_sts": 3, "taformer": 6, "deformable_vistr": 1, "vistr": 0, "tt_spn": 0}
-"""Calls of the primitive in a forward pass: attention layers over maps, each one node. The two dense models sample in
-their mask head alone, which runs when masks are asked for."""
+SAMPLES = {
+    "seqformer": True,
+    "ms_sts": True,
+    "taformer": True,
+    "deformable_vistr": True,
+    "vistr": False,
+    "tt_spn": False,
+}
+"""Whether the forward pass calls the primitive. The two dense models sample in their mask head alone, which runs when
+masks are asked for."""
 
 
 def test_every_model_is_listed() -> None:
-    assert set(SAMPLING_NODES) == set(CATALOG) <= set(TINY)
+    assert set(SAMPLES) == set(CATALOG) <= set(TINY)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(SAMPLING_NODES))
+@pytest.mark.parametrize("name", list(SAMPLES))
 def test_compilation_and_export_see_one_graph_and_give_the_same_numbers(name: str) -> None:
     environment = os.environ | {"JAXTYPING_DISABLE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, name], capture_output=True, text=True, env=environment, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[-1]) == SAMPLING_NODES[name]
+    assert (int(done.stdout.split()[-1]) > 0) == SAMPLES[name]
