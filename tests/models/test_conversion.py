@@ -207,6 +207,7 @@ def test_what_maskreel_does_not_have_is_named_in_one_sentence(name: str) -> None
 
 
 @pytest.mark.golden
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["seqformer_resnet50", "mssts_resnet50", "vistr_resnet50"])
 def test_a_checkpoint_comes_back_bit_by_bit(name: str) -> None:
     """Also unused logits, layers that nobody calls, and second names."""
