@@ -83,6 +83,8 @@ class Track:
     """One entry per frame; null where the object is absent."""
     areas: list[Any] | None
     """Pixels per frame as the file states them; None where it does not."""
+    occlusion: list[Any] | None
+    """OVIS's word for how hidden the object is, one entry per frame; None where the file has none."""
     track_id: int
     """Names the object within its video; `id`, unless the file tells."""
 
@@ -333,6 +335,7 @@ def _read_tracks(
             is_crowd=bool(is_crowd),
             segmentations=_read_segmentations(record, videos[place].length, where),
             areas=record.get("areas"),
+            occlusion=record.get("occlusion"),
             track_id=record["track_id"] if type(record.get("track_id")) is int else track_id,
         )
         tracks[place].append(track)
@@ -341,7 +344,7 @@ def _read_tracks(
 
 def _read_segmentations(record: dict[str, Any], length: int, where: str) -> list[Any]:
     segmentations = field_of(record, "segmentations", list, where)
-    for key in ("segmentations", "bboxes", "areas"):
+    for key in ("segmentations", "bboxes", "areas", "occlusion"):
         if record.get(key) is not None and len(field_of(record, key, list, where)) != length:
             raise DataError(
                 f'{where}: {len(record[key])} "{key}" for {length} frames; give one per frame, null where absent.'

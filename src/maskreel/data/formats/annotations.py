@@ -33,6 +33,8 @@ class AnnotatedTrack:
     masks: tuple[Rle | None, ...]
     """One per frame as `tidy` gives them; None where not a pixel is seen."""
     is_crowd: bool = False
+    occlusion: tuple[str | None, ...] | None = None
+    """OVIS's label of each frame; None where nobody labelled it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +155,7 @@ def label_map(video: AnnotatedVideo, frame: int) -> Int[np.ndarray, "h w"]:
 
 
 def differences(before: Annotations, after: Annotations) -> list[str]:
-    """What came back changed: classes, videos, frame times, track ids, crowd marks, masks; a phrase for each."""
+    """What came back changed: classes, videos, frame times, track ids, marks and masks of tracks; a phrase for each."""
     found = _class_differences(before, after)
     others = {video.name: video for video in after.videos}
     missing = [video.name for video in before.videos if video.name not in others]
@@ -185,7 +187,7 @@ def _class_differences(before: Annotations, after: Annotations) -> list[str]:
 
 def _track_differences(pairs: Sequence[tuple[AnnotatedVideo, AnnotatedVideo]]) -> list[str]:
     ids: list[str] = []
-    changed: dict[str, list[str]] = {"classes": [], "crowd marks": [], "masks": []}
+    changed: dict[str, list[str]] = {"classes": [], "crowd marks": [], "occlusion labels": [], "masks": []}
     for video, other in pairs:
         back = {track.id: track for track in other.tracks}
         for track in video.tracks:
@@ -198,6 +200,8 @@ def _track_differences(pairs: Sequence[tuple[AnnotatedVideo, AnnotatedVideo]]) -
                 changed["classes"].append(place)
             if track.is_crowd != twin.is_crowd:
                 changed["crowd marks"].append(place)
+            if track.occlusion != twin.occlusion:
+                changed["occlusion labels"].append(place)
             frames = [t for t, pair in enumerate(zip(track.masks, twin.masks, strict=True)) if pair[0] != pair[1]]
             if frames:
                 changed["masks"].append(f"{place} (frame {video.frame_numbers[frames[0]]})")

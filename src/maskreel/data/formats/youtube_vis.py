@@ -90,6 +90,7 @@ def _read_track(dataset: YouTubeVIS, video: Video, track: Track) -> AnnotatedTra
             for t, mask in enumerate(track.segmentations)
         ),
         is_crowd=track.is_crowd,
+        occlusion=None if track.occlusion is None else tuple(track.occlusion),
     )
 
 
@@ -107,7 +108,9 @@ def _video_record(video: AnnotatedVideo) -> dict[str, Any]:
 
 
 def _track_record(video: AnnotatedVideo, track: AnnotatedTrack) -> dict[str, Any]:
+    labels = {} if track.occlusion is None else {"occlusion": list(track.occlusion)}
     return {
+        **labels,
         "category_id": track.category_id,
         "iscrowd": int(track.is_crowd),
         "height": video.height,

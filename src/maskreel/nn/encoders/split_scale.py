@@ -59,7 +59,7 @@ class SplitScaleEncoderLayer(nn.Module):
         query = x + position
         added = self.attention(query, reference_points, replace(memory, tokens=x))
         if self.variant == "split":
-            added = added + split(query)
+            added = added.add_(split(query))
         x = self.norm(x + self.dropout(added))
         if self.variant == "attention_after":
             x = self.split_norm(x + self.dropout(split(x + position)))

@@ -63,7 +63,7 @@ class ScalePairs:
         if mode == "nearest":
             return up
         share = self.resize(valid.to(partners.dtype), mode)
-        return up / share.clamp(min=1e-6)
+        return up.div_(share.clamp(min=1e-6))
 
     def resize(self, partners: Float[Tensor, "b t r c"], mode: Upsampling) -> Float[Tensor, "b t s c"]:
         """Partner tokens on the grids of their levels; padded cells count like any other."""

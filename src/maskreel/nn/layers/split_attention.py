@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskreel.kernels.short_attention import attend_short
+from maskreel.nn.layers.feedforward import activate
 from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
 
 Intra = Literal["temporal", "paired"]
@@ -58,8 +59,8 @@ class IntraScaleBlock(nn.Module):
         query, key, value = self.qkv(x).chunk(3, -1)
         y = self.dropout(self.attention_out(attend_frames(query, key, value, self.num_heads)))
         y = self.norm(x + y if self.has_residual else y)
-        added = self.dropout(self.out(F.relu(self.linear1(y))))
-        return y + added if self.has_residual and not self.is_last else added
+        added = self.dropout(self.out(activate(self.linear1(y), "relu")))
+        return added.add_(y) if self.has_residual and not self.is_last else added
 
 
 class InterScaleBlock(nn.Module):
@@ -118,9 +119,9 @@ class InterScaleBlock(nn.Module):
         else:
             y = self._attend(self.norm1(fine), self.norm1(coarse), pairs)
         y = self.dropout(self.attention_out(y))
-        y = fine + y if self.has_residual else y
-        added = self.dropout(self.linear2(F.relu(self.linear1(self.norm2(y)))))
-        return self.out(y + added if self.has_residual else added)
+        y = y.add_(fine) if self.has_residual else y
+        added = self.dropout(self.linear2(activate(self.linear1(self.norm2(y)), "relu")))
+        return self.out(added.add_(y) if self.has_residual else added)
 
     def _attend(
         self, fine: Float[Tensor, "b t s e"], coarse: Float[Tensor, "b t r e"], pairs: ScalePairs | None
