@@ -221,6 +221,8 @@ def plot(report: dict[str, Any], path: Path) -> None:
                 axes.loglog(
                     [row[key] for row in rows], values, style, marker="o", color=colour, label=f"{system} {part}"
                 )
+        axes.set_xticks([row[key] for row in rows], labels=[str(row[key]) for row in rows])
+        axes.minorticks_off()
         axes.set_xlabel("frames" if key == "frames" else "tokens of a frame")
         axes.set_ylabel("seconds")
     by_frames.legend(fontsize="small")
@@ -228,6 +230,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
         rows = [row for row in report["memory"] if system in row]
         values = [row[system]["training"] for row in rows]
         memory.loglog([row["frames"] for row in rows], values, marker="o", color=colour, label=f"{system} training")
+    frames = [row["frames"] for row in report["memory"]]
+    memory.set_xticks(frames, labels=[str(t) for t in frames])
+    memory.minorticks_off()
     memory.set_xlabel("frames")
     memory.set_ylabel("MB")
     memory.legend(fontsize="small")

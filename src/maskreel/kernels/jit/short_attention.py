@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskreel.kernels.jit.passes import SOURCES, compiled
-from maskreel.kernels.jit.points import HALF, ZERO, part
+from maskreel.kernels.jit.points import HALF, ONE, ZERO, part
 from maskreel.kernels.jit.vectors import take_ticket
 
 LANES = 16
@@ -84,9 +84,11 @@ def _softmax(scores, top, total):
                 power = power * x + factor
             scores[u, lane] = power * np.int32((np.int32(whole) + _BIAS) << _FRACTION_BITS).view(np.float32)
             total[lane] += scores[u, lane]
+    for lane in range(LANES):
+        total[lane] = ONE / total[lane]
     for u in range(scores.shape[0]):
         for lane in range(LANES):
-            scores[u, lane] /= total[lane]
+            scores[u, lane] *= total[lane]
 
 
 @part

@@ -58,7 +58,7 @@ class IntraScaleBlock(nn.Module):
         """With `is_last` only what the module adds: the residual around the feed-forward part is the layer's own."""
         query, key, value = self.qkv(x).chunk(3, -1)
         y = self.dropout(self.attention_out(attend_frames(query, key, value, self.num_heads)))
-        y = self.norm(x + y if self.has_residual else y)
+        y = self.norm(y.add_(x) if self.has_residual else y)
         added = self.dropout(self.out(activate(self.linear1(y), "relu")))
         return added.add_(y) if self.has_residual and not self.is_last else added
 
@@ -126,12 +126,13 @@ class InterScaleBlock(nn.Module):
     def _attend(
         self, fine: Float[Tensor, "b t s e"], coarse: Float[Tensor, "b t r e"], pairs: ScalePairs | None
     ) -> Float[Tensor, "b t s e"]:
-        query, *fine_kv = self.qkv(fine).chunk(3, -1)
         width = fine.shape[-1]
-        coarse_kv = F.linear(coarse, self.qkv.weight[width:], self.qkv.bias[width:]).chunk(2, -1)
+        weights, biases = self.qkv.weight.split((width, 2 * width)), self.qkv.bias.split((width, 2 * width))
+        query = F.linear(fine, weights[0], biases[0])
         if self.reach == "colocated":
-            key, value = (torch.cat(both, 1) for both in zip(fine_kv, coarse_kv, strict=True))
+            key, value = F.linear(torch.cat((fine, coarse), 1), weights[1], biases[1]).chunk(2, -1)
             return attend_frames(query, key, value, self.num_heads)
+        fine_kv, coarse_kv = (F.linear(x, weights[1], biases[1]).chunk(2, -1) for x in (fine, coarse))
         assert pairs is not None, "only co-located tokens need no grids"
         if self.reach == "window":
             return self._attend_windows(query, fine_kv, coarse_kv, pairs)
