@@ -77,7 +77,7 @@ def test_outputs_have_the_promised_shapes(name: str, config: ModelConfig) -> Non
 @pytest.mark.parametrize(("name", "config"), [pytest.param(n, c, id=f"{n}: {row}") for n, row, c in rows()])
 def test_every_parameter_has_a_gradient(name: str, config: ModelConfig) -> None:
     model = drawn(config)
-    torch.manual_seed(1)  # of dropped paths
+    torch.manual_seed(2)  # of dropped paths
     found = gradients(model, losses_of(model, config, clip_batch(SIZES), targets()))
     trained = {parameter for parameter, p in model.named_parameters() if p.requires_grad}
     without = {parameter for parameter in trained if parameter not in found or not found[parameter].any()}
