@@ -11,7 +11,7 @@ from jaxtyping import Int
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.data.records import listing
 from maskreel.data.youtube_vis import Category
-from maskreel.errors import DataError
+from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 
@@ -95,6 +95,19 @@ class ReadOptions:
     """Folder of the pictures; None looks where the format keeps them."""
     classes: str | None = None
     """Class map for pictures of COCO, by the name in `coco_clips.CLASS_MAPS`."""
+
+
+def annotation_file(source: Path, kind: str, *patterns: str) -> Path:
+    """The file that `source` is, or the only one in it that a pattern finds; UsageError where it is not to be told."""
+    if source.is_dir():
+        found = sorted(path for pattern in patterns for path in source.glob(pattern))
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise UsageError(f"{source}: name the annotation file itself; found {names}")
+        source = found[0]
+    if not source.is_file():
+        raise UsageError(f"{source}: no such file; expected a {kind} annotation file")
+    return source
 
 
 def tidy(mask: Rle | None) -> Rle | None:

@@ -13,6 +13,7 @@ from maskreel.data.formats.annotations import (
     AnnotatedVideo,
     Annotations,
     ReadOptions,
+    annotation_file,
     check_name,
     numbers_of,
     tidy,
@@ -20,7 +21,7 @@ from maskreel.data.formats.annotations import (
 )
 from maskreel.data.records import field_of, identified, read_document, records_of
 from maskreel.data.youtube_vis import Category
-from maskreel.errors import DataError, UsageError
+from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 
@@ -29,14 +30,7 @@ Record = dict[str, Any]
 
 def read(source: Path, options: ReadOptions) -> Annotations:
     """A file, or the only JSON file of a folder; pictures lie in `frames/DATASET/SEQUENCE` beside it."""
-    if source.is_dir():
-        found = sorted(source.glob("*.json"))
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found) or "none"
-            raise UsageError(f"{source}: name the annotation file itself; found {names}")
-        source = found[0]
-    if not source.is_file():
-        raise UsageError(f"{source}: no such file; expected a BURST annotation file")
+    source = annotation_file(source, "BURST", "*.json")
     document, _ = read_document(source)
     if not isinstance(document, dict) or not isinstance(document.get("sequences"), list):
         raise DataError(f'{source}: not a BURST file; expected an object with "sequences" and "categories".')

@@ -17,13 +17,14 @@ from maskreel.data.formats.annotations import (
     AnnotatedVideo,
     Annotations,
     ReadOptions,
+    annotation_file,
     check_name,
     tidy,
     with_distinct_names,
 )
 from maskreel.data.records import field_of, identified, read_document, records_of
 from maskreel.data.youtube_vis import Category
-from maskreel.errors import DataError, UsageError
+from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 
@@ -113,14 +114,7 @@ def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
 
 def _read(source: Path) -> tuple[Path, Record]:
     """The annotation file that `source` is, or the one in it."""
-    if source.is_dir():
-        found = sorted([*source.glob("*.json"), *source.glob("annotations/instances_*.json")])
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found) or "none"
-            raise UsageError(f"{source}: name the annotation file itself; found {names}")
-        source = found[0]
-    if not source.is_file():
-        raise UsageError(f"{source}: no such file; expected a COCO annotation file")
+    source = annotation_file(source, "COCO", "*.json", "annotations/instances_*.json")
     document, _ = read_document(source)
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise DataError(f'{source}: not a COCO file; expected an object with "images", "annotations", "categories".')
