@@ -1,12 +1,5 @@
-"""CPU backend of sampling: compiled by numba at first use, shared among threads of our own.
+"""CPU backend of sampling: compiled by numba at first use. Importing this module imports numba."""
 
-Threads come from a Python pool whose work runs without the interpreter lock, and not from numba's parallel loops: those
-start an OpenMP of their own, after which a forked data-loading worker dies. Importing this module imports numba.
-"""
-
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -17,12 +10,13 @@ from maskreel.kernels.jit import passes
 from maskreel.kernels.jit.passes import Table
 from maskreel.kernels.jit.points import Constants, Points, Shape
 from maskreel.kernels.maps import ABSENT, Maps
+from maskreel.kernels.threads import run
 
 _BLOCK = 64
 """Queries per task: what they read and write stays in the second-level cache while the heads go by."""
-
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
+_FEW = 1024
+"""So many queries of a group, a decoder's, look anywhere on the maps: a task is one head of them all, and what that
+head reads of the table stays in the second-level cache."""
 
 
 def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Tensor:
@@ -32,7 +26,7 @@ def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Te
     if 0 in (*value.shape, *weights.shape):
         return output.zero_().to(dtype)
     shape = _shape(value, locations, maps)
-    tasks = shape.clips * shape.groups * -(-shape.queries // shape.block)
+    tasks = shape.clips * shape.groups * -(-shape.queries // shape.block) * (shape.heads // shape.block_heads)
     points = Points(_flat(locations), _flat(weights))
     run(passes.forward, tasks, _table(value), points, _flat(output), _constants(maps, shape.points, shape.depth), shape)
     return output.to(dtype)
@@ -71,12 +65,13 @@ def _shape(value: Tensor, locations: Tensor, maps: Maps) -> Shape:
     clips, rows, heads, channels = value.shape
     has_time = locations.shape[4] == 3
     queries = locations.shape[1] // maps.num_groups
-    fair_share = clips * locations.shape[1] // (8 * torch.get_num_threads())
+    is_few = queries <= _FEW
     return Shape(
         clips=clips,
         groups=maps.num_groups,
         queries=queries,
-        block=max(1, min(_BLOCK, fair_share)),
+        block=queries if is_few else _BLOCK,
+        block_heads=1 if is_few else heads,
         heads=heads,
         channels=channels,
         points=locations.shape[3],
@@ -144,32 +139,3 @@ def strided(tensor: Tensor) -> tuple[np.ndarray, int, int, int]:
 
 def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().contiguous().view(-1).numpy()
-
-
-def run(kernel: Callable, tasks: int, *arguments: object) -> None:
-    """Run a kernel on as many threads as PyTorch would use, the calling thread among them."""
-    counter = np.zeros(1, np.int64)
-    helpers = min(torch.get_num_threads(), tasks) - 1
-    futures = [_threads(helpers).submit(kernel, *arguments, counter) for _ in range(helpers)]
-    kernel(*arguments, counter)
-    for future in futures:
-        future.result()
-
-
-def _threads(number: int) -> ThreadPoolExecutor:
-    global _pool, _pool_size
-    if _pool is None or _pool_size < number:
-        if _pool is not None:
-            _pool.shutdown(wait=False)
-        _pool, _pool_size = ThreadPoolExecutor(number, thread_name_prefix="maskreel-sampling"), number
-    return _pool
-
-
-def _forget_threads() -> None:
-    global _pool
-    _pool = None
-
-
-# A forked child inherits the pool without its threads.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)

@@ -27,8 +27,9 @@ def attend_short(
 
 
 def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
-    from maskreel.kernels.cpu import run, strided
+    from maskreel.kernels.cpu import strided
     from maskreel.kernels.jit.short_attention import GROUPS, Extents, Tokens, attend
+    from maskreel.kernels.threads import run
 
     b, t, s, e = query.shape
     output = torch.empty(query.shape)

@@ -151,19 +151,21 @@ def _prefetch_points(points, first, n, coordinates):
 
 @part
 def _forward(table, points, output, maps, shape, counter):
-    """Draw blocks of queries until none is left."""
+    """Draw (clip, group, heads, block of queries) until none is left."""
     coordinates = 3 if shape.depth else 2
     n = 2 * shape.points if shape.depth else shape.points
     corners = new_corners(n, shape.points)
     blocks = (shape.queries + shape.block - 1) // shape.block
+    parts = shape.heads // shape.block_heads
     while True:
         ticket = take_ticket(counter)
-        if ticket >= shape.clips * shape.groups * blocks:
+        if ticket >= shape.clips * shape.groups * parts * blocks:
             break
         start = ticket % blocks * shape.block
-        group = ticket // blocks % shape.groups
-        clip = ticket // (blocks * shape.groups)
-        for head in range(shape.heads):
+        first_head = ticket // blocks % parts * shape.block_heads
+        group = ticket // (blocks * parts) % shape.groups
+        clip = ticket // (blocks * parts * shape.groups)
+        for head in range(first_head, first_head + shape.block_heads):
             base = clip * table.clip_stride + head * table.head_stride
             for query in range(start, min(shape.queries, start + shape.block)):
                 place = ((clip * shape.groups + group) * shape.queries + query) * shape.heads + head

@@ -43,6 +43,8 @@ class Shape(NamedTuple):
     """Per group."""
     block: int
     """Queries per task of the forward pass."""
+    block_heads: int
+    """Heads per task of the forward pass."""
     heads: int
     channels: int
     points: int
