@@ -87,7 +87,7 @@ def test_gradients_are_those_of_the_loop(is_relative: bool) -> None:
 def test_how_many_instances_are_decoded_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, queries = source(channels=3, is_relative=True), torch.tensor([3, 0, 4, 1, 2])
     expected = ours.select(1, queries)
-    monkeypatch.setattr("maskreel.nn.heads.dynamic_masks.CHUNK", (2 * 8 * 24, 0))
+    monkeypatch.setattr("maskreel.kernels.dynamic_layers.CHUNK", (2 * 8 * 24, 0))
     torch.testing.assert_close(ours.select(1, queries), expected)
 
 

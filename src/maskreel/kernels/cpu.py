@@ -27,8 +27,8 @@ def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Te
         return output.zero_().to(dtype)
     shape = _shape(value, locations, maps)
     tasks = shape.clips * shape.groups * -(-shape.queries // shape.block) * (shape.heads // shape.block_heads)
-    points = Points(_flat(locations), _flat(weights))
-    run(passes.forward, tasks, _table(value), points, _flat(output), _constants(maps, shape.points, shape.depth), shape)
+    points = Points(flat(locations), flat(weights))
+    run(passes.forward, tasks, _table(value), points, flat(output), _constants(maps, shape.points, shape.depth), shape)
     return output.to(dtype)
 
 
@@ -50,10 +50,10 @@ def backward(
             passes.backward,
             shape.clips * shape.units * shape.heads,
             _table(table),
-            _flat(grad_output),
-            Points(_flat(locations), _flat(weights)),
+            flat(grad_output),
+            Points(flat(locations), flat(weights)),
             _table(grad_value),
-            Points(_flat(grad_locations), _flat(grad_weights)),
+            Points(flat(grad_locations), flat(grad_weights)),
             _constants(maps, shape.points, shape.depth),
             *_readers(maps, shape.depth > 0, shape.units),
             shape,
@@ -137,5 +137,6 @@ def strided(tensor: Tensor) -> tuple[np.ndarray, int, int, int]:
     return torch.as_strided(tensor.detach(), (extent,), (1,)).numpy(), first, second, third
 
 
-def _flat(tensor: Tensor) -> np.ndarray:
+def flat(tensor: Tensor) -> np.ndarray:
+    """A tensor's numbers in its logical order, float32; copies only where they are not that already."""
     return tensor.detach().float().contiguous().view(-1).numpy()

@@ -25,7 +25,7 @@ from maskreel.kernels.jit.vectors import (
 
 # No "nnan" or "ninf": a NaN must not turn into an arbitrary address.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-L32, L16, L4, L1 = (0,) * 32, (0,) * 16, (0,) * 4, (0,)
+L64, L32, L16, L4, L1 = (0,) * 64, (0,) * 32, (0,) * 16, (0,) * 4, (0,)
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 

@@ -194,6 +194,17 @@ def clamp(typingctx, a, low, high):
 
 
 @intrinsic
+def not_negative(typingctx, a):
+    """0 where a is negative; NaN stays."""
+
+    def generate(context, builder, signature, arguments):
+        zero = ir.Constant(_llvm(a), [0.0] * a.lanes)
+        return builder.select(builder.fcmp_ordered("<", arguments[0], zero), zero, arguments[0])
+
+    return a(a), generate
+
+
+@intrinsic
 def is_within(typingctx, a, low, high):
     """1.0 where low <= a <= high, else 0.0."""
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from maskreel.geometry.grids import cell_positions
+from maskreel.kernels.dynamic_layers import dynamic_layers
 from maskreel.nn.layers.feedforward import Perceptron
 from maskreel.structures import ClipMemory
 
@@ -18,8 +19,6 @@ HIDDEN = 8
 """Channels between the three dynamic layers."""
 STRIDE = 8
 """Input pixels per cell of the mask features; masks come out at half of it."""
-CHUNK = (2**17, 2**27)
-"""Numbers of a hidden map that exist at a time: on a CPU what its second-level cache holds, on a GPU 512 MiB."""
 
 
 def aligned_upsample(x: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n i j"]:
@@ -83,7 +82,7 @@ class DynamicMaskSource:
         return aligned_upsample(self.decode(clip, queries), 2)
 
     def decode(self, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t h w"]:
-        """Masks at the features' resolution, frame by frame and a few instances at a time.
+        """Masks at the features' resolution.
 
         Relative coordinates are centre minus cell. The cells are the same for all instances, so that the first layer
         reads one input; an instance's centre adds a constant per frame, which joins the bias.
@@ -102,7 +101,7 @@ class DynamicMaskSource:
             if self.is_relative:
                 centres = self.centres[clip][:, queries].to(dtype)
                 first_bias = first_bias + torch.einsum("nor,tnr->tno", weights[0][..., :2], centres)
-            masks = _dynamic_layers(inputs, weights, first_bias, *biases[1:])
+            masks = dynamic_layers(inputs, weights, first_bias, *biases[1:])
         return masks.unflatten(2, features.shape[-2:])
 
     def _inputs(self, features: Float[Tensor, "t d h w"]) -> Float[Tensor, "t e s"]:
@@ -113,26 +112,6 @@ class DynamicMaskSource:
         cells = cell_positions(height, width, STRIDE, features.device).to(features.dtype)
         cells = repeat(-cells, "h w r -> t r h w", t=frames)
         return torch.cat((cells, features), 1).flatten(2)
-
-
-def _dynamic_layers(
-    inputs: Float[Tensor, "t i s"],
-    weights: Sequence[Float[Tensor, "n _ _"]],
-    bias1: Float[Tensor, "t n o"],
-    bias2: Float[Tensor, "n o"],
-    bias3: Float[Tensor, "n 1"],
-) -> Float[Tensor, "n t s"]:
-    """Three layers, each instance with its own; so many instances at once that their hidden maps stay in the cache."""
-    chunk = max(1, CHUNK[inputs.device.type == "cuda"] // (HIDDEN * inputs.shape[2]))
-    parts = [part.split(chunk) for part in (*weights, bias2, bias3)]
-    masks = []
-    for frame, frame_bias in zip(inputs, bias1, strict=True):
-        for w1, w2, w3, b1, b2, b3 in zip(*parts[:3], frame_bias.split(chunk), *parts[3:], strict=True):
-            x = torch.addmm(b1.flatten()[:, None], w1.flatten(0, 1), frame)
-            x = F.relu(x, inplace=True).unflatten(0, b1.shape)
-            x = F.relu(torch.baddbmm(b2[..., None], w2, x), inplace=True)
-            masks.append(torch.baddbmm(b3[..., None], w3, x)[:, 0])
-    return rearrange(torch.cat(masks), "(t n) s -> n t s", t=len(inputs))
 
 
 class DynamicMasks(nn.Module):

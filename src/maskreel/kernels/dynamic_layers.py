@@ -1,0 +1,56 @@
+"""The three layers of the dynamic mask head, whose weights every instance brings along (CondInst, section 3.3)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+CHUNK = (2**17, 2**27)
+"""Numbers of a hidden map that exist at a time: on a CPU what its second-level cache holds, on a GPU 512 MiB."""
+
+
+def dynamic_layers(
+    inputs: Float[Tensor, "t i s"],
+    weights: Sequence[Float[Tensor, "n _ _"]],
+    bias1: Float[Tensor, "t n o"],
+    bias2: Float[Tensor, "n o"],
+    bias3: Float[Tensor, "n 1"],
+) -> Float[Tensor, "n t s"]:
+    """Three linear layers over the same inputs for n instances, each with weights "o i", "o o" and "1 o"; ReLU between.
+
+    Products of matrices, so many instances at once that their hidden maps stay in the cache; without gradients, on the
+    CPU in float32, a kernel of ours whose hidden maps are a few cells wide, eight times as fast.
+    """
+    tensors = (inputs, *weights, bias1, bias2, bias3)
+    is_ours = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
+    has_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    if is_ours and not has_gradient and not torch.compiler.is_compiling():
+        return _on_cpu(inputs, weights, bias1, bias2, bias3)
+    chunk = max(1, CHUNK[inputs.device.type == "cuda"] // (bias1.shape[2] * inputs.shape[2]))
+    parts = [part.split(chunk) for part in (*weights, bias2, bias3)]
+    masks = []
+    for frame, frame_bias in zip(inputs, bias1, strict=True):
+        for w1, w2, w3, b1, b2, b3 in zip(*parts[:3], frame_bias.split(chunk), *parts[3:], strict=True):
+            x = torch.addmm(b1.flatten()[:, None], w1.flatten(0, 1), frame)
+            x = F.relu(x, inplace=True).unflatten(0, b1.shape)
+            x = F.relu(torch.baddbmm(b2[..., None], w2, x), inplace=True)
+            masks.append(torch.baddbmm(b3[..., None], w3, x)[:, 0])
+    return rearrange(torch.cat(masks), "(t n) s -> n t s", t=len(inputs))
+
+
+def _on_cpu(inputs: Tensor, weights: Sequence[Tensor], bias1: Tensor, bias2: Tensor, bias3: Tensor) -> Tensor:
+    from maskreel.kernels.cpu import flat
+    from maskreel.kernels.jit.dynamic_layers import BLOCK, Counts, Layers, apply
+    from maskreel.kernels.threads import run
+
+    frames, channels, cells = inputs.shape
+    _, instances, hidden = bias1.shape
+    output = torch.empty(instances, frames, cells)
+    first, second, third = weights
+    layers = Layers(*(flat(x) for x in (first, bias1, second, bias2, third, bias3)))
+    counts = Counts(frames=frames, instances=instances, inputs=channels, hidden=hidden, cells=cells)
+    run(apply, frames * -(-cells // BLOCK), flat(inputs), layers, flat(output), counts)
+    return output
