@@ -1,7 +1,8 @@
 """Where the time of one prediction and of one training step goes, and what the floor is.
 
 `python benchmarks/profile_steps.py [--model RECIPE] [--json FILE]`, on the CPU, with the allocator tuned as the command
-line does it. A step runs a few times under PyTorch's profiler, whose operators are summed by kind. The floor is what
+line does it. A step is timed, then run once under PyTorch's profiler, whose operators are summed by kind: each kind's
+share of them is its share of the time. The floor is what
 the processor's matrix rate, measured here by a product of 2048 x 2048 float32 matrices, needs for the convolutions and
 matrix products of the step, which are counted; everything else would be free.
 """
@@ -13,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -38,7 +40,7 @@ KINDS = {
     "optimizer": r"aten::_foreach.*|aten::_fused.*",
 }
 """Kinds of operators by name; the rest is element-wise."""
-REPEATS = 2
+REPEATS = 5
 
 
 def clip(size: tuple[int, int], seed: int = 0) -> ClipBatch:
@@ -107,10 +109,12 @@ def measure(step: Callable[[], object], rate: float) -> dict:
     step()
     with FlopCounterMode(display=False) as counter:
         step()
-    start = time.perf_counter()
+    times = []
     for _ in range(REPEATS):
+        start = time.perf_counter()
         step()
-    whole = 1e3 * (time.perf_counter() - start) / REPEATS
+        times.append(1e3 * (time.perf_counter() - start))
+    whole = median(times)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         step()
     kinds: dict[str, float] = defaultdict(float)
@@ -119,8 +123,13 @@ def measure(step: Callable[[], object], rate: float) -> dict:
         if kind is None:
             kind = "element-wise and the rest" if event.key.startswith("aten::") else "outside of operators"
         kinds[kind] += event.self_cpu_time_total / 1e3
-    operations = counter.get_total_flops()
-    return {"ms": whole, "kinds_ms": dict(kinds), "gflop": operations / 1e9, "floor_ms": 1e3 * operations / rate}
+    operations, total = counter.get_total_flops(), sum(kinds.values())
+    return {
+        "ms": whole,
+        "shares": {kind: spent / total for kind, spent in kinds.items()},
+        "gflop": operations / 1e9,
+        "floor_ms": 1e3 * operations / rate,
+    }
 
 
 def main() -> None:
@@ -132,6 +141,9 @@ def main() -> None:
     args = parser.parse_args()
     tune_allocator()
     torch.set_num_threads(args.threads)
+    # After a few steps on noise gradients fall below the smallest normal number, which takes the processor ten times as
+    # long; those of real training do not.
+    torch.set_flush_denormal(True)
     rate, size = matrix_rate(), tuple(args.size)
     print(f"{args.model}, {FRAMES} frames of {size[0]}x{size[1]}; matrix rate {rate / 1e9:.0f} GFLOP/s")
     makers: dict[str, Callable[[], Callable[[], object]]] = {
@@ -142,10 +154,9 @@ def main() -> None:
     results = {}
     for name, make in makers.items():
         figures = results[name] = measure(make(), rate)
-        total = sum(figures["kinds_ms"].values())
         print(f"{name}: {figures['ms']:.0f} ms; floor {figures['floor_ms']:.0f} ms for {figures['gflop']:.0f} GFLOP")
-        for kind, spent in sorted(figures["kinds_ms"].items(), key=lambda pair: -pair[1]):
-            print(f"  {kind:28s} {spent:8.0f} ms  {100 * spent / total:4.0f} %", flush=True)
+        for kind, share in sorted(figures["shares"].items(), key=lambda pair: -pair[1]):
+            print(f"  {kind:28s} {share * figures['ms']:8.0f} ms  {100 * share:4.0f} %", flush=True)
     if args.json:
         args.json.write_text(json.dumps({"hardware": hardware(), "gflops": rate / 1e9, "results": results}, indent=1))
 

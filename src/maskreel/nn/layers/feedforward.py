@@ -10,8 +10,12 @@ Activation = Literal["relu", "gelu"]
 
 
 def activate(x: Tensor, kind: Activation) -> Tensor:
-    """The nonlinearity of a block; relu works in place, on a tensor that nobody else holds."""
-    return F.relu(x, inplace=True) if kind == "relu" else F.gelu(x)
+    """The nonlinearity of a block, on a tensor that nobody else holds.
+
+    Without gradients relu works in place. With them that would cost more than it saves: the output of a linear layer is
+    a view, and autograd differentiates a change to a view by copies of the whole.
+    """
+    return F.relu(x, inplace=not x.requires_grad) if kind == "relu" else F.gelu(x)
 
 
 class FeedForward(nn.Module):
