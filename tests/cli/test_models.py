@@ -41,7 +41,7 @@ def test_an_unknown_option_is_answered_with_the_nearest(capsys: pytest.CaptureFi
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["models", "--json", str(tmp_path / "file" / "models.json")]) == 1
+    assert main(["models", "--json", str(tmp_path / "file" / "models.json")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("maskreel: error: ")
+    assert error.startswith(f"maskreel: error: {tmp_path / 'file' / 'models.json'}: cannot be written (")
     assert error.count("\n") == 1

@@ -111,6 +111,14 @@ def test_cpu_backend_agrees_with_float64_grid_sample(use, heads, channels, per_s
     assert_close_to_largest(run([x.float() for x in tensors], maps, "cpu"), expected, 1e-5)
 
 
+@pytest.mark.parametrize("use", USES)
+def test_it_agrees_where_queries_are_many_too(use):
+    maps, coordinates = USES[use]
+    tensors = inputs(maps, coordinates, heads=2, channels=8, queries=1101)
+    expected = run(tensors, maps, "reference")
+    assert_close_to_largest(run([x.float() for x in tensors], maps, "cpu"), expected, 1e-5)
+
+
 @pytest.mark.parametrize("use", ["spatial", "neighbours", "space-time"])
 def test_a_head_major_table_gives_the_same_bits_and_keeps_its_layout(use):
     maps, coordinates = USES[use]

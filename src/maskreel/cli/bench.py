@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.bench_model import BenchModel, model_figures, model_table, named_predictor
-from maskreel.cli.bench_report import check_samples, write_report
+from maskreel.cli.bench_report import check_options, write_report
 from maskreel.cli.bench_sampling import sampling_rows, sampling_table
 from maskreel.models.weights import BUNDLED
 from maskreel.training.distributed import choose_device
@@ -29,7 +29,7 @@ class Bench:
 
 def run(args: Bench) -> None:
     """Measure and report."""
-    check_samples(args.samples)
+    check_options(args.samples, args.json)
     device = choose_device(args.device)
     options = BenchModel(name=BUNDLED, samples=args.samples, device=args.device)
     figures = model_figures(options, named_predictor(options, device))

@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from maskreel.bench.model import measure_model, render_clip
-from maskreel.cli.bench_report import check_samples, columns, note, write_report
+from maskreel.cli.bench_report import check_options, columns, note, write_report
 from maskreel.config import nearest
 from maskreel.errors import UsageError
 from maskreel.inference.form import Precision
@@ -50,7 +50,7 @@ class BenchModel:
 
 def run(args: BenchModel) -> None:
     """Measure and report."""
-    check_samples(args.samples)
+    check_options(args.samples, args.json)
     if not 1 <= args.frames <= MAX_FRAMES:
         raise UsageError(f"--frames {args.frames}: must lie between 1 and {MAX_FRAMES}")
     device = choose_device(args.device)

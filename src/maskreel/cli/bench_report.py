@@ -1,22 +1,20 @@
 """What the bench commands share: the report with its record of the machine, and tables."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from maskreel.bench.protocol import PROTOCOL, hardware
+from maskreel.cli.options import report_json, require_json
 from maskreel.errors import UsageError
-from maskreel.files import complete_file
 
-STDOUT = "-"
 MAX_SAMPLES = 1000
 
 
-def check_samples(samples: int) -> None:
-    """UsageError unless the number of samples makes sense."""
+def check_options(samples: int, json_path: str | None) -> None:
+    """UsageError unless the number of samples makes sense and the report can be written."""
+    require_json(json_path)
     if not 1 <= samples <= MAX_SAMPLES:
         raise UsageError(f"--samples {samples}: must lie between 1 and {MAX_SAMPLES}")
 
@@ -24,15 +22,9 @@ def check_samples(samples: int) -> None:
 def write_report(figures: Mapping[str, Any], json_path: str | None, device: torch.device, text: str) -> None:
     """Print the tables, and write or print the figures as JSON with hardware and protocol beside them."""
     machine = hardware(device)
-    report = {"hardware": machine, "protocol": PROTOCOL, **figures}
-    if json_path == STDOUT:
-        print(json.dumps(report, indent=1))
-        return
-    if json_path is not None:
-        with complete_file(Path(json_path)) as path:
-            path.write_text(json.dumps(report, indent=1) + "\n")
-    where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores"
-    print(f"{where}, torch {machine['packages']['torch']}\n\n{text}")
+    if report_json(json_path, {"hardware": machine, "protocol": PROTOCOL, **figures}):
+        where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores"
+        print(f"{where}, torch {machine['packages']['torch']}\n\n{text}")
 
 
 def columns(rows: Sequence[Sequence[str]], *, num_words: int) -> str:

@@ -9,7 +9,7 @@ import tyro
 
 from maskreel.bench.protocol import Times, take_turns
 from maskreel.bench.sampling import cases
-from maskreel.cli.bench_report import check_samples, columns, note, write_report
+from maskreel.cli.bench_report import check_options, columns, note, write_report
 from maskreel.training.distributed import choose_device
 
 CASES = ("encoder", "decoder", "neighbour frames", "space-time")
@@ -34,7 +34,7 @@ class BenchSampling:
 
 def run(args: BenchSampling) -> None:
     """Measure and report."""
-    check_samples(args.samples)
+    check_options(args.samples, args.json)
     device = choose_device(args.device)
     rows = sampling_rows(device, args.samples)
     write_report({"sampling": rows}, args.json, device, sampling_table(rows))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.cli.score import COUNTS, table
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.comparison import (
@@ -60,7 +60,7 @@ def run(args: Compare) -> None:
         raise DataError(
             f"{args.before} and {args.after} have no main figure in common; score both with equal --metrics"
         )
-    if write_json(args.json, {"differences": [{**asdict(one), "change": one.change} for one in found]}):
+    if report_json(args.json, {"differences": [{**asdict(one), "change": one.change} for one in found]}):
         print("\n\n".join(_tables(found, args)))
     if args.fail_below is not None:
         _fail_below(main, args.fail_below)

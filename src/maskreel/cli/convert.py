@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from maskreel.cli.options import report_json
 from maskreel.config import nearest, to_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file
@@ -66,13 +67,8 @@ def run(args: Convert) -> None:
     conversion.check(args.weights)
     save_conversion(conversion, Path(args.out).absolute(), classes)
     summary = _summary(args, conversion)
-    if args.json == "-":
-        print(json.dumps(summary, indent=1))
-        return
-    if args.json is not None:
-        with complete_file(Path(args.json)) as path:
-            path.write_text(json.dumps(summary, indent=1) + "\n")
-    print(_text(args, conversion))
+    if report_json(args.json, summary):
+        print(_text(args, conversion))
 
 
 def save_conversion(conversion: Conversion, folder: Path, classes: Classes | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.data.check.problems import KINDS
 from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
 from maskreel.errors import DataError
@@ -42,7 +42,7 @@ def run(args: Check) -> None:
         if repair is not None:
             entries[-1] |= {"fixed": str(repair[0]), "remaining": _entry(repair[1])["problems"]}
     report = {"root": str(args.root), "splits": entries}
-    if write_json(args.json, report):
+    if report_json(args.json, report):
         for split, repair in zip(checked, fixed, strict=True):
             print("\n".join(_lines(split)))
             if repair is not None:

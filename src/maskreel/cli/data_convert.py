@@ -1,19 +1,16 @@
 """`maskreel data convert`: annotations of one format into another."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from maskreel.cli.options import report_json
 from maskreel.data.formats.annotations import ReadOptions
 from maskreel.data.formats.catalog import FormatName
 from maskreel.data.formats.convert import PictureTransfer, convert
 from maskreel.errors import UsageError
-from maskreel.files import complete_file
-
-STDOUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,7 @@ class Convert:
     the pictures that show one."""
     allow_loss: bool = False
     """Write what the target can keep, and name the rest in a warning."""
-    json: Path | None = None
+    json: str | None = None
     """Also write what was converted as JSON here; without a path, JSON alone on stdout."""
 
 
@@ -70,13 +67,8 @@ def run(args: Convert) -> None:
         "classes": [category.name for category in written.categories],
         "classes_with_tracks": sum(category.id in used for category in written.categories),
     }
-    if args.json == STDOUT:
-        print(json.dumps(report, indent=1))
-        return
-    if args.json is not None:
-        with complete_file(args.json) as path:
-            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(
-        f"{args.target}: {args.write_as}, videos: {report['videos']}, frames: {report['frames']}, "
-        f"tracks: {report['tracks']}, classes: {len(written.categories)} ({report['classes_with_tracks']} with tracks)"
-    )
+    if report_json(args.json, report):
+        print(
+            f"{args.target}: {args.write_as}, videos: {report['videos']}, frames: {report['frames']}, tracks: "
+            f"{report['tracks']}, classes: {len(written.categories)} ({report['classes_with_tracks']} with tracks)"
+        )

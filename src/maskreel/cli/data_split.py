@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.cli.score import table
 from maskreel.data.hold_out import classes_by_video, divided, held_out
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -63,7 +63,7 @@ def run(args: Split) -> None:
         with complete_file(path) as new:
             new.write_text(json.dumps(part), encoding="utf-8")
     report = {"seed": args.seed, "share": args.share, "parts": [_entry(*one) for one in zip(paths, parts, strict=True)]}
-    if write_json(args.json, report):
+    if report_json(args.json, report):
         print(_text(report, {category.id: category.name for category in dataset.categories}))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.cli.score import table
 from maskreel.data.statistics import ClassCounts, Statistics, statistics
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -45,7 +45,7 @@ def run(args: Stats) -> None:
         from maskreel.training.pictures import labels
 
         labels(args.picture, dataset)
-    if write_json(args.json, asdict(counted)):
+    if report_json(args.json, asdict(counted)):
         print(_text(counted))
         if args.picture is not None:
             print(f"drawn in {args.picture}")

@@ -12,9 +12,8 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from maskreel.cli.options import report_json
 from maskreel.data.synthetic import SyntheticDials, dataset_hash, write_dataset
-
-STDOUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class Synth:
     """Name of the split."""
     workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 8))
     """Processes that render; the result does not depend on it."""
-    json: Path | None = None
+    json: str | None = None
     """Also write what was rendered as JSON here; without a path, JSON alone on stdout."""
     dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()
 
@@ -65,11 +64,8 @@ def run(args: Synth) -> None:
         "events": dict(sorted(Counter(name for video in content["videos"] for name in video["dials"]).items())),
         "sha256": dataset_hash(args.root, args.split),
     }
-    if args.json == STDOUT:
-        print(json.dumps(sums, indent=1))
+    if not report_json(args.json, sums):
         return
-    if args.json is not None:
-        args.json.write_text(json.dumps(sums, indent=1), encoding="utf-8")
     print(f"{path}: {title}, {sums['tracks']} tracks of {', '.join(sums['classes'])}")
     if sums["events"]:
         print("videos with " + ", ".join(f"{name} {count}" for name, count in sums["events"].items()))

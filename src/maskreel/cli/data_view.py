@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.config import nearest
 from maskreel.data.sources import open_source
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -66,7 +66,7 @@ def run(args: View) -> None:
     if args.frames < 1:
         raise UsageError(f"--frames {args.frames}: a filmstrip needs at least one")
     written = _of_video(args) if _is_one_video(args) else _of_dataset(args)
-    write_json(
+    report_json(
         args.json, {"out": str(written[0].parent) if written else None, "files": [str(path) for path in written]}
     )
 

@@ -1,6 +1,5 @@
 """`maskreel evaluate RUN`: run a trained model over a split of a dataset and score what it finds."""
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 from rich.progress import Progress
 
+from maskreel.cli.options import report_json, require_json
 from maskreel.cli.score import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -22,7 +22,7 @@ from maskreel.evaluation.evaluate import (
     evaluate,
     recorded_evaluation,
 )
-from maskreel.files import complete_file, numbered_folder
+from maskreel.files import numbered_folder
 from maskreel.inference.form import Precision
 from maskreel.models.weights import BUNDLED, load_model
 from maskreel.training.distributed import choose_device
@@ -84,6 +84,7 @@ def run(args: Evaluate) -> None:
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
     # The folder is made before the long part, so that one that cannot be written is noticed at once.
+    require_json(args.json)
     folder = _folder(args)
     is_bar_hidden = args.quiet or args.json == "-" or not sys.stdout.isatty()
     with Progress(disable=is_bar_hidden) as progress:
@@ -100,12 +101,8 @@ def run(args: Evaluate) -> None:
     write_json(folder / "config.json", {"run": args.run, "data": to_dict(args.data), "evaluation": to_dict(config)})
     write_json(folder / "metrics.json", figures)
     evaluation.save_results(folder / "results.json")
-    if args.json == "-":
-        print(json.dumps(figures, indent=1))
+    if not report_json(args.json, figures):
         return
-    if args.json is not None:
-        with complete_file(Path(args.json)) as path:
-            path.write_text(json.dumps(figures, indent=1) + "\n")
     print(tables(evaluation))
     print(f"\n{folder / 'metrics.json'}  {folder / 'results.json'}")
 

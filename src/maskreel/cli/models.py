@@ -1,13 +1,11 @@
 """`maskreel models`: the recipes' models and their sizes, and how they compare with published counts."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 
-from maskreel.files import complete_file
+from maskreel.cli.options import report_json
 from maskreel.models.published import PUBLISHED_MODELS, count, own_counts
 from maskreel.models.published_counts import PUBLISHED_COUNTS
 from maskreel.models.weights import build_model
@@ -29,13 +27,8 @@ class Models:
 def run(args: Models) -> None:
     """Count and print; no weights are allocated."""
     rows = published_rows() if args.published else recipe_rows()
-    if args.json == "-":
-        print(json.dumps(rows, indent=1))
-        return
-    if args.json is not None:
-        with complete_file(Path(args.json)) as path:
-            path.write_text(json.dumps(rows, indent=1) + "\n")
-    print(_text(rows))
+    if report_json(args.json, rows):
+        print(_text(rows))
 
 
 def recipe_rows() -> list[Row]:

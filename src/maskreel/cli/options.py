@@ -78,7 +78,7 @@ def _one_sentence(box: str, prog: str) -> str:
     return f"{problem[0].lower()}{problem[1:]}; {hint}"
 
 
-def write_json(option: str | None, report: Any) -> bool:
+def report_json(option: str | None, report: Any) -> bool:
     """Do what `--json` asks for; returns whether there is more to print than JSON."""
     if option == "-":
         print(json.dumps(report, indent=1))
@@ -90,3 +90,20 @@ def write_json(option: str | None, report: Any) -> bool:
         except OSError as error:
             raise UsageError(f"{option}: cannot be written ({error.strerror}); choose another --json") from error
     return True
+
+
+def require_writable(folder: Path, option: str) -> None:
+    """Make a folder and a file in it, before long work; UsageError where that cannot be."""
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot write there ({error.strerror}); choose another {option}") from error
+
+
+def require_json(option: str | None) -> None:
+    """UsageError where the file that `--json` names cannot be written, before long work."""
+    if option not in (None, "-"):
+        require_writable(Path(option).parent, "--json")

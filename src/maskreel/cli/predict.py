@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
+from maskreel.cli.options import report_json, require_json, require_writable
 from maskreel.cli.progress import frame_progress
 from maskreel.data.frame_folders import DatasetVideo
 from maskreel.data.sources import NamedSource, find_sources
@@ -138,7 +139,7 @@ def run(args: Predict) -> None:
         if args.out is None and not any(folder.iterdir()):
             folder.rmdir()
         raise
-    _report(args, {"out": str(folder), "videos": made, "failed": failed})
+    report_json(args.json, {"out": str(folder), "videos": made, "failed": failed})
     if failed:
         raise PartialFailure(f"{len(failed)} of {len(jobs)} sources failed; {_listed(failed)}")
 
@@ -183,26 +184,15 @@ def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
 
 def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:
     """The folder for the results, made and found to be writable; UsageError where it is not."""
-    if args.json not in (None, STDOUT):
-        _require_writable(Path(args.json).parent, "--json")
+    require_json(args.json)
     if args.out is not None:
-        _require_writable(args.out, "--out")
+        require_writable(args.out, "--out")
         return args.out
     named = args.split or next(source.stem for source in sources if not source.is_missing)
     try:
         return numbered_folder(Path("runs/predict") / named)
     except OSError as error:
         raise UsageError(f"runs/predict: cannot write there ({error.strerror}); choose a folder with --out") from error
-
-
-def _require_writable(folder: Path, option: str) -> None:
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot write there ({error.strerror}); choose another {option}") from error
 
 
 def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:
@@ -258,11 +248,3 @@ def _line(summary: dict[str, Any]) -> str:
 
 def _listed(failed: Sequence[dict[str, str]]) -> str:
     return "; ".join(entry["error"] for entry in failed)
-
-
-def _report(args: Predict, report: dict[str, Any]) -> None:
-    if args.json == STDOUT:
-        print(json.dumps(report, indent=1))
-    elif args.json is not None:
-        with complete_file(Path(args.json)) as path:
-            path.write_text(json.dumps(report, indent=1) + "\n")

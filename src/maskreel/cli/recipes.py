@@ -3,10 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from maskreel.files import complete_file
+from maskreel.cli.options import report_json
 from maskreel.recipes.listing import Listing, listings
 
 MOST_DIFFERENCES = 5
@@ -24,14 +23,8 @@ class Recipes:
 def run(args: Recipes) -> None:
     """Print one line per recipe; nothing is built."""
     rows = listings()
-    if args.json is not None:
-        text = json.dumps([to_json(row) for row in rows], indent=1)
-        if args.json == "-":
-            print(text)
-            return
-        with complete_file(Path(args.json)) as path:
-            path.write_text(text + "\n")
-    print(_text(rows))
+    if report_json(args.json, [to_json(row) for row in rows]):
+        print(_text(rows))
 
 
 def to_json(row: Listing) -> dict[str, Any]:

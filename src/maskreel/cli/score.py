@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.config import nearest
 from maskreel.errors import UsageError
 from maskreel.evaluation.report import METRICS, THRESHOLDS, ScoreOptions, rows_of, score
@@ -77,7 +77,7 @@ def run(args: Score) -> None:
         report = score(ground_truth, predictions, options)
     if args.csv is not None:
         _write_csv(args.csv, report)
-    if write_json(args.json, report):
+    if report_json(args.json, report):
         print("\n\n".join(_tables(report, ground_truth, per_class=args.per_class)))
 
 

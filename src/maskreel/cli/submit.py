@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from maskreel.cli.options import write_json
+from maskreel.cli.options import report_json
 from maskreel.config import nearest
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.results import read_videos
@@ -57,7 +57,7 @@ def run(args: Submit) -> None:
         "faults": list(checked.faults),
         "archive": None if checked.faults else str(archive),
     }
-    if write_json(args.json, report):
+    if report_json(args.json, report):
         lines = [f"{args.results}: {fault}" for fault in checked.faults]
         done = f"{archive}: {checked.num_predictions} predictions for {checked.num_videos} videos, as results.json"
         print("\n".join(lines or [done]))
