@@ -37,7 +37,7 @@ def main() -> None:
         report(
             f"{name} encode",
             lambda masks=masks: [coco.encode(np.asfortranarray(mask.view(np.uint8))) for mask in masks],
-            lambda masks=masks: rle.encode_many(masks),
+            lambda masks=masks: [rle.encode(mask) for mask in masks],
             args,
         )
         report(

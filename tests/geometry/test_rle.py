@@ -80,12 +80,6 @@ def test_intersections_on_runs_equal_those_of_dense_masks(mask: np.ndarray, rand
     assert rle.iou(rle.encode(mask), rle.encode(other)) == (ours / union if union else 0.0)
 
 
-def test_many_masks_are_encoded_as_one_by_one() -> None:
-    stack = np.random.default_rng(2).random((5, 7, 9)) < 0.5
-    assert rle.encode_many(stack) == [rle.encode(mask) for mask in stack]
-    assert rle.encode_many(np.zeros((0, 7, 9), dtype=bool)) == []
-
-
 def test_run_lists_and_strings_hold_the_same_mask() -> None:
     mask = np.array([[True, False, True], [True, True, False]])
     parsed = rle.parse({"size": [2, 3], "counts": [0, 2, 1, 2, 1]}, height=2, width=3, where="here")

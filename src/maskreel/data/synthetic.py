@@ -28,7 +28,7 @@ from maskreel.data.dials import EVENT_NAMES, SyntheticDials
 from maskreel.data.rendering import RenderedVideo, render_video
 from maskreel.data.silhouettes import CLASS_NAMES
 from maskreel.errors import DataError, UsageError
-from maskreel.geometry.rle import encode_many
+from maskreel.geometry.rle import encode
 
 __all__ = [
     "CLASS_NAMES",
@@ -203,7 +203,7 @@ def _track(masks: Bool[np.ndarray, "t h w"]) -> Record:
     segmentations: list[Record | None] = []
     bboxes: list[list[float] | None] = []
     areas: list[int | None] = []
-    for mask, rle in zip(masks, encode_many(masks), strict=True):
+    for mask in masks:
         if not mask.any():
             segmentations.append(None)
             bboxes.append(None)
@@ -211,7 +211,7 @@ def _track(masks: Bool[np.ndarray, "t h w"]) -> Record:
             continue
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         top, left = int(rows[0]), int(columns[0])
-        segmentations.append(rle.to_json())
+        segmentations.append(encode(mask).to_json())
         bboxes.append([float(left), float(top), float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)])
         areas.append(int(mask.sum()))
     return {"segmentations": segmentations, "bboxes": bboxes, "areas": areas}

@@ -40,21 +40,17 @@ class Rle:
 
 def encode(mask: Bool[np.ndarray, "h w"]) -> Rle:
     """Compress one mask."""
-    return encode_many(mask[None])[0]
-
-
-def encode_many(masks: Bool[np.ndarray, "n h w"]) -> list[Rle]:
-    """Compress masks of equal size; faster than one by one when they are small."""
-    number, height, width = masks.shape
+    height, width = mask.shape
     pixels = height * width
-    columns = np.ascontiguousarray(masks.transpose(0, 2, 1)).reshape(number, pixels).view(np.uint8)
-    result = []
-    for flat in columns:
-        changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        leading = [0, 0] if pixels and flat[0] else [0]
-        bounds = np.concatenate((leading, changes, [pixels]))
-        result.append(Rle(height, width, compress(np.diff(bounds))))
-    return result
+    if not pixels:
+        return Rle(height, width, compress(np.zeros(1, np.int64)))
+    # Columns follow one another, but rows lie side by side in memory: changes are looked for there and put in order.
+    row, column = np.divmod(np.flatnonzero(mask[1:] != mask[:-1]), width)
+    within = column * height + row + 1
+    across = (np.flatnonzero(mask[0, 1:] != mask[-1, :-1]) + 1) * height
+    changes = np.sort(np.concatenate((within, across)))
+    leading = [0, 0] if mask[0, 0] else [0]
+    return Rle(height, width, compress(np.diff(np.concatenate((leading, changes, [pixels])))))
 
 
 def decode(rle: Rle) -> Bool[np.ndarray, "h w"]:
