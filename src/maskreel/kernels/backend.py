@@ -39,6 +39,14 @@ def choose(backend: Backend | None, value: Tensor, locations: Tensor, weights: T
     return _resolve(backend or _forced, value.device.type, is_double)
 
 
+def serves_inference(*tensors: Tensor) -> bool:
+    """Whether a compiled CPU kernel without a backward pass can take these tensors, and nobody traces the call."""
+    if torch.compiler.is_compiling() or _obstacle("cpu", tensors[0].device.type, is_double=False):
+        return False
+    has_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return not has_gradient and all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
+
+
 @torch.compiler.assume_constant_result
 def _resolve(forced: Backend | None, device: str, is_double: bool) -> Backend:
     source = "the argument or use_backend"

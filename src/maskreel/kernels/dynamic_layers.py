@@ -8,6 +8,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from maskreel.kernels.backend import serves_inference
+
 CHUNK = (2**17, 2**27)
 """Numbers of a hidden map that exist at a time: on a CPU what its second-level cache holds, on a GPU 512 MiB."""
 
@@ -24,10 +26,7 @@ def dynamic_layers(
     Products of matrices, so many instances at once that their hidden maps stay in the cache; without gradients, on the
     CPU in float32, a kernel of ours whose hidden maps are a few cells wide, eight times as fast.
     """
-    tensors = (inputs, *weights, bias1, bias2, bias3)
-    is_ours = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
-    has_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    if is_ours and not has_gradient and not torch.compiler.is_compiling():
+    if serves_inference(inputs, *weights, bias1, bias2, bias3):
         return _on_cpu(inputs, weights, bias1, bias2, bias3)
     chunk = max(1, CHUNK[inputs.device.type == "cuda"] // (bias1.shape[2] * inputs.shape[2]))
     parts = [part.split(chunk) for part in (*weights, bias2, bias3)]

@@ -6,6 +6,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from maskreel.kernels.backend import serves_inference
+
 
 def attend_short(
     query: Float[Tensor, "b t s e"], key: Float[Tensor, "b u s e"], value: Float[Tensor, "b u s e"], num_heads: int
@@ -16,9 +18,7 @@ def attend_short(
     of ours that is four times as fast with ten.
     """
     inputs = (query, key, value)
-    is_ours = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in inputs) and 0 not in query.shape
-    has_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
-    if is_ours and not has_gradient and not torch.compiler.is_compiling():
+    if serves_inference(*inputs) and 0 not in query.shape:
         return _attend_on_cpu(query, key, value, num_heads)
     b, s = query.shape[0], query.shape[2]
     heads = [rearrange(x, "b t s (m d) -> (b s) m t d", m=num_heads) for x in inputs]
