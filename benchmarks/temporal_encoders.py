@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from maskreel.bench.protocol import process_peak, reset_peak
 from maskreel.kernels.allocator import tune_allocator
 from maskreel.models import ms_sts, seqformer, taformer
 from maskreel.nn.encoders.framewise import FramewiseEncoder
@@ -114,16 +115,10 @@ def memory_of(name: str) -> float:
     model, pyramid = ready(name), clip()
     with torch.inference_mode():
         model(clip(((8, 8), (4, 4), (2, 2), (1, 1))))
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
-        before = resident("VmRSS")
+        reset_peak()
+        before = process_peak()
         model(pyramid)
-        return resident("VmHWM") - before
-
-
-def resident(name: str) -> float:
-    """Memory of this process in MB: VmRSS now, VmHWM at its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+        return process_peak() - before
 
 
 def profiled(name: str, rows: int = 9) -> str:
