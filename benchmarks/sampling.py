@@ -5,6 +5,7 @@ One process per allocator state (stock, and tuned as the command line does it); 
 """
 
 import argparse
+import ctypes
 import json
 import os
 import subprocess
@@ -32,6 +33,7 @@ def forward_memory(queries: int | None) -> float:
     )
     # Compilation has a peak of its own; what is compiled does not depend on sizes.
     sample(*(x[:, : x.shape[1] // FRAMES] for x in arguments), maps=Maps.own_frame(LEVELS, num_frames=1))
+    ctypes.CDLL(None).malloc_trim(0)  # or the pass would be served from what the inputs' making has left over
     reset_peak()
     before = process_peak()
     sample(*arguments, maps=maps)
@@ -56,7 +58,7 @@ def report(results: dict[str, dict]) -> str:
     lines = []
     for state, found in results.items():
         memory = found.pop("forward memory MiB", {})
-        added = [f"a forward pass with its output adds {size:.0f} MiB ({setting})" for setting, size in memory.items()]
+        added = [f"{size:.1f} MiB are added by a forward pass ({setting})" for setting, size in memory.items()]
         lines.append("; ".join([f"{state} allocator", *added]))
         for name, steps in found.items():
             for kind, label in (("forward", "forward"), ("both", "forward+backward")):

@@ -15,7 +15,7 @@ from maskreel.kernels.threads import run
 _BLOCK = 64
 """Queries per task: what they read and write stays in the second-level cache while the heads go by."""
 _FEW = 1024
-"""So many queries of a group, a decoder's, look anywhere on the maps: a task is one head of them all, and what that
+"""Up to so many queries of a group, a decoder's, look anywhere on the maps: a task is one head of them, and what that
 head reads of the table stays in the second-level cache."""
 
 
@@ -66,11 +66,13 @@ def _shape(value: Tensor, locations: Tensor, maps: Maps) -> Shape:
     has_time = locations.shape[4] == 3
     queries = locations.shape[1] // maps.num_groups
     is_few = queries <= _FEW
+    # So many queries of a head that every thread gets four tasks.
+    share = clips * locations.shape[1] * heads // (4 * torch.get_num_threads())
     return Shape(
         clips=clips,
         groups=maps.num_groups,
         queries=queries,
-        block=queries if is_few else _BLOCK,
+        block=max(1, min(queries, share)) if is_few else _BLOCK,
         block_heads=1 if is_few else heads,
         heads=heads,
         channels=channels,
