@@ -1,4 +1,4 @@
-"""The three layers of the dynamic mask head, whose weights every instance brings along (CondInst, section 3.3)."""
+"""The three layers of the dynamic mask head, whose weights every instance brings along (CondInst; SeqFormer, 3.4)."""
 
 from collections.abc import Sequence
 
