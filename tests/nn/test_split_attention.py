@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from maskreel.kernels.short_attention import attend_short
 from maskreel.nn.layers.scale_pairs import ScalePairs
-from maskreel.nn.layers.split_attention import InterScaleBlock, IntraScaleBlock, SplitScaleAttention, attend_frames
+from maskreel.nn.layers.split_attention import InterScaleBlock, IntraScaleBlock, SplitScaleAttention
 from maskreel.structures import ClipMemory
 
 SIZES = ((5, 6), (3, 3), (2, 2))
@@ -64,7 +65,7 @@ def attended(query: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
 def test_attention_among_frames_is_attention_at_every_position_alone() -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 3, 4, 6), torch.randn(2, 5, 4, 6), torch.randn(2, 5, 4, 6)
-    ours = attend_frames(query, key, value, 2)
+    ours = attend_short(query, key, value, 2)
     for b, t, s in product(range(2), range(3), range(4)):
         torch.testing.assert_close(ours[b, t, s], attended(query[b, t, s], key[b, :, s], value[b, :, s], 2))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from maskreel.nn.encoders.framewise import FramewiseEncoderLayer, encoder_inputs
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
-from maskreel.nn.layers.feedforward import FeedForward
+from maskreel.nn.layers.feedforward import FeedForward, add
 from maskreel.nn.layers.position import FrameCode, frame_code
 from maskreel.nn.layers.scale_pairs import ScalePairs
 from maskreel.nn.layers.split_attention import SplitScaleAttention
@@ -59,7 +59,7 @@ class SplitScaleEncoderLayer(nn.Module):
         query = x + position
         added = self.attention(query, reference_points, replace(memory, tokens=x))
         if self.variant == "split":
-            added = added.add_(split(query))
+            added = add(added, split(query))
         x = self.norm(x + self.dropout(added))
         if self.variant == "attention_after":
             x = self.split_norm(x + self.dropout(split(x + position)))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskreel.kernels.maps import Maps
@@ -52,6 +52,14 @@ def around_points(
     return locations.unflatten(-1, offsets.shape[-3:])
 
 
+def value_table(
+    value: Float[Tensor, "b t s c"], is_padding: Bool[Tensor, "b t s"], num_heads: int
+) -> Float[Tensor, "b _ m d"]:
+    """Projected tokens of a clip as `sample` reads them fastest, stored head by head; padded tokens are zero."""
+    table = rearrange(value, "b t s (m d) -> b m (t s) d", m=num_heads)
+    return table.contiguous().masked_fill_(rearrange(is_padding, "b t s -> b 1 (t s) 1"), 0.0).transpose(1, 2)
+
+
 class DeformableAttention(nn.Module):
     """Every query reads a few learned points of every level around its reference.
 
@@ -85,13 +93,8 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(projection.bias)
 
     def project(self, memory: ClipMemory) -> Float[Tensor, "b _ m d"]:
-        """The value table of a clip. Padded tokens count as zero.
-
-        Stored head by head, which is how sampling reads it fastest.
-        """
-        value = rearrange(self.value_proj(memory.tokens), "b t s (m d) -> b m (t s) d", m=self.num_heads)
-        is_padding = rearrange(memory.is_padding, "b t s -> b 1 (t s) 1")
-        return value.contiguous().masked_fill_(is_padding, 0.0).transpose(1, 2)
+        """The value table of a clip. Padded tokens count as zero."""
+        return value_table(self.value_proj(memory.tokens), memory.is_padding, self.num_heads)
 
     def read(
         self,

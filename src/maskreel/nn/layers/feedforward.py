@@ -18,6 +18,11 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
     return F.relu(x, inplace=not x.requires_grad) if kind == "relu" else F.gelu(x)
 
 
+def add(x: Float[Tensor, "*n c"], y: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+    """x + y on an x that nobody else holds: in place where `activate` is."""
+    return x + y if x.requires_grad else x.add_(y)
+
+
 class FeedForward(nn.Module):
     """LayerNorm(x + W2 relu(W1 x)), post-norm, dropout after each product."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from maskreel.errors import UsageError
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
-from maskreel.nn.layers.deformable import around_points, ring_offsets, sampling_locations
+from maskreel.nn.layers.deformable import around_points, ring_offsets, sampling_locations, value_table
 from maskreel.structures import ClipMemory
 
 RING_POINTS = 4
@@ -65,13 +65,12 @@ class SpaceTimeAttention(nn.Module):
     ) -> Float[Tensor, "b q c"]:
         """References are (x, y, t) in fractions of the padded clip. Padded tokens of the memory count as zero."""
         t, (height, width) = memory.tokens.shape[1], memory.level_sizes[0]
-        value = self.value_proj(memory.tokens).masked_fill_(memory.is_padding[..., None], 0.0)
         offsets = rearrange(self.sampling_offsets(query), "b q (m p r) -> b q m 1 p r", m=self.num_heads, r=3)
         weights = rearrange(self.attention_weights(query), "b q (m p) -> b q m p", m=self.num_heads)
         # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
         precise = reference_points.dtype
         sampled = sample(
-            rearrange(value, "b t s (m d) -> b (t s) m d", m=self.num_heads),
+            value_table(self.value_proj(memory.tokens), memory.is_padding, self.num_heads),
             around_points(reference_points[:, :, None], offsets.to(precise), [(width, height, t)])[:, :, :, 0],
             weights.to(precise).softmax(-1),
             maps=Maps.every_frame(memory.level_sizes, num_frames=t),
@@ -108,7 +107,6 @@ class FrameLevelAttention(nn.Module):
     ) -> Float[Tensor, "b q c"]:
         """`memory` holds the frames as levels of a single frame (`frames_as_levels`); padded tokens count as zero."""
         m, l, p = self.num_heads, len(memory.level_sizes), self.num_points
-        value = self.value_proj(memory.tokens).masked_fill_(memory.is_padding[..., None], 0.0)
         offsets = rearrange(
             self._first_frames(self.sampling_offsets, query, l), "b q (m l p r) -> b 1 q m l p r", m=m, l=l, p=p
         )
@@ -118,7 +116,7 @@ class FrameLevelAttention(nn.Module):
         is_absent = rearrange(absent_levels(memory), "b l -> b 1 1 l 1")
         weights = weights.to(precise).masked_fill(is_absent, float("-inf")).flatten(3).softmax(-1)
         sampled = sample(
-            rearrange(value, "b 1 s (m d) -> b s m d", m=m),
+            value_table(self.value_proj(memory.tokens), memory.is_padding, m),
             rearrange(locations, "b 1 q m l p r -> b q m (l p) r"),
             weights,
             maps=Maps.own_frame(memory.level_sizes, num_frames=1),

@@ -10,33 +10,16 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.kernels.short_attention import attend_short
-from maskreel.nn.layers.feedforward import activate
+from maskreel.nn.layers.feedforward import activate, add
 from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
 
 Intra = Literal["temporal", "paired"]
 Inter = Literal["colocated", "window", "cross", "full"]
 Residual = Literal["inside", "none"]
-
-
-def attend_frames(
-    query: Float[Tensor, "b t s e"],
-    key: Float[Tensor, "b u s e"],
-    value: Float[Tensor, "b u s e"],
-    num_heads: int,
-    is_seen: Bool[Tensor, "b s u"] | None = None,
-) -> Float[Tensor, "b t s e"]:
-    """Attention among the tokens of one position, for every position on its own; `is_seen` marks keys that count."""
-    if is_seen is None:
-        return attend_short(query, key, value, num_heads)
-    b, _, s, _ = query.shape
-    heads = [rearrange(x, "b t s (m d) -> (b s) m t d", m=num_heads) for x in (query, key, value)]
-    mask = rearrange(is_seen, "b s u -> (b s) 1 1 u")
-    out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask)
-    return rearrange(out, "(b s) m t d -> b t s (m d)", b=b, s=s)
 
 
 class IntraScaleBlock(nn.Module):
@@ -57,10 +40,10 @@ class IntraScaleBlock(nn.Module):
     def forward(self, x: Float[Tensor, "b t s c"]) -> Float[Tensor, "b t s c"]:
         """With `is_last` only what the module adds: the residual around the feed-forward part is the layer's own."""
         query, key, value = self.qkv(x).chunk(3, -1)
-        y = self.dropout(self.attention_out(attend_frames(query, key, value, self.num_heads)))
-        y = self.norm(y.add_(x) if self.has_residual else y)
+        y = self.dropout(self.attention_out(attend_short(query, key, value, self.num_heads)))
+        y = self.norm(add(y, x) if self.has_residual else y)
         added = self.dropout(self.out(activate(self.linear1(y), "relu")))
-        return added.add_(y) if self.has_residual and not self.is_last else added
+        return add(added, y) if self.has_residual and not self.is_last else added
 
 
 class InterScaleBlock(nn.Module):
@@ -115,13 +98,13 @@ class InterScaleBlock(nn.Module):
         if self.concat == "channel":
             fine = torch.cat((fine, coarse), -1)
             query, key, value = self.qkv(self.norm1(fine)).chunk(3, -1)
-            y = attend_frames(query, key, value, self.num_heads)
+            y = attend_short(query, key, value, self.num_heads)
         else:
             y = self._attend(self.norm1(fine), self.norm1(coarse), pairs)
         y = self.dropout(self.attention_out(y))
-        y = y.add_(fine) if self.has_residual else y
+        y = add(y, fine) if self.has_residual else y
         added = self.dropout(self.linear2(activate(self.linear1(self.norm2(y)), "relu")))
-        return self.out(added.add_(y) if self.has_residual else added)
+        return self.out(add(added, y) if self.has_residual else added)
 
     def _attend(
         self, fine: Float[Tensor, "b t s e"], coarse: Float[Tensor, "b t r e"], pairs: ScalePairs | None
@@ -131,7 +114,7 @@ class InterScaleBlock(nn.Module):
         query = F.linear(fine, weights[0], biases[0])
         if self.reach == "colocated":
             key, value = F.linear(torch.cat((fine, coarse), 1), weights[1], biases[1]).chunk(2, -1)
-            return attend_frames(query, key, value, self.num_heads)
+            return attend_short(query, key, value, self.num_heads)
         fine_kv, coarse_kv = (F.linear(x, weights[1], biases[1]).chunk(2, -1) for x in (fine, coarse))
         assert pairs is not None, "only co-located tokens need no grids"
         if self.reach == "window":
@@ -153,7 +136,7 @@ class InterScaleBlock(nn.Module):
         present = gather(*(each.to(key.dtype) for each in valid)) > 0
         present = repeat(present, "b (g k) s 1 -> b s (g t k)", g=2, t=query.shape[1])
         # A padded query may look at everything, so that no softmax is empty.
-        return attend_frames(query, key, value, self.num_heads, present | pairs.is_padding[..., None])
+        return attend_short(query, key, value, self.num_heads, present | pairs.is_padding[..., None])
 
     def _attend_levels(
         self, query: Tensor, fine_kv: Sequence[Tensor], coarse_kv: Sequence[Tensor], pairs: ScalePairs
