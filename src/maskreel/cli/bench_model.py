@@ -10,11 +10,13 @@ import torch
 import tyro
 
 from maskreel.bench.model import measure_model, render_clip
-from maskreel.cli.bench_report import check_options, columns, note, write_report
+from maskreel.cli.bench_report import check_options, note, write_report
+from maskreel.cli.score import table
 from maskreel.config import nearest
 from maskreel.errors import UsageError
 from maskreel.inference.form import Precision
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
+from maskreel.models.class_names import numbered
 from maskreel.models.weights import BUNDLED, build_model, load_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.training.distributed import choose_device
@@ -65,7 +67,7 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
         recipe = RECIPES[args.name]()
         torch.manual_seed(0)
         model = build_model(recipe.model)
-        classes = [(label, f"class {label}") for label in range(recipe.model.num_classes)]
+        classes = numbered(recipe.model.num_classes)
         recorded: dict[str, Any] = {"short_side": recipe.evaluation.short_side}
     elif args.name == BUNDLED or Path(args.name).exists():
         loaded = load_model(args.name, device)
@@ -117,4 +119,4 @@ def model_table(figures: dict[str, Any]) -> str:
         for stage in stages
     ]
     title = f"{figures['name']}, shortest side {figures['short_side']}, {figures['precision']}"
-    return f"{title}; video: {figures['video']}\n{columns([head, *cells], num_words=1)}"
+    return f"{title}; video: {figures['video']}\n{table(head, cells)}"

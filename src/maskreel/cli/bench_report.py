@@ -1,6 +1,6 @@
-"""What the bench commands share: the report with its record of the machine, and tables."""
+"""What the bench commands share: the report with its record of the machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,18 +25,6 @@ def write_report(figures: Mapping[str, Any], json_path: str | None, device: torc
     if report_json(json_path, {"hardware": machine, "protocol": PROTOCOL, **figures}):
         where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores"
         print(f"{where}, torch {machine['packages']['torch']}\n\n{text}")
-
-
-def columns(rows: Sequence[Sequence[str]], *, num_words: int) -> str:
-    """Lines with aligned columns: the first `num_words` to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if place < num_words else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def note(times: Mapping[str, Any]) -> str:

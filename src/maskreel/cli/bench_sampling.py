@@ -9,7 +9,8 @@ import tyro
 
 from maskreel.bench.protocol import Times, take_turns
 from maskreel.bench.sampling import cases
-from maskreel.cli.bench_report import check_options, columns, note, write_report
+from maskreel.cli.bench_report import check_options, note, write_report
+from maskreel.cli.score import table
 from maskreel.training.distributed import choose_device
 
 CASES = ("encoder", "decoder", "neighbour frames", "space-time")
@@ -76,4 +77,4 @@ def sampling_table(rows: Sequence[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return columns([head, *cells], num_words=2)
+    return table(head, cells, num_words=2)

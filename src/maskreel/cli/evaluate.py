@@ -83,7 +83,7 @@ def run(args: Evaluate) -> None:
     loaded = load_model(args.run, device)
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
-    # The folder is made before the long part, so that one that cannot be written is noticed at once.
+    # Before the long part, so that what cannot be written is noticed at once.
     require_json(args.json)
     folder = _folder(args)
     is_bar_hidden = args.quiet or args.json == "-" or not sys.stdout.isatty()
