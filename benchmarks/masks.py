@@ -4,15 +4,13 @@ Two comparisons, in one process per allocator state (stock, and tuned as the com
 turns, as `maskreel.bench.protocol` says:
 
 - The dynamic mask head for 100 instances over 5 frames of 360x640 at stride 4, 8 channels, relative coordinates: a
-  grouped convolution per frame (CondInst's form), and the shared first layer in chunks, as `predict` decodes masks.
+  grouped convolution per frame (CondInst's form), and our decoder, as `predict` runs it.
 - 100 masks from logits of 180x320 to run-length codes of 720x1280: interpolate all at once, threshold, pycocotools;
   and ours, as `predict` encodes them. The codes must be the same bytes, or the script fails.
 """
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +22,9 @@ from pycocotools import mask as coco
 from torch import Tensor
 
 from maskreel.bench.protocol import Step, hardware, take_turns
+from maskreel.bench.states import STATES, State, enter, in_each_state
 from maskreel.geometry.rle import Rle
 from maskreel.inference.postprocess import encode_masks
-from maskreel.kernels.allocator import tune_allocator
 from maskreel.nn.heads.dynamic_masks import HIDDEN, STRIDE, DynamicMaskSource
 
 INSTANCES, FRAMES, CHANNELS = 100, 5, 8
@@ -64,8 +62,8 @@ def grouped_convolution(masks: DynamicMaskSource) -> Tensor:
     return torch.stack(frames, 1)
 
 
-def shared_layer(masks: DynamicMaskSource) -> Tensor:
-    """The same masks by our decoder, before they are enlarged."""
+def our_masks(masks: DynamicMaskSource) -> Tensor:
+    """The same masks, before they are enlarged."""
     return masks.decode(0, torch.arange(INSTANCES))
 
 
@@ -93,7 +91,7 @@ def our_codes(maps: Tensor) -> list[Rle | None]:
 
 def comparisons() -> dict[str, dict[str, Step]]:
     masks, maps = source(), logits()
-    torch.testing.assert_close(shared_layer(masks), grouped_convolution(masks), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(our_masks(masks), grouped_convolution(masks), rtol=1e-5, atol=1e-3)
     empty = coco.encode(np.zeros(PICTURE, np.uint8, order="F"))["counts"]
     ours = [empty if code is None else code.counts for code in our_codes(maps)]
     if ours != usual_codes(maps):
@@ -101,17 +99,15 @@ def comparisons() -> dict[str, dict[str, Step]]:
     return {
         "dynamic mask head, 100 instances": {
             "usual": lambda: grouped_convolution(masks),
-            "ours": lambda: shared_layer(masks),
+            "ours": lambda: our_masks(masks),
         },
         "100 masks to RLE at 720p": {"usual": lambda: usual_codes(maps), "ours": lambda: our_codes(maps)},
     }
 
 
 @torch.inference_mode()
-def measure(state: str, *, samples: int, threads: int) -> dict:
-    if state == "tuned" and not tune_allocator():
-        sys.exit("no glibc here: there is nothing to tune")
-    torch.set_num_threads(threads)
+def measure(state: State, *, samples: int, threads: int) -> dict:
+    enter(state, threads=threads)
     return {
         name: {step: asdict(times) for step, times in take_turns(steps, samples=samples).items()}
         for name, steps in comparisons().items()
@@ -123,20 +119,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--samples", type=int, default=9, help="quiet samples per step")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--state", choices=["stock", "tuned"], help="measure one allocator state in this process")
+    parser.add_argument("--state", choices=STATES, help="measure one allocator state in this process")
     args = parser.parse_args()
     if args.state:
         print(json.dumps(measure(args.state, samples=args.samples, threads=args.threads)))
         return
     results = {}
-    for state in ("stock", "tuned"):
-        command = [sys.executable, __file__, "--state", state, "--samples", str(args.samples)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "MKL_NUM_THREADS": str(args.threads)}
-        done = subprocess.run(
-            [*command, "--threads", str(args.threads)], env=environment, check=True, stdout=subprocess.PIPE, text=True
-        )
-        results[state] = json.loads(done.stdout)
-        for name, steps in results[state].items():
+    for state, found in in_each_state(__file__, ["--samples", str(args.samples)], threads=args.threads):
+        results[state] = found
+        for name, steps in found.items():
             usual, ours = steps["usual"], steps["ours"]
             print(
                 f"{state} allocator  {name:34s} usual {usual['p50']:7.1f} ms  ours {ours['p50']:6.1f} ms  "

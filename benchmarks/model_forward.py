@@ -14,7 +14,6 @@ Samples are taken as `maskreel.bench.protocol` says, except that the two process
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,27 +24,24 @@ import torch
 from torch import Tensor, nn
 
 from maskreel.bench.protocol import Step, hardware, take_turns
+from maskreel.bench.sampling import FRAMES, LEVELS
+from maskreel.bench.states import STATES, State, enter, environment, in_each_state
+from maskreel.data.loading import pad_frames
 from maskreel.geometry.grids import encoder_reference_points
 from maskreel.inference.form import Precision, inference_form, number_format
-from maskreel.kernels.allocator import tune_allocator
 from maskreel.kernels.backend import use_backend
 from maskreel.models.weights import build_model
 from maskreel.nn.encoders.framewise import FramewiseEncoderLayer
 from maskreel.recipes.catalog import RECIPES
 from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction
 
-FRAMES, SIZE, PADDED = 5, (360, 640), (384, 640)
-LEVELS = ((45, 80), (23, 40), (12, 20), (6, 10))
+SIZE = (360, 640)
 SIDES = ("reference", "float32", "bf16")
 
 
 def clip() -> ClipBatch:
     torch.manual_seed(0)
-    frames = torch.zeros(1, FRAMES, 3, *PADDED)
-    frames[..., : SIZE[0], :] = torch.randn(1, FRAMES, 3, *SIZE)
-    is_padding = torch.zeros(1, FRAMES, *PADDED, dtype=torch.bool)
-    is_padding[:, :, SIZE[0] :] = True
-    return ClipBatch(frames=frames, is_padding=is_padding)
+    return pad_frames([torch.randn(FRAMES, 3, *SIZE)])
 
 
 def model() -> nn.Module:
@@ -90,10 +86,9 @@ class Worker:
     """A side in a process of its own, which makes one call whenever it is told to."""
 
     def __init__(self, side: str, threads: int) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--serve", side, "--threads", str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads),
         )  # fmt: skip
 
     def __call__(self) -> None:
@@ -110,9 +105,8 @@ class Worker:
         self._process.wait()
 
 
-def serve(side: str) -> None:
-    if side != "reference" and not tune_allocator():
-        sys.exit("no glibc here: there is nothing to tune")
+def serve(side: str, *, threads: int) -> None:
+    enter("stock" if side == "reference" else "tuned", threads=threads)
     step = forward(side)
     for _ in sys.stdin:
         step()
@@ -142,9 +136,8 @@ def layer_steps() -> dict[str, Step]:
     return {"reference": run("reference"), "ours": run("cpu")}
 
 
-def measure_layer(state: str, samples: int) -> dict:
-    if state == "tuned" and not tune_allocator():
-        sys.exit("no glibc here: there is nothing to tune")
+def measure_layer(state: State, *, samples: int, threads: int) -> dict:
+    enter(state, threads=threads)
     return {name: asdict(times) for name, times in take_turns(layer_steps(), samples=samples).items()}
 
 
@@ -165,23 +158,18 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5, help="quiet samples per step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--serve", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--layer", choices=["stock", "tuned"], help=argparse.SUPPRESS)
+    parser.add_argument("--state", choices=STATES, help="measure the layer in one allocator state in this process")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     if args.serve:
-        serve(args.serve)
+        serve(args.serve, threads=args.threads)
         return
-    if args.layer:
-        print(json.dumps(measure_layer(args.layer, args.samples)))
+    if args.state:
+        print(json.dumps(measure_layer(args.state, samples=args.samples, threads=args.threads)))
         return
+    torch.set_num_threads(args.threads)
     results: dict = {}
-    for state in ("stock", "tuned"):
-        command = [sys.executable, __file__, "--layer", state, "--samples", str(args.samples)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "MKL_NUM_THREADS": str(args.threads)}
-        done = subprocess.run(
-            [*command, "--threads", str(args.threads)], env=environment, check=True, stdout=subprocess.PIPE, text=True
-        )
-        times = results[f"encoder layer, {state}"] = json.loads(done.stdout)
+    for state, times in in_each_state(__file__, ["--samples", str(args.samples)], threads=args.threads):
+        results[f"encoder layer, {state}"] = times
         print(f"encoder layer, {state} allocator: {line(times, 'ours')}", flush=True)
     workers = {side: Worker(side, args.threads) for side in SIDES}
     times = {name: asdict(t) for name, t in take_turns(workers, samples=args.samples).items()}

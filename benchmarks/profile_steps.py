@@ -2,9 +2,9 @@
 
 `python benchmarks/profile_steps.py [--model RECIPE] [--json FILE]`, on the CPU, with the allocator tuned as the command
 line does it. A step is timed, then run once under PyTorch's profiler, whose operators are summed by kind: each kind's
-share of them is its share of the time. The floor is what
-the processor's matrix rate, measured here by a product of 2048 x 2048 float32 matrices, needs for the convolutions and
-matrix products of the step, which are counted; everything else would be free.
+share of them is its share of the time. The floor is what the processor's matrix rate, measured here by a product of
+2048 x 2048 float32 matrices, needs for the convolutions and matrix products of the step, which are counted; everything
+else would be free.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from maskreel.bench.protocol import hardware
+from maskreel.data.loading import pad_frames
 from maskreel.inference.form import Precision, inference_form, number_format
 from maskreel.inference.postprocess import clip_findings
 from maskreel.kernels.allocator import tune_allocator
@@ -43,14 +44,9 @@ KINDS = {
 REPEATS = 5
 
 
-def clip(size: tuple[int, int], seed: int = 0) -> ClipBatch:
-    torch.manual_seed(seed)
-    height, width = (-(side // -32) * 32 for side in size)
-    frames = torch.zeros(1, FRAMES, 3, height, width)
-    frames[..., : size[0], : size[1]] = torch.randn(1, FRAMES, 3, *size)
-    is_padding = torch.ones(1, FRAMES, height, width, dtype=torch.bool)
-    is_padding[..., : size[0], : size[1]] = False
-    return ClipBatch(frames=frames, is_padding=is_padding)
+def clip(size: tuple[int, int]) -> ClipBatch:
+    torch.manual_seed(0)
+    return pad_frames([torch.randn(FRAMES, 3, *size)])
 
 
 def target(size: tuple[int, int], objects: int = 3) -> ClipTarget:

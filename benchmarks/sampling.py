@@ -7,30 +7,20 @@ One process per allocator state (stock, and tuned as the command line does it); 
 import argparse
 import ctypes
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from maskreel.bench.protocol import hardware, process_peak, reset_peak, take_turns
-from maskreel.bench.sampling import FRAMES, LEVELS, cases, spatial_inputs
-from maskreel.kernels.allocator import tune_allocator
+from maskreel.bench.sampling import FRAMES, LEVELS, cases, sample_arguments, spatial_inputs
+from maskreel.bench.states import STATES, State, enter, in_each_state
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 
 
 def forward_memory(queries: int | None) -> float:
     """MiB by which one forward pass raises the peak of the process, its output included."""
-    value, locations, weights = spatial_inputs(queries)
+    arguments = sample_arguments(*spatial_inputs(queries))
     maps = Maps.own_frame(LEVELS, num_frames=FRAMES)
-    arguments = (
-        value.flatten(0, 1)[None],
-        locations.flatten(3, 5).flatten(0, 1)[None],
-        weights.flatten(3).flatten(0, 1)[None],
-    )
     # Compilation has a peak of its own; what is compiled does not depend on sizes.
     sample(*(x[:, : x.shape[1] // FRAMES] for x in arguments), maps=Maps.own_frame(LEVELS, num_frames=1))
     ctypes.CDLL(None).malloc_trim(0)  # or the pass would be served from what the inputs' making has left over
@@ -40,10 +30,8 @@ def forward_memory(queries: int | None) -> float:
     return process_peak() - before
 
 
-def measure(state: str, names: list[str], *, samples: int, threads: int) -> dict:
-    if state == "tuned" and not tune_allocator():
-        sys.exit("no glibc here: there is nothing to tune")
-    torch.set_num_threads(threads)
+def measure(state: State, names: list[str], *, samples: int, threads: int) -> dict:
+    enter(state, threads=threads)
     found: dict = {}
     if state == "stock":  # the tuned allocator keeps what earlier calls used
         settings = (("encoder", None), ("decoder", 300))
@@ -54,7 +42,7 @@ def measure(state: str, names: list[str], *, samples: int, threads: int) -> dict
     return found
 
 
-def report(results: dict[str, dict]) -> str:
+def report(results: dict[State, dict]) -> str:
     lines = []
     for state, found in results.items():
         memory = found.pop("forward memory MiB", {})
@@ -77,18 +65,13 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(cases()), choices=list(cases()))
     parser.add_argument("--samples", type=int, default=5, help="quiet samples per step")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--state", choices=["stock", "tuned"], help="measure one allocator state in this process")
+    parser.add_argument("--state", choices=STATES, help="measure one allocator state in this process")
     args = parser.parse_args()
     if args.state:
         print(json.dumps(measure(args.state, args.cases, samples=args.samples, threads=args.threads)))
         return
-    results = {}
-    for state in ("stock", "tuned"):
-        command = [sys.executable, __file__, "--state", state, "--samples", str(args.samples)]
-        command += ["--threads", str(args.threads), "--cases", *args.cases]
-        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "MKL_NUM_THREADS": str(args.threads)}
-        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-        results[state] = json.loads(done.stdout)
+    options = ["--samples", str(args.samples), "--cases", *args.cases]
+    results = dict(in_each_state(__file__, options, threads=args.threads))
     if args.json:
         args.json.write_text(json.dumps({"hardware": hardware(), "results": results}, indent=1))
     print(report(results))

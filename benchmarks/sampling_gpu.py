@@ -27,18 +27,19 @@ from torch import Tensor
 
 from maskreel.bench.model import measure_model, render_clip
 from maskreel.bench.protocol import hardware
+from maskreel.bench.sampling import CHANNELS, HEADS, LEVELS, POINTS, sample_arguments, spatial_inputs
 from maskreel.data.loading import pad_clips
 from maskreel.inference.form import Precision
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 from maskreel.kernels import reference
 from maskreel.kernels.maps import Maps
+from maskreel.models.class_names import numbered
 from maskreel.models.weights import build_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.structures import Clip
 
-HEADS, CHANNELS, POINTS = 8, 32, 4
-LEVELS = {
-    "360x640": ((45, 80), (23, 40), (12, 20), (6, 10)),
+SIZES = {
+    "360x640": LEVELS,
     "720x1280": ((90, 160), (45, 80), (23, 40), (12, 20)),
 }
 IM2COL_STEP = 64
@@ -50,23 +51,8 @@ Form = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def inputs(sizes: tuple[tuple[int, int], ...], frames: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Value "1 r m d", locations "1 q m p 2" around every cell's centre, weights "1 q m p"."""
-    draw = torch.Generator("cuda").manual_seed(0)
-    centres = []
-    for height, width in sizes:
-        y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
-        centres.append(torch.stack([x, y], -1).flatten(0, 1))
-    centre = torch.cat(centres).cuda()
-    shape = (frames, len(centre), HEADS, len(sizes), POINTS)
-    angle = torch.arange(HEADS, device="cuda") * (2 * torch.pi / HEADS)
-    direction = torch.stack([angle.cos(), angle.sin()], -1)
-    direction = direction / direction.abs().amax(-1, keepdim=True)
-    ring = direction[:, None, None] * torch.arange(1.0, POINTS + 1, device="cuda")[:, None]
-    cells = ring + 1.5 * torch.randn(*shape, 2, generator=draw, device="cuda")
-    extent = torch.tensor([[w, h] for h, w in sizes], dtype=torch.float32, device="cuda")[:, None]
-    locations = (centre[:, None, None, None] + cells / extent).flatten(3, 4).flatten(0, 1)[None]
-    weights = torch.randn(locations.shape[:-1], generator=draw, device="cuda").softmax(-1)
-    value = torch.randn(1, frames * len(centre), HEADS, CHANNELS, generator=draw, device="cuda")
-    return value.to(dtype), locations, weights
+    value, locations, weights = sample_arguments(*spatial_inputs(None, levels=sizes, frames=frames))
+    return value.to("cuda", dtype), locations.cuda(), weights.cuda()
 
 
 def rivals(sizes: tuple[tuple[int, int], ...], frames: int, maps: Maps) -> dict[str, Form]:
@@ -128,8 +114,8 @@ def measure_sampling(size: str, frames: int, dtype: torch.dtype) -> dict[str, An
     def time(step: Callable[[], object]) -> float:
         return do_bench(step, return_mode="median")
 
-    maps = Maps.own_frame(LEVELS[size], num_frames=frames)
-    tensors = inputs(LEVELS[size], frames, dtype)
+    maps = Maps.own_frame(SIZES[size], num_frames=frames)
+    tensors = inputs(SIZES[size], frames, dtype)
     upstream = torch.randn_like(triton.forward(*tensors, maps))
     row: dict[str, Any] = {"size": size, "frames": frames, "dtype": str(dtype).removeprefix("torch.")}
     row["forward ms"] = time(lambda: triton.forward(*tensors, maps))
@@ -140,7 +126,7 @@ def measure_sampling(size: str, frames: int, dtype: torch.dtype) -> dict[str, An
     finally:
         torch.use_deterministic_algorithms(False)
     expected = triton.forward(*tensors, maps).float().flatten()
-    for name, rival in rivals(LEVELS[size], frames, maps).items():
+    for name, rival in rivals(SIZES[size], frames, maps).items():
         try:
             with torch.no_grad():
                 difference = (rival(*tensors).float().flatten() - expected).abs().max() / expected.abs().max()
@@ -164,9 +150,8 @@ def gradients(form: Form, tensors: tuple[Tensor, Tensor, Tensor]) -> Callable[[]
 def measure_seqformer(precision: Precision) -> dict[str, Any]:
     recipe = RECIPES["seqformer-r50-ytvis19"]()
     torch.manual_seed(0)
-    classes = [(label, f"class {label}") for label in range(recipe.model.num_classes)]
     options = PredictorOptions(clip_frames=FRAMES, clip_overlap=0, precision=precision)
-    predictor = VideoPredictor(build_model(recipe.model), classes, options, device="cuda")
+    predictor = VideoPredictor(build_model(recipe.model), numbered(recipe.model.num_classes), options, device="cuda")
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "rendered.mp4"
         render_clip(video, frames=FRAMES, size=(360, 640))
@@ -191,7 +176,7 @@ def main() -> None:
         parser.exit(1, "this machine has no CUDA device\n")
     report: dict[str, Any] = {"hardware": hardware("cuda"), "sampling": [], "seqformer": []}
     print(report["hardware"])
-    for size in LEVELS:
+    for size in SIZES:
         for frames in (5, 36):
             for dtype in (torch.float32, torch.bfloat16):
                 row = measure_sampling(size, frames, dtype)

@@ -20,13 +20,13 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from maskreel.bench.protocol import process_peak, reset_peak
+from maskreel.bench.sampling import FRAMES, LEVELS
 from maskreel.kernels.allocator import tune_allocator
 from maskreel.models import ms_sts, seqformer, taformer
 from maskreel.nn.encoders.framewise import FramewiseEncoder
 from maskreel.structures import FeatureMap
 
-LEVELS = ((45, 80), (23, 40), (12, 20), (6, 10))
-FRAMES, WIDTH = 5, 256
+WIDTH = 256
 
 
 def framewise() -> nn.Module:

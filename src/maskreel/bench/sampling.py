@@ -69,12 +69,18 @@ def centres(sizes: tuple[tuple[int, int], ...]) -> Tensor:
     return torch.cat(parts)
 
 
-def spatial_inputs(queries: int | None, slots: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-    """Every cell of every level is a query, or `queries` queries per frame look anywhere; slots = neighbours."""
+def spatial_inputs(
+    queries: int | None, slots: int = 1, *, levels: tuple[tuple[int, int], ...] | None = None, frames: int = FRAMES
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Every cell of every level is a query, or `queries` queries per frame look anywhere; slots = neighbours.
+
+    Levels are `LEVELS` unless they are given.
+    """
     torch.manual_seed(0)
-    rows = sum(h * w for h, w in LEVELS)
-    value = torch.randn(FRAMES, rows, HEADS, CHANNELS)
-    shape = (FRAMES, queries or rows, HEADS, slots, len(LEVELS), POINTS)
+    levels = levels or LEVELS
+    rows = sum(h * w for h, w in levels)
+    value = torch.randn(frames, rows, HEADS, CHANNELS)
+    shape = (frames, queries or rows, HEADS, slots, len(levels), POINTS)
     if queries:
         locations = torch.rand(*shape, 2) * 1.1 - 0.05
     else:
@@ -83,9 +89,9 @@ def spatial_inputs(queries: int | None, slots: int = 1) -> tuple[Tensor, Tensor,
         direction = direction / direction.abs().amax(-1, keepdim=True)
         ring = direction[:, None, None, None] * torch.arange(1.0, POINTS + 1)[:, None]
         cells = ring + 1.5 * torch.randn(*shape, 2)
-        size = torch.tensor([[w, h] for h, w in LEVELS], dtype=torch.float32)[:, None]
-        locations = centres(LEVELS)[:, None, None, None, None] + cells / size
-    weights = torch.randn(*shape[:3], slots * len(LEVELS) * POINTS).softmax(-1).view(shape)
+        size = torch.tensor([[w, h] for h, w in levels], dtype=torch.float32)[:, None]
+        locations = centres(levels)[:, None, None, None, None] + cells / size
+    weights = torch.randn(*shape[:3], slots * len(levels) * POINTS).softmax(-1).view(shape)
     return value, locations, weights
 
 
@@ -102,6 +108,13 @@ def volume_inputs() -> tuple[Tensor, Tensor, Tensor]:
     return value, locations, torch.randn(shape).softmax(-1)
 
 
+def sample_arguments(value: Tensor, locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs as `sample` takes them, all frames being one clip."""
+    points = locations.flatten(3, -2) if locations.dim() > 4 else locations
+    points = points.reshape(1, -1, *points.shape[-3:])
+    return value.flatten(0, 1)[None], points, weights.reshape(points.shape[:-1])
+
+
 # Both sides of every comparison.
 
 
@@ -109,13 +122,11 @@ def pair(
     inputs: tuple[Tensor, Tensor, Tensor], published: Callable, maps: Maps, *, is_head_major: bool, device: torch.device
 ) -> dict[str, Step]:
     """Forward and forward with backward, of the published form and of ours."""
-    value, locations, weights = inputs = (inputs[0].to(device), inputs[1].to(device), inputs[2].to(device))
-    table = value.flatten(0, 1)[None]
+    inputs = (inputs[0].to(device), inputs[1].to(device), inputs[2].to(device))
+    table, points, weights = sample_arguments(*inputs)
     if is_head_major:
         table = table.transpose(1, 2).contiguous().transpose(1, 2)
-    points = locations.flatten(3, -2) if locations.dim() > 4 else locations
-    points = points.reshape(1, -1, *points.shape[-3:])
-    ours = (table, points, weights.reshape(points.shape[:-1]))
+    ours = (table, points, weights)
 
     def step(function: Callable, arguments: tuple[Tensor, ...], with_backward: bool) -> Step:
         leaves = [x.detach().requires_grad_(with_backward) for x in arguments]
