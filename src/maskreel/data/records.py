@@ -61,6 +61,19 @@ def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
     return value
 
 
+def crowd_mark(record: dict[str, Any], where: str) -> bool:
+    """Whether an annotation is marked as a crowd; it is not where nothing is said."""
+    is_crowd = record.get("iscrowd", 0)
+    if is_crowd not in (0, 1):
+        raise DataError(f'{where}: "iscrowd" is {shortened(is_crowd)}; expected 0 or 1.')
+    return bool(is_crowd)
+
+
+def frame_rate(record: dict[str, Any], where: str) -> float | None:
+    """Frames per second of a video, where the file tells."""
+    return None if record.get("fps") is None else field_of(record, "fps", float, where)
+
+
 def listing(values: Sequence[object], limit: int = 10) -> str:
     """The first few, and how many there are."""
     shown = ", ".join(str(value) for value in values[:limit])

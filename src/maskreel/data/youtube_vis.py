@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames
-from maskreel.data.records import field_of, identified, listing, read_document, shortened
+from maskreel.data.records import crowd_mark, field_of, frame_rate, identified, listing, read_document, shortened
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
@@ -292,7 +292,7 @@ def _read_videos(document: dict[str, Any], path: Path) -> Iterator[Video]:
             file_names=tuple(names),
             dials=tuple(str(dial) for dial in dials),
             frame_numbers=_read_frame_numbers(record, length, where),
-            fps=None if record.get("fps") is None else field_of(record, "fps", float, where),
+            fps=frame_rate(record, where),
         )
 
 
@@ -326,13 +326,10 @@ def _read_tracks(
                 f'{where}: "category_id" {category_id} is not among the categories ({listing(sorted(labels))}).'
             )
         place = places[video_id]
-        is_crowd = record.get("iscrowd", 0)
-        if is_crowd not in (0, 1):
-            raise DataError(f'{where}: "iscrowd" is {shortened(is_crowd)}; expected 0 or 1.')
         track = Track(
             id=track_id,
             label=labels[category_id],
-            is_crowd=bool(is_crowd),
+            is_crowd=crowd_mark(record, where),
             segmentations=_read_segmentations(record, videos[place].length, where),
             areas=record.get("areas"),
             occlusion=record.get("occlusion"),

@@ -83,7 +83,7 @@ def _areas(stated: Any, masks: list[Rle | None]) -> list[Any]:
 def _renumbered(annotations: list[Any]) -> list[Any]:
     """Ids that stand twice or lie below 1 give way to new ones; the first of two keeps its own."""
     ids = [record.get("id") if isinstance(record, dict) else None for record in annotations]
-    free = max(0, *(track_id for track_id in ids if is_whole(track_id)), 0)
+    free = max([0, *(track_id for track_id in ids if is_whole(track_id))])
     seen: set[int] = set()
     result = []
     for record, track_id in zip(annotations, ids, strict=True):

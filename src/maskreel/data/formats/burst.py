@@ -19,7 +19,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.records import field_of, identified, read_document, records_of
+from maskreel.data.records import field_of, frame_rate, identified, read_document, records_of
 from maskreel.data.youtube_vis import Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
@@ -97,7 +97,7 @@ def _read_video(record: Record, number: int, where: str, known: set[int], images
         file_names=tuple(f"{video_name}/{path}" for path in paths),
         pictures=tuple(path if path.is_file() else None for path in found),
         tracks=tuple(_read_tracks(record, frames, (height, width), known, where)),
-        fps=None if record.get("fps") is None else field_of(record, "fps", float, where),
+        fps=frame_rate(record, where),
     )
 
 

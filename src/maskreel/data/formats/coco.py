@@ -22,7 +22,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.records import field_of, identified, read_document, records_of
+from maskreel.data.records import crowd_mark, field_of, frame_rate, identified, read_document, records_of
 from maskreel.data.youtube_vis import Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
@@ -166,7 +166,7 @@ def _picture_track(
         id=number,
         category_id=wanted[category_id],
         masks=(_mask(record, image, where),),
-        is_crowd=_is_crowd(record, where),
+        is_crowd=crowd_mark(record, where),
     )
 
 
@@ -188,14 +188,14 @@ def _objects(
         return one[2]
 
     for record, where in records_of({"tracks": [], **document}, "tracks", f"{path}: track"):
-        slot(field_of(record, "video_id", int, where), record, "id", where, _is_crowd(record, where))
+        slot(field_of(record, "video_id", int, where), record, "id", where, crowd_mark(record, where))
     for number, record in identified(document, "annotations", f"{path}: annotation").items():
         where = f"{path}: annotation {number}"
         image_id = field_of(record, "image_id", int, where)
         if image_id not in images:
             raise DataError(f'{where}: "image_id" {image_id} is not among the images.')
         key = "track_id" if "track_id" in record else "instance_id"
-        masks = slot(images[image_id]["video_id"], record, key, where, _is_crowd(record, where))
+        masks = slot(images[image_id]["video_id"], record, key, where, crowd_mark(record, where))
         if image_id in masks:
             raise DataError(f"{where}: track {record[key]} has two masks in image {image_id}.")
         masks[image_id] = _mask(record, images[image_id], where)
@@ -239,7 +239,7 @@ def _video(
     else:
         numbers = tuple(_frame_number(image, f"{path}: image {image_id}") for image_id, image in frames)
         name = check_name(field_of(record, "name", str, where) if "name" in record else first.parent.as_posix(), where)
-        fps = None if record.get("fps") is None else field_of(record, "fps", float, where)
+        fps = frame_rate(record, where)
     return AnnotatedVideo(
         id=number,
         name=name,
@@ -260,13 +260,6 @@ def _frame_number(image: Record, where: str) -> int:
 def _mask(record: Record, image: Record, where: str) -> Rle | None:
     height, width = (field_of(image, side, int, where) for side in ("height", "width"))
     return tidy(rle.parse(record.get("segmentation"), height=height, width=width, where=where))
-
-
-def _is_crowd(record: Record, where: str) -> bool:
-    is_crowd = record.get("iscrowd", 0)
-    if is_crowd not in (0, 1):
-        raise DataError(f'{where}: "iscrowd" is {is_crowd!r}; expected 0 or 1.')
-    return bool(is_crowd)
 
 
 def _video_record(video: AnnotatedVideo) -> Record:

@@ -25,7 +25,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.formats.pictures import pictures_by_stem
+from maskreel.data.formats.pictures import frame_names, pictures_by_stem
 from maskreel.data.youtube_vis import Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
@@ -118,10 +118,8 @@ def decode_runs(counts: str, *, width: int, height: int, where: str) -> Bool[np.
 
 def encode_runs(box: Bool[np.ndarray, "height width"]) -> str:
     """Inverse of `decode_runs`."""
-    flat = box.reshape(-1)
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate(([0, 0] if flat[0] else [0], changes, [flat.size]))
-    return ", ".join(map(str, np.diff(bounds)))
+    # The rows of a box are the columns of its transpose, which COCO counts.
+    return ", ".join(map(str, rle.run_lengths(rle.encode(box.T))))
 
 
 def _labels(root: ET.Element, path: Path) -> list[str]:
@@ -157,9 +155,7 @@ def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], 
         width=width,
         height=height,
         frame_numbers=tuple(frames),
-        file_names=tuple(
-            f"{name}/{frame:06d}{place.suffix if place else '.jpg'}" for frame, place in zip(frames, found, strict=True)
-        ),
+        file_names=frame_names(name, (f"{frame:06d}" for frame in frames), found),
         pictures=tuple(found),
         tracks=tuple(_read_track(track, frames, (height, width), ids, path) for track in root.iterfind("track")),
     )

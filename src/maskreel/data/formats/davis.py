@@ -24,6 +24,7 @@ from maskreel.data.formats.annotations import (
 from maskreel.data.formats.pictures import (
     check_folder,
     first_folder,
+    frame_names,
     pictures_by_stem,
     read_indices,
     read_lines,
@@ -116,9 +117,7 @@ def _read_video(number: int, sequence: Path, pictures: dict[str, Path]) -> Annot
         width=width,
         height=height,
         frame_numbers=numbers_of(files),
-        file_names=tuple(
-            f"{sequence.name}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(files, found, strict=True)
-        ),
+        file_names=frame_names(sequence.name, files, found),
         pictures=tuple(found),
         tracks=tuple(
             AnnotatedTrack(

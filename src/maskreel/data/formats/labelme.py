@@ -28,7 +28,7 @@ from maskreel.data.formats.annotations import (
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.pictures import check_folder, pictures_by_stem, read_lines, video_folders
+from maskreel.data.formats.pictures import check_folder, frame_names, pictures_by_stem, read_lines, video_folders
 from maskreel.data.records import field_of, read_document, records_of
 from maskreel.data.youtube_vis import UNREADABLE, Category
 from maskreel.errors import DataError
@@ -202,9 +202,7 @@ def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
         width=width,
         height=height,
         frame_numbers=numbers_of(part.files),
-        file_names=tuple(
-            f"{part.name}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(part.files, found, strict=True)
-        ),
+        file_names=frame_names(part.name, part.files, found),
         pictures=tuple(found),
         tracks=tuple(
             AnnotatedTrack(

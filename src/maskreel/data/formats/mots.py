@@ -25,6 +25,7 @@ from maskreel.data.formats.annotations import (
 from maskreel.data.formats.pictures import (
     check_folder,
     first_folder,
+    frame_names,
     picture_size,
     pictures_by_stem,
     read_indices,
@@ -214,9 +215,7 @@ def _video(
         width=size[1],
         height=size[0],
         frame_numbers=tuple(frames),
-        file_names=tuple(
-            f"{name}/{frame:06d}{path.suffix if path else '.jpg'}" for frame, path in zip(frames, found, strict=True)
-        ),
+        file_names=frame_names(name, (f"{frame:06d}" for frame in frames), found),
         pictures=tuple(found),
         tracks=tuple(tracks),
     )

@@ -1,6 +1,6 @@
 """Files beside annotations: frames by name, PNG files whose pixel values name objects, lists of names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,11 @@ def pictures_by_stem(folder: Path | None) -> dict[str, Path]:
     if folder is None or not folder.is_dir():
         return {}
     return {path.stem: path for path in sorted(folder.iterdir()) if is_image(path) and path.is_file()}
+
+
+def frame_names(video: str, stems: Iterable[str], pictures: Sequence[Path | None]) -> tuple[str, ...]:
+    """Names of frames below their video's, with the endings of their pictures; .jpg where there is none."""
+    return tuple(f"{video}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(stems, pictures, strict=True))
 
 
 def video_folders(root: Path) -> list[Path]:
