@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from maskreel.data.loading import pad_frames
-from maskreel.models.weights import build_criterion, build_model
+from maskreel.models.folder import build_criterion, build_model
 from maskreel.nn.layers.checkpointing import checkpoint_activations
 from maskreel.recipes.catalog import RECIPES
 from maskreel.structures import ClipTarget
+from maskreel.video.prepare import pad_frames
 
 OBJECTS = 3
 

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco
+from states import STATES, State, enter, in_each_state
 from torch import Tensor
 
 from maskreel.bench.protocol import Step, hardware, take_turns
-from maskreel.bench.states import STATES, State, enter, in_each_state
 from maskreel.geometry.rle import Rle
 from maskreel.inference.postprocess import encode_masks
 from maskreel.nn.heads.dynamic_masks import HIDDEN, STRIDE, DynamicMaskSource

@@ -21,19 +21,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from states import STATES, State, enter, environment, in_each_state
 from torch import Tensor, nn
 
 from maskreel.bench.protocol import Step, hardware, take_turns
 from maskreel.bench.sampling import FRAMES, LEVELS
-from maskreel.bench.states import STATES, State, enter, environment, in_each_state
-from maskreel.data.loading import pad_frames
 from maskreel.geometry.grids import encoder_reference_points
-from maskreel.inference.form import Precision, inference_form, number_format
 from maskreel.kernels.backend import use_backend
-from maskreel.models.weights import build_model
+from maskreel.models.folder import build_model
 from maskreel.nn.encoders.framewise import FramewiseEncoderLayer
 from maskreel.recipes.catalog import RECIPES
+from maskreel.runtimes.form import Precision, inference_form, number_format
 from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction
+from maskreel.video.prepare import pad_frames
 
 SIZE = (360, 640)
 SIDES = ("reference", "float32", "bf16")

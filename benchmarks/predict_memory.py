@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from maskreel.geometry.masklets import Masklets
-from maskreel.models.weights import build_model, save_model
+from maskreel.models.folder import build_model, save_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.visualize.video import write_video
 

@@ -21,15 +21,15 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from maskreel.bench.protocol import hardware
-from maskreel.data.loading import pad_frames
-from maskreel.inference.form import Precision, inference_form, number_format
 from maskreel.inference.postprocess import clip_findings
 from maskreel.kernels.allocator import tune_allocator
-from maskreel.models.weights import build_criterion, build_model
+from maskreel.models.folder import build_criterion, build_model
 from maskreel.recipes.catalog import RECIPES
+from maskreel.runtimes.form import Precision, inference_form, number_format
 from maskreel.structures import ClipBatch, ClipTarget
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
+from maskreel.video.prepare import pad_frames
 
 FRAMES = 5
 KINDS = {

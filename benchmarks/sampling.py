@@ -10,9 +10,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from states import STATES, State, enter, in_each_state
+
 from maskreel.bench.protocol import hardware, process_peak, reset_peak, take_turns
 from maskreel.bench.sampling import FRAMES, LEVELS, cases, sample_arguments, spatial_inputs
-from maskreel.bench.states import STATES, State, enter, in_each_state
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 

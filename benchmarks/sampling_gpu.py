@@ -28,15 +28,15 @@ from torch import Tensor
 from maskreel.bench.model import measure_model, render_clip
 from maskreel.bench.protocol import hardware
 from maskreel.bench.sampling import CHANNELS, HEADS, LEVELS, POINTS, sample_arguments, spatial_inputs
-from maskreel.data.loading import pad_clips
-from maskreel.inference.form import Precision
+from maskreel.checkpoints.class_names import numbered
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 from maskreel.kernels import reference
 from maskreel.kernels.maps import Maps
-from maskreel.models.class_names import numbered
-from maskreel.models.weights import build_model
+from maskreel.models.folder import build_model
 from maskreel.recipes.catalog import RECIPES
+from maskreel.runtimes.form import Precision
 from maskreel.structures import Clip
+from maskreel.video.prepare import pad_clips
 
 SIZES = {
     "360x640": LEVELS,

@@ -128,3 +128,8 @@ def check_sums(folder: Path, *, required: Iterable[str] = ()) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    with complete_file(path) as new:
+        new.write_text(json.dumps(content, indent=1) + "\n")

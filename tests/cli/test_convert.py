@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from maskreel.checkpoints.conversion import find_source
+from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.cli.main import main
-from maskreel.models.conversion import find_source
+from maskreel.models.folder import build_model, load_model, save_model
 from maskreel.models.parts import ResNetConfig
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.sources.seqformer import to_seqformer
-from maskreel.models.weights import build_model, load_model, save_model
 from tests.builders import write_youtube_vis
-from tests.models.tables import TINY
-from tests.models.test_foreign import Attack
+from tests.checkpoints.tables import TINY
+from tests.checkpoints.test_foreign import Attack
 
 CONFIG = SeqFormerConfig(
     backbone=ResNetConfig(depth=18, width=8),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from maskreel.cli.main import main
-from maskreel.data.synthetic import dataset_hash
+from maskreel.rendered.synthetic import dataset_hash
 
 SIZE = ["--frames", "3", "--height", "48", "--width", "64", "--workers", "1"]
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from maskreel.cli import demo
 from maskreel.cli.main import main
-from maskreel.data.sources import open_source
-from maskreel.data.synthetic import DEMO_SEED, TEST_SEEDS, TRAIN_SEEDS
-from maskreel.models.weights import BUNDLED, build_model, load_model, model_folder, save_model
+from maskreel.models.folder import BUNDLED, build_model, load_model, model_folder, save_model
 from maskreel.recipes.catalog import RECIPES
+from maskreel.rendered.synthetic import DEMO_SEED, TEST_SEEDS, TRAIN_SEEDS
+from maskreel.video.sources import open_source
 
 MEGABYTE = 1_000_000
 

@@ -9,7 +9,7 @@ import torch
 from maskreel.cli.main import main
 from maskreel.config import to_dict
 from maskreel.evaluation.evaluate import EvaluationConfig
-from maskreel.models.weights import build_model, save_model
+from maskreel.models.folder import build_model, save_model
 from tests.builders import write_youtube_vis
 from tests.training.conftest import TINY_MODEL
 

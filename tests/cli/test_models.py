@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS
 from maskreel.cli.main import main
-from maskreel.models.published_counts import PUBLISHED_COUNTS
 from maskreel.recipes.catalog import RECIPES
 from tests.recipes.test_recipes import COUNTS
 

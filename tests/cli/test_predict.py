@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from maskreel.cli.main import main
-from maskreel.data.video_files import VideoFile
 from maskreel.geometry.masklets import Masklets
+from maskreel.models.folder import build_model, save_model
 from maskreel.models.parts import ResNetConfig
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.weights import build_model, save_model
+from maskreel.video.files import VideoFile
 from tests.builders import write_youtube_vis
-from tests.data.videos import cut, moving_blocks, noise, write_sound, write_test_video
+from tests.video.videos import cut, moving_blocks, noise, write_sound, write_test_video
 
 CONFIG = SeqFormerConfig(
     backbone=ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0),

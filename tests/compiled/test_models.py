@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from maskreel.models.catalog import CATALOG
-from tests.models.tables import TINY
+from tests.checkpoints.tables import TINY
 
 SCRIPT = """
 import sys
@@ -18,10 +18,10 @@ from dataclasses import replace
 
 import torch
 
-from maskreel.models.weights import build_model
+from maskreel.models.folder import build_model
 from maskreel.structures import ClipBatch
 from tests.builders import clip_batch
-from tests.models.tables import TINY
+from tests.checkpoints.tables import TINY
 
 torch.manual_seed(0)
 config = replace(TINY[sys.argv[1]], encoder_layers=1, decoder_layers=2)

@@ -9,17 +9,10 @@ import torch
 from torch import Tensor
 
 from maskreel.config import from_dict, to_dict
-from maskreel.data.augment import (
-    Augmentation,
-    augment,
-    distort_colours,
-    drop_absent,
-    fit_size,
-    resize_clip,
-    resize_frames,
-)
+from maskreel.data.augment import Augmentation, augment, distort_colours, drop_absent, resize_clip
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import Clip, ClipTarget
+from maskreel.video.prepare import fit_size, resize_frames
 
 SMALL = Augmentation(scales=(48, 64), max_size=110, crop_scales=(56, 72), crop_sides=(40, 60), photometric="none")
 NOTHING = Augmentation(flip_probability=0.0, crop_probability=0.0, photometric="none", scales=(60,), max_size=1000)

@@ -13,10 +13,10 @@ from PIL import Image
 
 from maskreel.data.check.problems import KINDS
 from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
-from maskreel.data.synthetic import SyntheticDials, write_dataset
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.geometry import rle
+from maskreel.rendered.synthetic import SyntheticDials, write_dataset
 from tests.builders import shared_path, write_youtube_vis
 
 Document = dict[str, Any]

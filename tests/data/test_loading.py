@@ -13,24 +13,12 @@ from torch import Tensor
 
 from maskreel.config import from_dict, to_dict
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import (
-    IMAGENET_DEVIATION,
-    IMAGENET_MEAN,
-    ClipLoader,
-    DataConfig,
-    TrainingBatch,
-    TrainingSet,
-    build_loader,
-    collate,
-    load_clip,
-    normalise,
-    pad_clips,
-    pad_frames,
-)
+from maskreel.data.loading import ClipLoader, DataConfig, TrainingBatch, TrainingSet, build_loader, collate, load_clip
 from maskreel.data.sampling import ClipSampler, ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.structures import Clip
+from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN, normalise, pad_clips, pad_frames
 from tests.builders import shared_path, write_youtube_vis
 
 SMALL = Augmentation(scales=(20, 28), max_size=60, crop_scales=(24, 30), crop_sides=(16, 30))

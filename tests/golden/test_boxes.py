@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from maskreel.data.loading import pad_frames
 from maskreel.geometry.boxes import cxcywh_to_xyxy, pairwise_giou, pairwise_iou, xyxy_to_cxcywh
 from maskreel.geometry.masks import boxes_from_masks, mask_extents
+from maskreel.video.prepare import pad_frames
 from tests.builders import assert_golden, golden
 
 pytestmark = pytest.mark.golden

@@ -9,13 +9,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from maskreel.cli.main import main
+from maskreel.models.folder import LoadedModel, load_model
 from maskreel.models.seqformer import SeqFormer
 from maskreel.models.vistr import VisTR
-from maskreel.models.weights import LoadedModel, load_model
 from maskreel.structures import ClipBatch, ClipPrediction
 from tests.builders import assert_golden, golden, golden_noise
+from tests.checkpoints.statedicts import made_up_tensor, state_list
 from tests.golden import test_seqformer, test_vistr
-from tests.models.statedicts import made_up_tensor, state_list
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from maskreel.checkpoints.sources.vistr import vistr_name
 from maskreel.geometry.grids import encoder_reference_points
-from maskreel.models.sources.vistr import vistr_name
 from maskreel.nn.encoders.space_time import SpaceTimeEncoder
 from maskreel.nn.layers.position import valid_ratio
 from maskreel.structures import ClipMemory

@@ -7,10 +7,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from maskreel.checkpoints.sources.seqformer import QUERIES, SEQFORMER, published_name
 from maskreel.criteria.matching import match
 from maskreel.criteria.set_loss import stride4_masks
 from maskreel.models.seqformer import SeqFormer, SeqFormerConfig, criterion
-from maskreel.models.sources.seqformer import QUERIES, SEQFORMER, published_name
 from maskreel.nn.layers.position import sine_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap
 from tests.builders import assert_golden, golden, golden_noise

@@ -5,8 +5,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from maskreel.checkpoints.sources.vistr import VISTR, vistr_name
 from maskreel.criteria.sequence_matching import supervised_frames
-from maskreel.models.sources.vistr import VISTR, vistr_name
 from maskreel.models.vistr import VisTR, VisTRConfig, criterion
 from maskreel.nn.layers.position import space_time_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskreel.data.loading import IMAGENET_DEVIATION, IMAGENET_MEAN
 from maskreel.inference.postprocess import MASK_STRIDE
 from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
-from tests.data.videos import COLOURS
+from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN
+from tests.video.videos import COLOURS
 
 CLASSES = ((1, "square"), (5, "disc"), (9, "star"))
 """Query q finds colour q and says class q modulo 3."""
@@ -29,7 +29,7 @@ class ColourMasks:
 
 
 class ColourModel:
-    """One query per colour of `tests.data.videos.COLOURS`; `shown` is what it was shown."""
+    """One query per colour of `tests.video.videos.COLOURS`; `shown` is what it was shown."""
 
     def __init__(self) -> None:
         self.shown: list[ClipBatch] = []

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from maskreel.data.video_files import VideoFile
 from maskreel.errors import UsageError, VideoReadError
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.structures import Clip
-from tests.data.videos import COLOURS, cut, moving_blocks, noise, write_test_video
+from maskreel.video.files import VideoFile
 from tests.inference.colour_model import CLASSES, ColourModel
+from tests.video.videos import COLOURS, cut, moving_blocks, noise, write_test_video
 
 HIDDEN = ((1, range(10, 14)), (2, range(22, 45)))
 """Block 1 is away for less than a window, block 2 for longer."""

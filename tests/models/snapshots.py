@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.models.tables import TINY
+from tests.checkpoints.tables import TINY
 from tests.models.test_contract import state_lines
 
 if __name__ == "__main__":

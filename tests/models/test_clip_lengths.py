@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from maskreel.models.catalog import ModelConfig
+from maskreel.models.folder import build_model
 from maskreel.models.ms_sts import Window
 from maskreel.models.taformer import Neighbours
-from maskreel.models.weights import build_model
 from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import Optimizers
 from maskreel.training.recipe import TrainingConfig
 from tests.builders import clip_batch, clip_target
-from tests.models.tables import TINY
+from tests.checkpoints.tables import TINY
 
 SIZE = (64, 96)
 SPLIT = TINY["ms_sts"].split

@@ -11,14 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from maskreel.models.catalog import CATALOG, ModelConfig
-from maskreel.models.weights import build_criterion, build_model
+from maskreel.models.folder import build_criterion, build_model
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap, MaskSource
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
 from maskreel.training.recipe import TrainingConfig
 from tests.builders import clip_batch, clip_target
-from tests.models import frame_query_tables
-from tests.models.tables import OTHER_VALUES, START_ONLY, TINY, UNTRAINABLE, options, replaced, rows, turns
+from tests.checkpoints import frame_query_tables
+from tests.checkpoints.tables import OTHER_VALUES, START_ONLY, TINY, UNTRAINABLE, options, replaced, rows, turns
 
 SIZES = ((64, 96), (50, 70))
 """(height, width) of the clips of a batch: the second one is padded."""

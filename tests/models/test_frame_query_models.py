@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskreel.data.video_files import Frame
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 from maskreel.models.deformable_vistr import DeformableVisTR
-from maskreel.models.weights import build_model
+from maskreel.models.folder import build_model
 from maskreel.structures import ClipBatch, ClipPrediction
+from maskreel.video.files import Frame
 from tests.builders import clip_batch
-from tests.models.frame_query_tables import TINY
+from tests.checkpoints.frame_query_tables import TINY
 from tests.models.test_contract import drawn
 
 NAMES = ("vistr", "deformable_vistr", "deformable_vistr_levels", "deformable_vistr_space_time", "tt_spn")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from maskreel.cli.main import main
-from maskreel.data.rendering import render_video
-from maskreel.data.synthetic import SyntheticDials
+from maskreel.rendered.rendering import render_video
+from maskreel.rendered.synthetic import SyntheticDials
 from maskreel.visualize.video import write_video
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

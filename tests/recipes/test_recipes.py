@@ -6,10 +6,10 @@ import re
 import pytest
 import torch
 
+from maskreel.checkpoints.published import Counts, own_counts
 from maskreel.config import from_dict, to_dict
+from maskreel.models.folder import build_criterion, build_model
 from maskreel.models.parts import SWIN_B, SWIN_L, SWIN_S, SWIN_T, ResNetConfig, SwinConfig
-from maskreel.models.published import Counts, own_counts
-from maskreel.models.weights import build_criterion, build_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.training.recipe import Recipe
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskreel.device import choose_device
 from maskreel.errors import UsageError
-from maskreel.training.distributed import choose_device, processes, world_mean
+from maskreel.training.distributed import processes, world_mean
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_folder import write_recipe
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskreel.models.weights import load_model
+from maskreel.models.folder import load_model
 from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_folder import read_recipe

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from maskreel.config import from_dict
 from maskreel.errors import DataError, UsageError
-from maskreel.models.weights import load_model
+from maskreel.models.folder import load_model
 from maskreel.training.diverged import TrainingDiverged
 from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe

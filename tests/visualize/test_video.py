@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 
-from maskreel.data.video_files import VideoFile
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklet, Masklets
+from maskreel.video.files import VideoFile
 from maskreel.visualize.draw import draw
 from maskreel.visualize.video import write_overlay, write_video
-from tests.data.videos import moving_blocks, write_test_video
+from tests.video.videos import moving_blocks, write_test_video
 
 
 def test_times_may_be_uneven_and_start_anywhere(tmp_path: Path) -> None:

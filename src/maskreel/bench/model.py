@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 
 from maskreel.bench.protocol import Step, peak_mebibytes, take_turns
-from maskreel.data.dials import SyntheticDials
-from maskreel.data.loading import pad_clips
-from maskreel.data.rendering import render_video
-from maskreel.data.sources import open_source
 from maskreel.inference.predictor import VideoPredictor
+from maskreel.rendered.dials import SyntheticDials
+from maskreel.rendered.rendering import render_video
 from maskreel.structures import Clip
+from maskreel.video.prepare import pad_clips
+from maskreel.video.sources import open_source
 from maskreel.visualize.video import write_video
 
 RATE = 10

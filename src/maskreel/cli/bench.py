@@ -8,8 +8,8 @@ import tyro
 from maskreel.cli.bench_model import BenchModel, model_figures, model_table, named_predictor
 from maskreel.cli.bench_report import check_options, write_report
 from maskreel.cli.bench_sampling import sampling_rows, sampling_table
-from maskreel.models.weights import BUNDLED
-from maskreel.training.distributed import choose_device
+from maskreel.device import choose_device
+from maskreel.models.folder import BUNDLED
 
 
 @dataclass(frozen=True, kw_only=True)

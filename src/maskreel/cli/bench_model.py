@@ -10,16 +10,16 @@ import torch
 import tyro
 
 from maskreel.bench.model import measure_model, render_clip
+from maskreel.checkpoints.class_names import numbered
 from maskreel.cli.bench_report import check_options, note, write_report
-from maskreel.cli.score import table
+from maskreel.cli.tables import table
 from maskreel.config import nearest
+from maskreel.device import choose_device
 from maskreel.errors import UsageError
-from maskreel.inference.form import Precision
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
-from maskreel.models.class_names import numbered
-from maskreel.models.weights import BUNDLED, build_model, load_model
+from maskreel.models.folder import BUNDLED, build_model, load_model
 from maskreel.recipes.catalog import RECIPES
-from maskreel.training.distributed import choose_device
+from maskreel.runtimes.form import Precision
 
 MAX_FRAMES = 1000
 

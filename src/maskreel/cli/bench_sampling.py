@@ -10,8 +10,8 @@ import tyro
 from maskreel.bench.protocol import Times, take_turns
 from maskreel.bench.sampling import cases
 from maskreel.cli.bench_report import check_options, note, write_report
-from maskreel.cli.score import table
-from maskreel.training.distributed import choose_device
+from maskreel.cli.tables import table
+from maskreel.device import choose_device
 
 CASES = ("encoder", "decoder", "neighbour frames", "space-time")
 KINDS = {"forward": "forward", "both": "forward+backward"}

@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.options import report_json
-from maskreel.cli.score import COUNTS, table
+from maskreel.cli.score import COUNTS
+from maskreel.cli.tables import table
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.comparison import (
     HEADLINES,

@@ -8,13 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from maskreel.cli.options import report_json
-from maskreel.config import nearest, to_dict
-from maskreel.errors import DataError, UsageError
-from maskreel.files import complete_file
-from maskreel.models.catalog import CATALOG
-from maskreel.models.class_names import Classes, numbered, read_classes
-from maskreel.models.conversion import (
+from maskreel.checkpoints.class_names import Classes, numbered, read_classes
+from maskreel.checkpoints.conversion import (
     AUTO,
     HEADS,
     STATUSES,
@@ -24,9 +19,14 @@ from maskreel.models.conversion import (
     find_source,
     named_source,
 )
-from maskreel.models.foreign import read_foreign
-from maskreel.models.sources.mssts import DiscriminatorConfig
-from maskreel.models.weights import FORMAT, save_model, write_model_folder
+from maskreel.checkpoints.foreign import read_foreign
+from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
+from maskreel.cli.options import report_json
+from maskreel.config import nearest, to_dict
+from maskreel.errors import DataError, UsageError
+from maskreel.files import complete_file
+from maskreel.models.catalog import CATALOG
+from maskreel.models.folder import FORMAT, save_model, write_model_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from maskreel.cli.options import report_json
-from maskreel.cli.score import table
+from maskreel.cli.tables import table
 from maskreel.data.hold_out import classes_by_video, divided, held_out
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.options import report_json
-from maskreel.cli.score import table
+from maskreel.cli.tables import table
 from maskreel.data.statistics import ClassCounts, Statistics, statistics
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
@@ -42,7 +42,7 @@ def run(args: Stats) -> None:
     dataset = YouTubeVIS.load(args.root, args.split)
     counted = statistics(dataset)
     if args.picture is not None:
-        from maskreel.training.pictures import labels
+        from maskreel.visualize.statistics import labels
 
         labels(args.picture, dataset)
     if report_json(args.json, asdict(counted)):

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from maskreel.cli.options import report_json
-from maskreel.data.synthetic import SyntheticDials, dataset_hash, write_dataset
+from maskreel.rendered.synthetic import SyntheticDials, dataset_hash, write_dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ import tyro
 
 from maskreel.cli.options import report_json
 from maskreel.config import nearest
-from maskreel.data.sources import open_source
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.evaluation.results import PredictedTrack, Predictions, read_predictions, read_videos
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets, is_masklet_file
+from maskreel.video.sources import open_source
 from maskreel.visualize.filmstrips import (
     ShownTrack,
     annotated_tracks,

@@ -6,8 +6,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from maskreel.data.sources import open_source
-from maskreel.data.synthetic import DEMO_SEED, SyntheticDials, write_dataset
 from maskreel.errors import UsageError
 from maskreel.evaluation.average_precision import AveragePrecision, average_precision
 from maskreel.evaluation.evaluate import predicted_tracks
@@ -15,7 +13,9 @@ from maskreel.evaluation.results import Predictions, read_ground_truth
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
-from maskreel.models.weights import BUNDLED
+from maskreel.models.folder import BUNDLED
+from maskreel.rendered.synthetic import DEMO_SEED, SyntheticDials, write_dataset
+from maskreel.video.sources import open_source
 from maskreel.visualize.draw import contact_sheet, draw, evenly_spaced, save_picture
 from maskreel.visualize.video import write_overlay
 

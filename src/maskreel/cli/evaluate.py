@@ -10,9 +10,10 @@ import tyro
 from rich.progress import Progress
 
 from maskreel.cli.options import report_json, require_json
-from maskreel.cli.score import table
+from maskreel.cli.tables import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.device import choose_device
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.evaluate import (
     SHOWN,
@@ -22,11 +23,9 @@ from maskreel.evaluation.evaluate import (
     evaluate,
     recorded_evaluation,
 )
-from maskreel.files import numbered_folder
-from maskreel.inference.form import Precision
-from maskreel.models.weights import BUNDLED, load_model
-from maskreel.training.distributed import choose_device
-from maskreel.training.run_folder import write_json
+from maskreel.files import numbered_folder, write_json
+from maskreel.models.folder import BUNDLED, load_model
+from maskreel.runtimes.form import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

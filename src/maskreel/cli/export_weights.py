@@ -9,12 +9,12 @@ import torch
 import tyro
 from safetensors.torch import save_file
 
+from maskreel.checkpoints.layout import Layout
+from maskreel.checkpoints.sources.seqformer import to_seqformer
+from maskreel.checkpoints.sources.vistr import to_vistr
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file
-from maskreel.models.layout import Layout
-from maskreel.models.sources.seqformer import to_seqformer
-from maskreel.models.sources.vistr import to_vistr
-from maskreel.models.weights import load_model, model_folder, read_unused
+from maskreel.models.folder import load_model, model_folder, read_unused
 
 WRITERS: dict[str, Callable[..., Layout]] = {"seqformer": to_seqformer, "vistr": to_vistr}
 """By kind of model."""

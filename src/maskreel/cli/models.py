@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from maskreel.checkpoints.published import PUBLISHED_MODELS, count, own_counts
+from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS
 from maskreel.cli.options import report_json
-from maskreel.models.published import PUBLISHED_MODELS, count, own_counts
-from maskreel.models.published_counts import PUBLISHED_COUNTS
-from maskreel.models.weights import build_model
+from maskreel.models.folder import build_model
 from maskreel.recipes.catalog import RECIPES
 
 Row = dict[str, str | int]

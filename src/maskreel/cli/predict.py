@@ -15,15 +15,15 @@ import tyro
 
 from maskreel.cli.options import report_json, require_json, require_writable
 from maskreel.cli.progress import frame_progress
-from maskreel.data.frame_folders import DatasetVideo
-from maskreel.data.sources import NamedSource, find_sources
+from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.device import choose_device
 from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import complete_file, numbered_folder
-from maskreel.inference.form import Precision
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
-from maskreel.models.weights import load_model
-from maskreel.training.distributed import choose_device
+from maskreel.models.folder import load_model
+from maskreel.runtimes.form import Precision
+from maskreel.video.sources import NamedSource, find_sources
 from maskreel.visualize.video import write_overlay
 
 STDOUT = "-"

@@ -9,12 +9,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from maskreel.geometry.masks import boxes_from_masks, crop_masks, resize_masks
 from maskreel.structures import Clip, ClipTarget
+from maskreel.video.prepare import fit_size, resize_frames
 
 PHOTOMETRIC_PROBABILITY = 0.5
 """Chance of each single distortion: brightness, contrast, saturation, hue, swapped channels."""
@@ -98,29 +98,6 @@ def drop_absent(target: ClipTarget) -> ClipTarget:
         is_visible=target.is_visible[kept],
         track_id=target.track_id[kept],
     )
-
-
-def fit_size(height: int, width: int, *, shortest: int, longest: int | None = None) -> tuple[int, int]:
-    """(height, width) with the given shortest side, or less where the longest side would exceed `longest` (DETR).
-
-    The longer side is cut to whole pixels, not rounded, and may exceed `longest` by what rounding the shorter one adds.
-    """
-    if longest is not None and max(height, width) / min(height, width) * shortest > longest:
-        shortest = max(1, round(longest * min(height, width) / max(height, width)))
-    if min(height, width) == shortest:
-        return height, width
-    if width < height:
-        return int(shortest * height / width), shortest
-    return shortest, int(shortest * width / height)
-
-
-def resize_frames(frames: UInt8[Tensor, "t 3 h w"], size: tuple[int, int]) -> UInt8[Tensor, "t 3 new_h new_w"]:
-    """Bilinear, low-pass filtered where frames shrink."""
-    if frames.shape[-2:] == size:
-        return frames
-    # Channels last is the layout of decoded frames, and about five times as fast here.
-    channels_last = frames.contiguous(memory_format=torch.channels_last)
-    return F.interpolate(channels_last, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def distort_colours(

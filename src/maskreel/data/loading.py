@@ -12,8 +12,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskreel.data.augment import Augmentation, augment, drop_absent
@@ -30,12 +28,9 @@ from maskreel.data.sampling import (
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.structures import Clip, ClipBatch, ClipTarget
+from maskreel.video.prepare import pad_clips
 
 logger = logging.getLogger(__name__)
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-"""Of RGB values in [0, 1]; the backbones' weights expect frames normalised with them."""
 
 MAX_DRAWS = 20
 """Clips tried in search of one with an object, before a clip without any is trained on."""
@@ -101,33 +96,6 @@ class TrainingBatch:
             video_id=self.video_id,
             frame_index=self.frame_index,
         )
-
-
-def normalise(frames: UInt8[Tensor, "*any 3 h w"]) -> Float[Tensor, "*any 3 h w"]:
-    """Frames of 0 to 255 with the ImageNet mean taken off, in units of its deviation."""
-    mean = 255 * torch.tensor(IMAGENET_MEAN, device=frames.device).view(3, 1, 1)
-    deviation = 255 * torch.tensor(IMAGENET_DEVIATION, device=frames.device).view(3, 1, 1)
-    return (frames.float() - mean) / deviation
-
-
-def pad_clips(clips: Sequence[Clip], multiple: int = 32) -> ClipBatch:
-    """Normalise clips of equal length and pad them with zeros to one size, each side a multiple of `multiple`."""
-    return pad_frames([normalise(clip.frames) for clip in clips], multiple)
-
-
-def pad_frames(frames: Sequence[Float[Tensor, "t 3 _ _"]], multiple: int = 32) -> ClipBatch:
-    """Stack normalised frames of clips of equal length, with zeros on the right and at the bottom."""
-    lengths = sorted({len(clip) for clip in frames})
-    if len(lengths) != 1:
-        raise ValueError(f"a batch needs clips of equal length, at least one clip; these have {lengths} frames")
-    height, width = (-(-max(clip.shape[axis] for clip in frames) // multiple) * multiple for axis in (-2, -1))
-    padded = frames[0].new_zeros(len(frames), lengths[0], 3, height, width)
-    is_padding = torch.ones(len(frames), lengths[0], height, width, dtype=torch.bool, device=padded.device)
-    for b, clip in enumerate(frames):
-        rows, columns = clip.shape[-2:]
-        padded[b, ..., :rows, :columns] = clip
-        is_padding[b, :, :rows, :columns] = False
-    return ClipBatch(frames=padded, is_padding=is_padding)
 
 
 def load_clip(dataset: YouTubeVIS, video_index: int, frame_index: Sequence[int]) -> tuple[Clip, ClipTarget]:

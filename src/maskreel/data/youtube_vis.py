@@ -8,8 +8,6 @@ categories sorted by id.
 import hashlib
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,21 +27,9 @@ from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import ClipTarget
+from maskreel.video.pictures import UNREADABLE
 
 logger = logging.getLogger(__name__)
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises on damaged pictures, by format."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

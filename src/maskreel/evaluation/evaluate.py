@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from maskreel.data.frame_folders import DatasetVideo
+from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import AveragePrecision, AveragePrecisionMeter

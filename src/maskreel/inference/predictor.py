@@ -9,19 +9,18 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from maskreel.data.augment import fit_size, resize_frames
-from maskreel.data.loading import pad_clips
-from maskreel.data.sources import open_source
-from maskreel.data.video_files import FrameSource
 from maskreel.geometry.masklets import Masklet, Masklets
-from maskreel.inference.form import Precision, inference_form, number_format
 from maskreel.inference.link import Linker
 from maskreel.inference.pending import FrameObjects, PendingFrames
 from maskreel.inference.postprocess import ClipFindings, clip_findings
 from maskreel.inference.tracks import VideoTracks
 from maskreel.inference.windows import cut_windows
-from maskreel.models.weights import load_model
+from maskreel.models.folder import load_model
+from maskreel.runtimes.form import Precision, inference_form, number_format
 from maskreel.structures import Clip, ClipBatch, ClipPrediction
+from maskreel.video.files import FrameSource
+from maskreel.video.prepare import fit_size, pad_clips, resize_frames
+from maskreel.video.sources import open_source
 
 MAX_ASPECT = 4
 """The longest side shown to the network, in shortest sides; longer frames are shrunk until it fits."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
-from maskreel.models.weights import read_tensors
+from maskreel.models.folder import read_tensors
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
 

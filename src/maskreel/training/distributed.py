@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maskreel.errors import UsageError
+from maskreel.device import choose_device
 
 Decision = TypeVar("Decision")
 
@@ -53,21 +53,6 @@ def processes(device: str) -> Iterator[Processes]:
         yield Processes(rank=torch.distributed.get_rank(), world_size=world_size, device=chosen)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda` or `cuda:1` means for a process; UsageError where there is none such."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:1") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r}: this machine, or this build of torch, has no CUDA; use auto or cpu")
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:1")
-    return torch.device("cuda", local_rank) if name == "cuda" else device
 
 
 def parallel(module: nn.Module, group: Processes) -> nn.Module:

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from maskreel.data.loading import TrainingBatch
 from maskreel.errors import DataError
-from maskreel.files import complete_folder
+from maskreel.files import complete_folder, write_json
 from maskreel.training.objective import Objective
-from maskreel.training.run_folder import write_json
 
 
 class TrainingDiverged(DataError):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from maskreel.checkpoints.initialise import Start, fit, read_initial
 from maskreel.config import to_dict
 from maskreel.data.joint import JointSets, TrainingData, load_sets
 from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_loader
@@ -17,9 +18,8 @@ from maskreel.data.sampling import ClipSampler
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.evaluate import evaluate
-from maskreel.files import remove_unfinished
-from maskreel.models.initialise import Start, fit, read_initial
-from maskreel.models.weights import save_model
+from maskreel.files import remove_unfinished, write_json
+from maskreel.models.folder import save_model
 from maskreel.nn.layers.checkpointing import checkpoint_activations
 from maskreel.training import pictures
 from maskreel.training.checkpoint import (
@@ -39,7 +39,8 @@ from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
 from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import Optimizers, learning_rate_factor, set_learning_rates
 from maskreel.training.recipe import Recipe
-from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_json, write_recipe
+from maskreel.training.run_folder import new_run_folder, write_dataset, write_environment, write_recipe
+from maskreel.visualize.statistics import labels
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class TrainingRun:
             write_environment(self.folder, self.group.device)
             write_dataset(self.folder, self.recipe.data, self.training, self.validation)
             if state is None:
-                pictures.labels(self.folder / "labels.png", self.training)
+                labels(self.folder / "labels.png", self.training)
 
     def go_on(self, *, quiet: bool = False) -> None:
         """Train to the last step of the recipe; KeyboardInterrupt after Ctrl-C, when everything is on disk."""

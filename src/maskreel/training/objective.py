@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from maskreel.criteria.adversarial import AdversarialLoss
 from maskreel.models.catalog import ModelConfig
-from maskreel.models.weights import build_criterion, build_model
+from maskreel.models.folder import build_criterion, build_model
 from maskreel.structures import ClipBatch, ClipTarget
 
 MODEL_PREFIX = "model."

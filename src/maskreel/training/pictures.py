@@ -9,40 +9,19 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from maskreel.data.joint import TrainingData
-from maskreel.data.loading import IMAGENET_DEVIATION, IMAGENET_MEAN, TrainingBatch
+from maskreel.data.loading import TrainingBatch
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.evaluation.evaluate import Evaluation
 from maskreel.files import complete_file
 from maskreel.geometry import rle
 from maskreel.training.log import METRICS, ResultsTable
+from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN
 from maskreel.visualize.draw import DrawnObject, contact_sheet, draw_objects, evenly_spaced, save_picture
 
 SHOWN_CLIPS, SHOWN_FRAMES = 4, 8
 """Most rows and columns of a filmstrip."""
 SHOWN_SCORE = 0.3
 """Predictions below this score are left out of the pictures."""
-
-
-def labels(path: Path, dataset: TrainingData) -> None:
-    """How often each class occurs, how many objects a video has, how long they are seen, and how large videos are."""
-    from matplotlib.figure import Figure
-
-    names = [category.name for category in dataset.categories]
-    per_video = [dataset.tracks(index) for index in range(len(dataset.videos))]
-    tracks = [track for video_tracks in per_video for track in video_tracks]
-    figure = Figure(figsize=(12, 8), layout="constrained")
-    (class_axes, count_axes), (length_axes, size_axes) = figure.subplots(2, 2)
-    class_axes.bar(range(len(names)), np.bincount([track.label for track in tracks], minlength=len(names)))
-    class_axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
-    class_axes.set_title("objects per class")
-    counts = np.bincount([len(video_tracks) for video_tracks in per_video])
-    count_axes.bar(range(len(counts)), counts)
-    count_axes.set_title("videos by number of objects")
-    length_axes.hist([sum(mask is not None for mask in track.segmentations) for track in tracks] or [0], bins=20)
-    length_axes.set_title("objects by number of frames they are seen in")
-    size_axes.scatter([video.width for video in dataset.videos], [video.height for video in dataset.videos], alpha=0.3)
-    size_axes.set_title("videos by width and height")
-    _save_figure(figure, path)
 
 
 def training_batch(path: Path, batch: TrainingBatch, dataset: TrainingData) -> None:

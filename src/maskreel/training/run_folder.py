@@ -1,6 +1,5 @@
 """The folder of a run: what was asked for, on which data, by which software."""
 
-import json
 import platform
 import subprocess
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from maskreel.data.joint import JointSets, TrainingData
 from maskreel.data.loading import DataConfig
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
-from maskreel.files import complete_file, numbered_folder, read_json
+from maskreel.files import numbered_folder, read_json, write_json
 from maskreel.training.recipe import Recipe
 
 REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "av", "safetensors")
@@ -84,11 +83,6 @@ def write_environment(folder: Path, device: torch.device) -> None:
             "git": _git_state(),
         },
     )
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    with complete_file(path) as new:
-        new.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _version(package: str) -> str | None:

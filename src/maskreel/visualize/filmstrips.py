@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from maskreel.data.video_files import FrameSource
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklets
+from maskreel.video.files import FrameSource
 from maskreel.visualize.draw import DrawnObject, contact_sheet, draw, draw_objects, evenly_spaced, save_picture
 from maskreel.visualize.video import write_video
 

@@ -10,11 +10,11 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from jaxtyping import UInt8
 
-from maskreel.data.sources import open_source
-from maskreel.data.video_files import FrameSource
 from maskreel.errors import DataError
 from maskreel.files import complete_file
 from maskreel.geometry.masklets import Masklets
+from maskreel.video.files import FrameSource
+from maskreel.video.sources import open_source
 from maskreel.visualize.draw import draw
 
 TIME_BASE = Fraction(1, 90_000)

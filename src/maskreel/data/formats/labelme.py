@@ -30,9 +30,10 @@ from maskreel.data.formats.annotations import (
 )
 from maskreel.data.formats.pictures import check_folder, frame_names, pictures_by_stem, read_lines, video_folders
 from maskreel.data.records import field_of, read_document, records_of
-from maskreel.data.youtube_vis import UNREADABLE, Category
+from maskreel.data.youtube_vis import Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
+from maskreel.video.pictures import UNREADABLE
 
 LABELS = "labels.txt"
 CROWD = "iscrowd"

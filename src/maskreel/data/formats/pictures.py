@@ -7,10 +7,9 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
-from maskreel.data.frame_folders import is_image
-from maskreel.data.video_files import MAX_PIXELS
-from maskreel.data.youtube_vis import UNREADABLE
 from maskreel.errors import DataError, UsageError
+from maskreel.video.files import MAX_PIXELS
+from maskreel.video.pictures import UNREADABLE, is_image
 
 
 def first_folder(candidates: Iterable[Path]) -> Path | None:

@@ -1,0 +1,108 @@
+"""What the contract tests know about VisTR and its relatives; see `tests.checkpoints.tables`."""
+
+from typing import Any
+
+from maskreel.models.deformable_vistr import DeformableVisTRConfig
+from maskreel.models.parts import ResNetConfig
+from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig, TwinsConfig
+from maskreel.models.vistr import VisTRConfig
+
+# Group norm in the backbone would count padded cells; batch norm is fixed in evaluation.
+_RESNET = ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0, padding="masked")
+_SHARED: dict[str, Any] = {
+    "num_classes": 3,
+    "num_frames": 3,
+    "num_queries": 5,
+    "width": 32,
+    "hidden": 24,
+    "num_heads": 4,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+}
+_TWINS = TwinsConfig(widths=(8, 16, 24, 32), num_heads=(1, 2, 2, 4), depths=(2, 2, 2, 2), drop_path=0.0)
+
+TINY = {
+    "vistr": VisTRConfig(backbone=_RESNET, **_SHARED),
+    "deformable_vistr": DeformableVisTRConfig(backbone=_RESNET, num_points=8, **_SHARED),
+    "tt_spn": TTSPNConfig(backbone=_TWINS, head=SineHeads(dropout=0.0), **_SHARED),
+    "tt_spn_mlp": TTSPNConfig(backbone=_TWINS, head=PerceptronHeads(), **_SHARED),
+}
+"""The smallest form of every model, by a name; every parameter is trained."""
+
+
+def _prefixed(prefix: str, values: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {f"{prefix}.{name}": others for name, others in values.items()}
+
+
+_RESNET_VALUES = {
+    "depth": (34, 50, 101),
+    "width": (16,),
+    "norm": ("frozen", "group"),
+    "frozen_stages": (2,),
+    "padding": ("seen",),
+}
+_SHARED_VALUES: dict[str, tuple[Any, ...]] = {
+    "num_classes": (4,),
+    "num_frames": (4,),
+    "num_queries": (6,),
+    "width": (64,),
+    "hidden": (32,),
+    "num_heads": (2,),
+    "encoder_layers": (2,),
+    "decoder_layers": (3,),
+    "dropout": (0.1,),
+    "attention_dropout": (0.1,),
+    "mask_area": ("padded",),
+    "mask_resize": ("stretched",),
+    "legacy_valid_index": (True,),
+    "costs.label": (50.0,),
+    "costs.box": (100.0,),
+    "costs.overlap": (100.0,),
+    "costs.box_distance": ("l1_sum",),
+    "costs.overlap_measure": ("giou",),
+    "losses.label": (3.0,),
+    "losses.box": (3.0,),
+    "losses.giou": (3.0,),
+    "losses.mask": (3.0,),
+    "losses.dice": (3.0,),
+    "losses.no_object": (0.5,),
+}
+_TWINS_VALUES = {
+    "widths": ((16, 16, 24, 32),),
+    "num_heads": ((2, 2, 2, 4),),
+    "depths": ((2, 2, 3, 2),),
+    "drop_path": (0.5,),
+    "padding": ("seen",),
+    "stage_norm": ("carried",),
+}
+
+OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
+    "vistr": {**_prefixed("backbone", _RESNET_VALUES), **_SHARED_VALUES},
+    "deformable_vistr": {
+        **_prefixed("backbone", _RESNET_VALUES),
+        **_SHARED_VALUES,
+        "num_points": (4,),
+        "encoder_attention": ("frames_as_levels",),
+        "decoder_attention": ("space_time",),
+    },
+    "tt_spn": {
+        **_prefixed("backbone", _TWINS_VALUES),
+        **_SHARED_VALUES,
+        "head": (PerceptronHeads(),),
+        "head.class_layers": (1,),
+        "head.w0": (2.0,),
+        "head.dropout": (0.5,),
+    },
+    "tt_spn_mlp": {
+        **_prefixed("backbone", _TWINS_VALUES),
+        **_SHARED_VALUES,
+        "head": (SineHeads(dropout=0.0),),
+    },
+}
+"""By name and option (a dotted path); a choice lists all its values but the one in `TINY`."""
+
+UNTRAINABLE = dict.fromkeys(TINY, r"decoder\.layers\.0\.self_attention\.in_proj_weight")
+"""Parameters without a gradient by construction: the first layer's queries start at zero, so their self-attention reads
+nothing but a bias."""

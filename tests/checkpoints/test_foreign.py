@@ -1,0 +1,227 @@
+"""Files of others: what is in them is read, and nothing that stands in them is run."""
+
+import argparse
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from maskreel.checkpoints.foreign import read_foreign
+from maskreel.errors import DataError, UsageError
+
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
+
+
+class Attack:
+    """Runs a command when it is unpickled carelessly."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.system, (f"touch '{self.canary}'",)
+
+
+def as_zip(content: Any, path: Path) -> None:
+    torch.save(content, path)
+
+
+def as_legacy(content: Any, path: Path) -> None:
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def as_pickle(content: Any, path: Path) -> None:
+    path.write_bytes(pickle.dumps(content))
+
+
+FORMATS = pytest.mark.parametrize("write", [as_zip, as_legacy], ids=["zip", "legacy"])
+PICKLES = pytest.mark.parametrize("write", [as_zip, as_legacy, as_pickle], ids=["zip", "legacy", "plain"])
+
+
+def assert_read(path: Path, expected: dict[str, Tensor] = TENSORS) -> None:
+    read = read_foreign(path)
+    assert read.keys() == expected.keys()
+    assert all(torch.equal(read[name], values) for name, values in expected.items())
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    "content",
+    [
+        TENSORS,
+        OrderedDict(TENSORS),
+        {"model": TENSORS, "epoch": 3, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}},
+        {"state_dict": TENSORS, "args": argparse.Namespace(lr=1e-4, masks=True, backbone="resnet50")},
+        {"model": {f"module.{name}": values for name, values in TENSORS.items()}},
+        {name: nn.Parameter(values) for name, values in TENSORS.items()},
+    ],
+    ids=["tensors", "ordered", "checkpoint", "with arguments", "data parallel", "parameters"],
+)
+def test_checkpoints_of_all_habits_are_read(content: Any, write: Callable[..., None], tmp_path: Path) -> None:
+    write(content, tmp_path / "weights.pth")
+    assert_read(tmp_path / "weights.pth")
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "weights.pth")
+    assert_read(tmp_path / "weights.pth")
+    as_zip(TENSORS, tmp_path / "weights.safetensors")
+    assert_read(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_arrays_are_read(protocol: int, tmp_path: Path) -> None:
+    arrays = {name: values.numpy() for name, values in TENSORS.items()}
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "somebody"}, protocol=protocol))
+    if protocol < 2:
+        with pytest.raises(DataError, match="neither a PyTorch checkpoint nor a pickle nor a safetensors file"):
+            read_foreign(path)
+    else:
+        assert_read(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_precision_is_read_as_it_is(dtype: torch.dtype, tmp_path: Path) -> None:
+    tensors = {name: values.to(dtype) for name, values in TENSORS.items()}
+    as_zip(tensors, tmp_path / "weights.pth")
+    assert_read(tmp_path / "weights.pth", tensors)
+
+
+def test_shared_tensors_are_read_under_both_names(tmp_path: Path) -> None:
+    shared = {"a.weight": TENSORS["a.weight"], "b.weight": TENSORS["a.weight"], "row": TENSORS["a.weight"][1]}
+    as_zip(shared, tmp_path / "weights.pth")
+    assert_read(tmp_path / "weights.pth", shared)
+
+
+# Attacks.
+
+
+@PICKLES
+@pytest.mark.parametrize("place", ["beside", "inside", "instead"])
+def test_an_attack_leaves_no_trace_and_is_named(write: Callable[..., None], place: str, tmp_path: Path) -> None:
+    canary, path = tmp_path / "canary", tmp_path / "weights.pth"
+    attack = Attack(canary)
+    content: Any = {
+        "beside": {"model": {}, "args": attack},
+        "inside": {"model": {"a.weight": attack}},
+        "instead": attack,
+    }[place]
+    write(content, path)
+    with pytest.raises(
+        DataError, match=r"weights\.pth: the file wants to import posix\.system, which weights never need"
+    ):
+        read_foreign(path)
+    assert not canary.exists()
+    assert pickle.loads(pickle.dumps(attack)) == 0, "the attack is a real one"
+    assert canary.exists()
+
+
+@PICKLES
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (Fraction(1, 2), r"fractions\.Fraction"),
+        (Path("x"), r"pathlib\.\S+"),
+        (io.BytesIO, r"_io\.BytesIO"),
+        (eval, r"(builtins\.)?eval"),
+        (nn.Linear, r"torch\.nn\.modules\.linear\.Linear"),
+    ],
+    ids=["fraction", "path", "type", "eval", "module"],
+)
+def test_everything_but_weights_is_refused_by_name(
+    content: Any, name: str, write: Callable[..., None], tmp_path: Path
+) -> None:
+    write({"a": content}, tmp_path / "weights.pkl")
+    with pytest.raises(DataError, match=f"wants to import {name}, which weights never need; refused") as caught:
+        read_foreign(tmp_path / "weights.pkl")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_namespace_that_hides_an_attack_is_refused(tmp_path: Path) -> None:
+    content = {"model": dict(TENSORS), "args": argparse.Namespace(hook=Attack(tmp_path / "canary"))}
+    as_zip(content, tmp_path / "weights.pth")
+    with pytest.raises(DataError, match=r"wants to import posix\.system"):
+        read_foreign(tmp_path / "weights.pth")
+    assert not (tmp_path / "canary").exists()
+
+
+# Damage.
+
+
+@PICKLES
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_file_that_is_cut_off_is_one_sentence(write: Callable[..., None], share: float, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    content = {"model": {"a": np.zeros(2000)}} if write is as_pickle else {"model": {"a": torch.zeros(2000)}}
+    write(content, path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(DataError, match=r"weights\.pth: .*damaged") as caught:
+        read_foreign(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_safetensors_file_that_is_cut_off_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(2000)}, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="not a readable safetensors file"):
+        read_foreign(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"hello", "neither a PyTorch checkpoint nor a pickle nor a safetensors file"),
+        (b"<html>" + b" " * 100, "neither a PyTorch checkpoint nor a pickle nor a safetensors file"),
+        (b"PK\x03\x04" + b" " * 100, "truncated or damaged"),
+        (pickle.dumps([1, 2]), r"holds no weights \(a list where names with tensors are expected\)"),
+        (pickle.dumps({}), "holds no weights"),
+        (
+            pickle.dumps({"epoch": 3}),
+            "'epoch' is a int, not a tensor; weights are looked for at the top and under 'model'",
+        ),
+        (pickle.dumps({"model": {"a": {"b": 1}}}), "'a' is a dict, not a tensor"),
+        (pickle.dumps({"a": np.array(["x"])}), "a: an array of <U1, where numbers are expected"),
+    ],
+    ids=["empty", "text", "page", "archive", "list", "nothing", "numbers", "nested", "words"],
+)
+def test_what_holds_no_weights_is_told_in_one_sentence(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_foreign(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "weights.pth", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(DataError, match="cannot be read as a PyTorch checkpoint"):
+        read_foreign(tmp_path / "weights.pth")
+
+
+def test_sparse_tensors_are_refused(tmp_path: Path) -> None:
+    as_zip({"a": torch.eye(3).to_sparse()}, tmp_path / "weights.pth")
+    with pytest.raises(DataError, match="a is a sparse, quantised or complex tensor"):
+        read_foreign(tmp_path / "weights.pth")
+
+
+def test_a_wrong_path_is_a_typing_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.pth: no such file"):
+        read_foreign(tmp_path / "nowhere.pth")
+    with pytest.raises(UsageError, match="a folder, where a file with weights is expected"):
+        read_foreign(tmp_path)
