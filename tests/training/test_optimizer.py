@@ -1,35 +1,62 @@
 """Parameter groups and the learning rate as a function of the step."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import nn
 
+from maskreel.nn.layers.parameter_groups import LocationLinear, ParameterGroups, group_parameters
+from maskreel.recipes.catalog import RECIPES
 from maskreel.training.objective import build_objective
-from maskreel.training.optimizer import build_optimizer, learning_rate_factor, parameter_group, set_learning_rates
+from maskreel.training.optimizer import Grouped, build_optimizer, learning_rate_factor, set_learning_rates
 from maskreel.training.recipe import TrainingConfig
+from tests.checkpoints.tables import TINY
 from tests.training.conftest import TINY_MODEL
 
 
-@pytest.mark.parametrize(
-    ("name", "group"),
-    [
-        ("backbone.stem.weight", "backbone"),
-        ("encoder.layers.0.attention.sampling_offsets.weight", "sampling"),
-        ("decoder.reference_points.bias", "sampling"),
-        ("pyramid.backbone.weight", "rest"),
-        ("classify.0.weight", "rest"),
-    ],
-)
-def test_a_parameter_belongs_to_the_group_of_its_name(name: str, group: str) -> None:
-    assert parameter_group(name) == group
+def group_by_name(name: str) -> str:
+    """The rule by which the published systems sort parameters, with our names."""
+    if "reference_points" in name or "sampling_offsets" in name:
+        return "sampling"
+    return "backbone" if name.startswith("backbone.") else "rest"
 
 
-def test_the_model_has_parameters_in_every_group_and_each_in_one() -> None:
-    objective = build_objective(TINY_MODEL)
-    optimizer = build_optimizer(objective.parameters_by_name(), TrainingConfig(learning_rate=1.0, sampling_factor=0.3))
-    sizes = {group["name"]: len(group["params"]) for group in optimizer.param_groups}
-    assert all(sizes.values())
-    assert sum(sizes.values()) == sum(1 for _ in objective.model.parameters())
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_model_of_a_recipe_names_the_groups_that_the_published_rule_makes(recipe: str) -> None:
+    with torch.device("meta"):
+        model = build_objective(RECIPES[recipe]().model).model
+    wanted = {"rest": [], "backbone": [], "sampling": []}
+    for name, parameter in model.named_parameters():
+        wanted[group_by_name(name)].append(parameter)
+    groups = cast(Grouped, model).parameter_groups()
+    for group, parameters in wanted.items():
+        found = getattr(groups, group)
+        assert len(found) == len(parameters)
+        assert all(own is other for own, other in zip(found, parameters, strict=True)), group
+
+
+@pytest.mark.parametrize("tiny", TINY)
+def test_every_parameter_of_a_model_stands_in_one_group(tiny: str) -> None:
+    with torch.device("meta"):
+        model = build_objective(TINY[tiny]).model
+    groups = cast(Grouped, model).parameter_groups()
+    members = [*groups.rest, *groups.backbone, *groups.sampling]
+    assert {id(each) for each in members} == {id(each) for each in model.parameters()}
+    assert len(members) == sum(1 for _ in model.parameters())
+
+
+def test_a_layer_that_says_where_to_sample_is_found_inside_a_backbone_too() -> None:
+    location = LocationLinear(2, 2)
+    backbone = nn.Sequential(nn.Linear(2, 2), location)
+    groups = group_parameters(nn.Sequential(backbone, nn.Linear(2, 2)), backbone)
+    assert all(each is own for each, own in zip(groups.sampling, location.parameters(), strict=True))
+    assert (len(groups.rest), len(groups.backbone), len(groups.sampling)) == (2, 2, 2)
+
+
+def test_every_group_has_the_rate_of_its_factor() -> None:
+    config = TrainingConfig(learning_rate=1.0, backbone_factor=0.1, sampling_factor=0.3)
+    optimizer = build_optimizer(cast(Grouped, build_objective(TINY_MODEL).model).parameter_groups(), config)
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == {
         "rest": 1.0,
         "backbone": 0.1,
@@ -39,7 +66,8 @@ def test_the_model_has_parameters_in_every_group_and_each_in_one() -> None:
 
 def test_frozen_parameters_are_left_out() -> None:
     frozen = nn.Parameter(torch.zeros(2), requires_grad=False)
-    optimizer = build_optimizer([("a", nn.Parameter(torch.zeros(3))), ("b", frozen)], TrainingConfig())
+    groups = ParameterGroups(rest=(nn.Parameter(torch.zeros(3)), frozen), backbone=(frozen,), sampling=())
+    optimizer = build_optimizer(groups, TrainingConfig())
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 1
 
 
@@ -61,9 +89,11 @@ def test_the_cosine_starts_at_one_and_ends_at_zero() -> None:
 
 
 def test_every_group_follows_the_schedule() -> None:
-    parameters = [("backbone.a", nn.Parameter(torch.zeros(1))), ("b", nn.Parameter(torch.zeros(1)))]
+    groups = ParameterGroups(
+        rest=(nn.Parameter(torch.zeros(1)),), backbone=(nn.Parameter(torch.zeros(1)),), sampling=()
+    )
     config = TrainingConfig(learning_rate=1.0, drops=(5,))
-    optimizer = build_optimizer(parameters, config)
+    optimizer = build_optimizer(groups, config)
     for step in (9, 0, 9):
         set_learning_rates(optimizer, config, step)
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(

@@ -18,6 +18,7 @@ from maskreel.nn.encoders.space_time import Reading, SpaceTimeEncoder
 from maskreel.nn.heads.attention_masks import Area, AttentionMasks
 from maskreel.nn.heads.boxes import FrameBoxHead
 from maskreel.nn.heads.classify import FrameClassHead
+from maskreel.nn.layers.parameter_groups import ParameterGroups, group_parameters
 from maskreel.nn.layers.position import space_time_position
 from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
 
@@ -101,6 +102,9 @@ class DeformableVisTR(nn.Module):
         self.masks = AttentionMasks(
             config.width, self.backbone.channels[:3], num_heads=config.num_heads, area=config.mask_area
         )
+
+    def parameter_groups(self) -> ParameterGroups:
+        return group_parameters(self, self.backbone)
 
     def forward(self, clip: ClipBatch) -> ClipPrediction:
         *finer, last = self.backbone(clip)

@@ -27,6 +27,7 @@ from maskreel.nn.encoders.framewise import FramewiseEncoder
 from maskreel.nn.encoders.split_scale import SplitScaleEncoder
 from maskreel.nn.heads.classify import ClassHead
 from maskreel.nn.heads.dynamic_masks import DynamicMasks
+from maskreel.nn.layers.parameter_groups import ParameterGroups, group_parameters
 from maskreel.nn.layers.position import FrameCode
 from maskreel.nn.layers.scale_pairs import Upsampling
 from maskreel.nn.layers.split_attention import SplitScaleAttention
@@ -169,6 +170,9 @@ class MsSts(nn.Module):
             shared=config.box_refinement == "none",
         )
         self.masks = DynamicMasks(config.width, config.mask_channels, coordinates=config.mask_coordinates)
+
+    def parameter_groups(self) -> ParameterGroups:
+        return group_parameters(self, self.backbone)
 
     def forward(self, clip: ClipBatch) -> ClipPrediction:
         pyramid = self.pyramid(self.backbone(clip)[-3:], clip)

@@ -22,6 +22,7 @@ from maskreel.nn.decoders.box_queries import BoxQueryDecoder
 from maskreel.nn.encoders.framewise import FramewiseEncoder
 from maskreel.nn.heads.classify import ClassHead
 from maskreel.nn.heads.dynamic_masks import DynamicMasks
+from maskreel.nn.layers.parameter_groups import ParameterGroups, group_parameters
 from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
 
 
@@ -99,6 +100,9 @@ class SeqFormer(nn.Module):
             shared=config.box_refinement == "none",
         )
         self.masks = DynamicMasks(config.width, config.mask_channels, coordinates=config.mask_coordinates)
+
+    def parameter_groups(self) -> ParameterGroups:
+        return group_parameters(self, self.backbone)
 
     def forward(self, clip: ClipBatch) -> ClipPrediction:
         pyramid = self.pyramid(self.backbone(clip)[-3:], clip)

@@ -31,6 +31,7 @@ from maskreel.nn.heads.dynamic_masks import DynamicMasks
 from maskreel.nn.heads.embedding import EmbeddingHead
 from maskreel.nn.layers.fusion import AddFusion, ConcatFusion, DynamicFusion, Pooling
 from maskreel.nn.layers.neighbours import Border, NeighbourSampling
+from maskreel.nn.layers.parameter_groups import ParameterGroups, group_parameters
 from maskreel.nn.layers.position import FrameCode
 from maskreel.nn.layers.tokens import flatten_pyramid, with_levels
 from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
@@ -173,6 +174,9 @@ class TaFormer(nn.Module):
         self.embed = None if config.contrast is None else EmbeddingHead(config.width)
         embedded = config.decoder_layers if config.contrast is not None and config.contrast.layers == "all" else 1
         self.first_embedded = config.decoder_layers - embedded
+
+    def parameter_groups(self) -> ParameterGroups:
+        return group_parameters(self, self.backbone)
 
     def forward(self, clip: ClipBatch) -> ClipPrediction:
         pyramid = self.pyramid(self.backbone(clip)[-3:], clip)

@@ -17,6 +17,7 @@ from maskreel.nn.heads.boxes import FrameBoxHead
 from maskreel.nn.heads.classify import FrameClassHead
 from maskreel.nn.heads.sine import SineBoxHead, SineClassHead
 from maskreel.nn.layers.padding import Padding
+from maskreel.nn.layers.parameter_groups import ParameterGroups, group_parameters
 from maskreel.nn.layers.position import space_time_position
 from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
 
@@ -160,6 +161,9 @@ class TTSPN(nn.Module):
             activation="gelu",
             area=config.mask_area,
         )
+
+    def parameter_groups(self) -> ParameterGroups:
+        return group_parameters(self, self.backbone)
 
     def forward(self, clip: ClipBatch) -> ClipPrediction:
         *finer, last = self.backbone(clip)

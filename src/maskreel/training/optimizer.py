@@ -1,44 +1,40 @@
 """AdamW in the published parameter groups, and the learning rate as a function of the step."""
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Protocol, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from maskreel.nn.layers.parameter_groups import ParameterGroups
 from maskreel.training.objective import Objective
 from maskreel.training.recipe import TrainingConfig
-
-Group = Literal["rest", "backbone", "sampling"]
 
 DROP_FACTOR = 0.1
 
 
-def parameter_group(name: str) -> Group:
-    """Which of the three published groups a parameter belongs to, by its name in the model."""
-    if "reference_points" in name or "sampling_offsets" in name:
-        return "sampling"
-    return "backbone" if name.startswith("backbone.") else "rest"
+class Grouped(Protocol):
+    """A model that says which of its parameters learn at a pace of their own."""
+
+    def parameter_groups(self) -> ParameterGroups: ...
 
 
-def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: TrainingConfig) -> AdamW:
-    """AdamW over (name, parameter) pairs; frozen parameters are left out."""
-    rates = {
-        "rest": config.learning_rate,
-        "backbone": config.learning_rate * config.backbone_factor,
-        "sampling": config.learning_rate * config.sampling_factor,
-    }
-    groups: dict[Group, list[nn.Parameter]] = {"rest": [], "backbone": [], "sampling": []}
-    for name, parameter in parameters:
-        if parameter.requires_grad:
-            groups[parameter_group(name)].append(parameter)
+def build_optimizer(groups: ParameterGroups, config: TrainingConfig) -> AdamW:
+    """AdamW over the groups of a model; frozen parameters are left out."""
+    members = {"rest": groups.rest, "backbone": groups.backbone, "sampling": groups.sampling}
+    factors = {"rest": 1.0, "backbone": config.backbone_factor, "sampling": config.sampling_factor}
+    rates = {name: config.learning_rate * factor for name, factor in factors.items()}
     return AdamW(
         [
-            {"params": members, "lr": rates[group], "name": group, "base_lr": rates[group]}
-            for group, members in groups.items()
+            {
+                "params": [parameter for parameter in parameters if parameter.requires_grad],
+                "lr": rates[name],
+                "name": name,
+                "base_lr": rates[name],
+            }
+            for name, parameters in members.items()
         ],
         weight_decay=config.weight_decay,
     )
@@ -67,7 +63,7 @@ class Optimizers:
     """
 
     def __init__(self, objective: Objective, config: TrainingConfig) -> None:
-        self.model = build_optimizer(objective.model.named_parameters(), config)
+        self.model = build_optimizer(cast(Grouped, objective.model).parameter_groups(), config)
         self._clip_norm = config.clip_norm or float("inf")
         self._rival = objective.opponent
         self._all = [self.model]

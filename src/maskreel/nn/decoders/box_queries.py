@@ -13,6 +13,7 @@ from maskreel.nn.layers.attention import QueryAttention
 from maskreel.nn.layers.box_refiner import BoxRefiner
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
 from maskreel.nn.layers.feedforward import FeedForward
+from maskreel.nn.layers.parameter_groups import LocationLinear
 from maskreel.nn.layers.temporal import TemporalAttention
 from maskreel.structures import ClipMemory
 
@@ -107,7 +108,7 @@ class BoxQueryDecoder(nn.Module):
         super().__init__()
         self.query_position = nn.Embedding(num_queries, width)
         self.query_content = nn.Embedding(num_queries, width)
-        self.reference_points = nn.Linear(width, 2)
+        self.reference_points = LocationLinear(width, 2)
         self.layers = nn.ModuleList(
             BoxQueryDecoderLayer(
                 width,

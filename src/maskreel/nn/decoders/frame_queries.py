@@ -13,6 +13,7 @@ from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import xavier_matrices
 from maskreel.nn.layers.dense_attention import Attention
 from maskreel.nn.layers.feedforward import Activation, FeedForward
+from maskreel.nn.layers.parameter_groups import LocationLinear
 from maskreel.nn.layers.space_time import SpaceTimeAttention, clip_extent
 from maskreel.structures import ClipMemory
 
@@ -89,7 +90,7 @@ class FrameQueryDecoder(Checkpointed):
         self.num_frames, self.num_queries = num_frames, num_queries
         self.queries = nn.Embedding(num_frames * num_queries, width)
         is_dense = cross_attention == "dense"
-        self.reference_points = None if is_dense else nn.Linear(width, 3)
+        self.reference_points = None if is_dense else LocationLinear(width, 3)
 
         def cross() -> Attention | SpaceTimeAttention:
             if is_dense:

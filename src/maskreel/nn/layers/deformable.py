@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
+from maskreel.nn.layers.parameter_groups import LocationLinear
 from maskreel.structures import ClipMemory
 
 
@@ -75,7 +76,7 @@ class DeformableAttention(nn.Module):
         self.levels = tuple(levels)
         num_levels = len(self.levels) or num_levels
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
-        self.sampling_offsets = nn.Linear(width, num_heads * num_levels * num_points * 2)
+        self.sampling_offsets = LocationLinear(width, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(width, num_heads * num_levels * num_points)
         self.value_proj = nn.Linear(width, width)
         self.output_proj = nn.Linear(width, width)

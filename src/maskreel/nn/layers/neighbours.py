@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from maskreel.kernels.maps import ABSENT, Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.deformable import ring_offsets, sampling_locations
+from maskreel.nn.layers.parameter_groups import LocationLinear
 
 Border = Literal["clamp", "reflect", "shift", "mask"]
 """What stands for a neighbour before the first or after the last frame of a clip: the nearest frame there is, the
@@ -74,7 +75,7 @@ class NeighbourSampling(nn.Module):
         self.num_heads, self.num_points, self.radius = num_heads, num_points, radius
         self.border: Border = border
         self.slots = 2 * radius * self.num_levels
-        self.sampling_offsets = nn.Linear(width, num_heads * self.slots * num_points * 2)
+        self.sampling_offsets = LocationLinear(width, num_heads * self.slots * num_points * 2)
         self.attention_weights = nn.Linear(width, num_heads * self.slots * num_points)
         self.reset_parameters()
 

@@ -14,6 +14,7 @@ from maskreel.errors import UsageError
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.deformable import around_points, ring_offsets, sampling_locations, value_table
+from maskreel.nn.layers.parameter_groups import LocationLinear
 from maskreel.structures import ClipMemory
 
 RING_POINTS = 4
@@ -49,7 +50,7 @@ class SpaceTimeAttention(nn.Module):
         if width % num_heads:
             raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
         self.num_heads, self.num_points = num_heads, num_points
-        self.sampling_offsets = nn.Linear(width, num_heads * num_points * 3)
+        self.sampling_offsets = LocationLinear(width, num_heads * num_points * 3)
         self.attention_weights = nn.Linear(width, num_heads * num_points)
         self.value_proj = nn.Linear(width, width)
         self.output_proj = nn.Linear(width, width)
@@ -90,7 +91,7 @@ class FrameLevelAttention(nn.Module):
         if width % num_heads:
             raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
         self.num_frames, self.num_heads, self.num_points = num_frames, num_heads, num_points
-        self.sampling_offsets = nn.Linear(width, num_heads * num_frames * num_points * 2)
+        self.sampling_offsets = LocationLinear(width, num_heads * num_frames * num_points * 2)
         self.attention_weights = nn.Linear(width, num_heads * num_frames * num_points)
         self.value_proj = nn.Linear(width, width)
         self.output_proj = nn.Linear(width, width)
