@@ -1,0 +1,59 @@
+"""Where options of the models went: from their paths in configs of format 1 to those of today.
+
+Model folders and runs written before are read through this table, and the command line knows the old names by it.
+"""
+
+from typing import Any
+
+_TRANSFORMER = ("width", "hidden", "num_heads", "encoder_layers", "decoder_layers", "dropout")
+_LOSS = {"costs": "loss.costs", "losses": "loss.weights"}
+_BOX_QUERIES = {
+    **{name: f"transformer.{name}" for name in (*_TRANSFORMER, "num_levels", "num_points")},
+    "num_queries": "queries.count",
+    "box_refinement": "queries.refinement",
+    "mask_channels": "mask_head.channels",
+    "mask_coordinates": "mask_head.coordinates",
+    "absent_box_loss": "loss.absent_boxes",
+    **_LOSS,
+}
+_FRAME_QUERIES = {
+    **{name: f"transformer.{name}" for name in (*_TRANSFORMER, "attention_dropout")},
+    "num_queries": "queries.count",
+    "num_frames": "queries.frames",
+    "mask_area": "mask_head.area",
+    "mask_resize": "loss.mask_resize",
+    "legacy_valid_index": "loss.legacy_valid_index",
+    **_LOSS,
+}
+
+MOVED: dict[str, dict[str, str]] = {
+    **dict.fromkeys(("seqformer", "ms_sts", "taformer"), _BOX_QUERIES),
+    **dict.fromkeys(("vistr", "deformable_vistr", "tt_spn"), _FRAME_QUERIES),
+}
+"""By kind of model: old path to new path. A path stands for everything below it; what is not listed has not moved."""
+
+
+def new_path(kind: str, path: str) -> str:
+    """Where an option of a model stands today, such as `loss.weights.box` for `losses.box`; unmoved ones as given."""
+    for old, new in MOVED.get(kind, {}).items():
+        if path == old or path.startswith(f"{old}."):
+            return new + path.removeprefix(old)
+    return path
+
+
+def moved(description: dict[str, Any]) -> dict[str, Any]:
+    """A model's config with every option in its place of today; what stands there already stays.
+
+    Nothing is checked: what the records of today do not know is for their reader to refuse.
+    """
+    table = MOVED.get(str(description.get("kind")), {})
+    found = {name: value for name, value in description.items() if name not in table}
+    for old, new in table.items():
+        if old in description:
+            *records, name = new.split(".")
+            place = found
+            for record in records:
+                place[record] = dict(place.get(record) or {})
+                place = place[record]
+            place.setdefault(name, description[old])
+    return found
