@@ -4,30 +4,40 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from maskreel.cli.options import report_json
-from maskreel.rendered.synthetic import SyntheticDials, dataset_hash, write_dataset
+from maskreel.cli.options import parse_options, report_json
+from maskreel.cli.tables import table
+from maskreel.config import nearest
+from maskreel.errors import UsageError
+from maskreel.rendered.sets import RENDERED_SETS, SPLITS
+from maskreel.rendered.synthetic import SyntheticDials, changed_dials, dataset_hash, write_dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class Synth:
     """Render videos with known truth, in YouTube-VIS layout; the same seed gives the same pixels on every machine."""
 
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    root: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = None
     """Folder to write DIR/SPLIT.json and DIR/SPLIT/JPEGImages into."""
-    videos: int = 200
-    """Number of videos."""
-    seed: int = 0
-    """Names the set. Train with seeds below 10000; seeds from 10000 on are for tests."""
-    split: Literal["train", "valid"] = "train"
-    """Name of the split."""
+    set_name: Annotated[str | None, tyro.conf.arg(name="set", metavar="NAME")] = None
+    """A named set: its dials, its seeds and its sizes (see --list); dials typed beside it replace its own."""
+    list_sets: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
+    """List the named sets and render nothing."""
+    videos: int | None = None
+    """Number of videos; 200, or as many as the named set has in the split."""
+    seed: int | None = None
+    """Names the set; 0, or that of the named set's split. Train with seeds below 10000; seeds from 10000 on are for
+    tests."""
+    split: Literal["train", "valid", "test"] | None = None
+    """Name of the split; train, or train and valid of a named set. Only named sets have a test split."""
     workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 8))
     """Processes that render; the result does not depend on it."""
     json: str | None = None
@@ -35,38 +45,88 @@ class Synth:
     dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()
 
 
+def parse(words: Sequence[str]) -> Synth:
+    """A named set supplies the defaults of all dials."""
+    named = [words[k + 1] for k, word in enumerate(words[:-1]) if word == "--set"]
+    named += [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
+    if named and named[-1] not in RENDERED_SETS:
+        close = nearest(named[-1], RENDERED_SETS)
+        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(RENDERED_SETS)}."
+        raise UsageError(f"--set {named[-1]!r} is no rendered set; {hint}")
+    dials = RENDERED_SETS[named[-1]].dials if named else SyntheticDials()
+    return parse_options(Synth, words, "data synth", default=Synth(dials=dials))
+
+
 def run(args: Synth) -> None:
-    """Render the split and say what was written.
+    """Render the splits and say what was written.
 
     Raises:
         UsageError: for values out of range and targets that exist or cannot be written.
     """
-    dials = args.dials
-    title = f"{args.videos} videos of {dials.frames} frames at {dials.height}x{dials.width}"
+    if args.list_sets:
+        _list(args.json)
+        return
+    if args.root is None:
+        raise UsageError("the folder to write into is missing: maskreel data synth DIR ...")
+    sums = {split: _render(args.root, split, args) for split in _splits(args)}
+    if not report_json(args.json, sums if len(sums) > 1 else next(iter(sums.values()))):
+        return
+    for written in sums.values():
+        print(f"{written['annotations']}: {_title(written['videos'], args.dials)}, ", end="")
+        print(f"{written['tracks']} tracks of {', '.join(written['classes'])}")
+        if written["events"]:
+            print("videos with " + ", ".join(f"{name} {count}" for name, count in written["events"].items()))
+        print(f"sha256 {written['sha256']}")
+
+
+def _splits(args: Synth) -> list[str]:
+    if args.set_name is None and args.split == "test":
+        raise UsageError("--split test belongs to a named set; add --set rendered-default, or take --split valid.")
+    if args.set_name is not None and args.split is None and args.seed is not None:
+        raise UsageError("--seed beside --set needs --split: train and valid must not share their videos.")
+    if args.split is not None:
+        return [args.split]
+    return ["train"] if args.set_name is None else ["train", "valid"]
+
+
+def _render(root: Path, split: str, args: Synth) -> dict[str, Any]:
+    """Write one split; returns what it holds."""
+    videos, seed = SPLITS[split] if args.set_name is not None else SPLITS["train"]
+    videos = videos if args.videos is None else args.videos
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(f"Rendering {title}", total=args.videos)
+        task = progress.add_task(f"Rendering {_title(videos, args.dials)}", total=videos)
         write_dataset(
-            args.root,
-            args.split,
-            num_videos=args.videos,
-            seed=args.seed,
-            dials=dials,
-            workers=min(args.workers, args.videos),
+            root,
+            split,
+            num_videos=videos,
+            seed=seed if args.seed is None else args.seed,
+            dials=args.dials,
+            workers=min(args.workers, videos),
             report=lambda done: progress.update(task, completed=done),
         )
-    path = args.root / f"{args.split}.json"
+    path = root / f"{split}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    sums = {
+    return {
         "annotations": str(path),
         "videos": len(content["videos"]),
         "tracks": len(content["annotations"]),
         "classes": [category["name"] for category in content["categories"]],
         "events": dict(sorted(Counter(name for video in content["videos"] for name in video["dials"]).items())),
-        "sha256": dataset_hash(args.root, args.split),
+        "sha256": dataset_hash(root, split),
     }
-    if not report_json(args.json, sums):
+
+
+def _title(videos: int, dials: SyntheticDials) -> str:
+    return f"{videos} videos of {dials.frames} frames at {dials.height}x{dials.width}"
+
+
+def _list(target: str | None) -> None:
+    sets = {
+        name: {"purpose": named.purpose, "changed_dials": changed_dials(named.dials), "splits": SPLITS}
+        for name, named in RENDERED_SETS.items()
+    }
+    if not report_json(target, sets):
         return
-    print(f"{path}: {title}, {sums['tracks']} tracks of {', '.join(sums['classes'])}")
-    if sums["events"]:
-        print("videos with " + ", ".join(f"{name} {count}" for name, count in sums["events"].items()))
-    print(f"sha256 {sums['sha256']}")
+    print(table(["set", "made for"], [[name, named.purpose] for name, named in RENDERED_SETS.items()], num_words=2))
+    for split, (videos, seed) in SPLITS.items():
+        print(f"--split {split}: {videos} videos from seed {seed}")

@@ -6,7 +6,14 @@ from typing import Any
 from maskreel.errors import UsageError
 from maskreel.rendered.silhouettes import CLASS_NAMES
 
-EVENT_NAMES = ("lookalike", "occlusion", "crossing", "entry", "exit", "return", "fast", "crowded")
+MOTION_CLASSES = ("rising", "sinking")
+"""What the classes are where motion alone tells them apart."""
+CHANGES = ("fast", "scale", "aspect", "viewpoint", "shadow", "reflection", "camouflage")
+"""Words for what sets a whole video apart; the dial of each is the share of videos."""
+EVENT_NAMES = (
+    *("lookalike", "occlusion", "crossing", "entry", "exit", "return", "fast", "crowded"),
+    *("lookalikes_meet", "dropped", *CHANGES[1:]),
+)
 """Words that a video's `dials` list may hold."""
 
 
@@ -59,6 +66,33 @@ class SyntheticDials:
     """Share of videos with two objects of the same class, texture and size."""
     clutter: float = _dial(0.5, 0.0, 1.0)
     """Amount of patches, lines and specks in the background."""
+    lookalikes_meet: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos with a meeting whose meeting pair is the look-alike pair; elsewhere the two are drawn apart."""
+    passing_distance: float = _dial(0.0, 0.0, 0.9)
+    """How far beside each other's centres crossing objects pass, in sums of their radii; up to 0.2 is added."""
+    absence: int = _dial(0, 0, 100_000)
+    """Longest absence, in frames, of an object that leaves and comes back; the shortest is 5, and where there are
+    look-alikes it is one of them. 0: about a seventh of the video, whoever it is."""
+    dropped_frames: float = _dial(0.0, 0.0, 0.9)
+    """Share of frames that are lost: noise, under which the truth goes on, or the picture and truth of the frame before
+    once more. The first frame is never lost."""
+    motion_class: bool = _dial(False, False, True)
+    """Classes are `rising` and `sinking` instead of silhouettes: no single frame tells them apart. Nothing meets or
+    leaves."""
+    fast: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects move three times as far per frame as by default."""
+    scale: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects grow and shrink by 2.5."""
+    aspect: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects are stretched and squeezed by 1.7."""
+    viewpoint: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects turn away from the camera, by up to 65 degrees."""
+    shadow: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects throw a shadow on what is behind them; it belongs to no mask."""
+    reflection: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects are mirrored below themselves; the mirror image belongs to no mask."""
+    camouflage: float = _dial(0.0, 0.0, 1.0)
+    """Share of videos whose objects wear the texture of the background."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range, naming the option.

@@ -2,7 +2,8 @@
 
 `render_video` draws one video, `write_dataset` a split in YouTube-VIS 2019 layout (`DIR/SPLIT.json` and
 `DIR/SPLIT/JPEGImages/<video>/00000.png`), `dataset_hash` tells whether two splits are the same. Every video of the file
-carries a list `dials`: the events that happen in it (`dials.EVENT_NAMES`), for figures per event.
+carries a list `dials`: the events that happen in it (`dials.EVENT_NAMES`), for figures per event; where frames are
+lost, their positions as `noise_frames` and `frozen_frames`.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from PIL import Image
 
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry.rle import encode
-from maskreel.rendered.dials import EVENT_NAMES, SyntheticDials
+from maskreel.rendered.dials import EVENT_NAMES, MOTION_CLASSES, SyntheticDials
 from maskreel.rendered.rendering import RenderedVideo, render_video
 from maskreel.rendered.silhouettes import CLASS_NAMES
 
@@ -38,6 +39,7 @@ __all__ = [
     "TRAIN_SEEDS",
     "RenderedVideo",
     "SyntheticDials",
+    "changed_dials",
     "dataset_hash",
     "render_video",
     "write_dataset",
@@ -83,16 +85,25 @@ def write_dataset(
             annotations.extend(tracks)
             if report is not None:
                 report(done)
-        changed = {
-            d.name: value for d in fields(dials) if (value := type(d.default)(getattr(dials, d.name))) != d.default
-        }
         content = {
-            "info": {"description": "Maskreel rendered set", "seed": seed, "changed_dials": changed},
+            "info": {"description": "Maskreel rendered set", "seed": seed, "changed_dials": changed_dials(dials)},
             "videos": videos,
-            "categories": [{"id": k + 1, "name": name} for k, name in enumerate(CLASS_NAMES[: dials.classes])],
+            "categories": [{"id": id, "name": name} for id, name in categories(dials)],
             "annotations": [{"id": k + 1, **track} for k, track in enumerate(annotations)],
         }
         (folder / f"{split}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def changed_dials(dials: SyntheticDials) -> Record:
+    """Dials with another value than the default."""
+    return {d.name: value for d in fields(dials) if (value := type(d.default)(getattr(dials, d.name))) != d.default}
+
+
+def categories(dials: SyntheticDials) -> list[tuple[int, str]]:
+    """(category id, name) of every label."""
+    if dials.motion_class:
+        return [(len(CLASS_NAMES) + 1 + k, name) for k, name in enumerate(MOTION_CLASSES)]
+    return [(k + 1, name) for k, name in enumerate(CLASS_NAMES[: dials.classes])]
 
 
 def dataset_hash(root: Path, split: str) -> str:
@@ -191,8 +202,11 @@ def _write_video(frames_folder: Path, seed: int, dials: SyntheticDials, index: i
         "file_names": [f"{name}/{t:05d}.png" for t in range(dials.frames)],
         "dials": list(video.dials),
     }
+    if video.noise_frames or video.frozen_frames:
+        entry |= {"noise_frames": list(video.noise_frames), "frozen_frames": list(video.frozen_frames)}
+    ids = [id for id, _ in categories(dials)]
     tracks = [
-        {"video_id": index + 1, "category_id": int(label) + 1, "iscrowd": 0, **shape, "length": 1, **_track(masks)}
+        {"video_id": index + 1, "category_id": ids[label], "iscrowd": 0, **shape, "length": 1, **_track(masks)}
         for label, masks in zip(video.labels, video.masks, strict=True)
     ]
     return entry, tracks

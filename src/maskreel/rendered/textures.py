@@ -14,12 +14,15 @@ TEXTURES = ("stripes", "spots", "checks", "camouflage", "plain")
 Colour = Float[np.ndarray, "3"]
 Image = Float[np.ndarray, "h w 3"]
 Plane = Float[np.ndarray, "h w"]
+Texture = Float[np.ndarray, "tile tile 3"]
 Points = Float[np.ndarray, " points"]
 
 LEAST_CONTRAST = 0.5
 """Distance of an object's main colours from the background's, summed over the channels (each 0 ... 1)."""
 LEAST_DIFFERENCE = 0.45
 """The same between the main colours of two objects that are not meant to look alike."""
+CAMOUFLAGE = 0.75
+"""Share of the ground in the texture of a camouflaged object."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +85,7 @@ def distance(first: Colour, second: Colour) -> float:
     return float(gap[0] + gap[1] + gap[2])
 
 
-def object_texture(draws: Draws, palette: Palette) -> Float[np.ndarray, "tile tile 3"]:
+def object_texture(draws: Draws, palette: Palette) -> Texture:
     """One object's surface over the square of its coordinates, values in [0, 1]."""
     axis = np.arange(TILE) / TILE
     across, down = axis[None, :], axis[:, None]
@@ -107,6 +110,13 @@ def object_texture(draws: Draws, palette: Palette) -> Float[np.ndarray, "tile ti
     blend = np.clip(0.5 + 1.5 * pattern, 0.0, 1.0)[..., None]
     grain = 0.88 + 0.24 * value_noise(draws, TILE, TILE, 3.0)[..., None]
     return np.clip((palette.second * blend + palette.main * (1 - blend)) * grain, 0.0, 1.0)
+
+
+def camouflaged(texture: Texture, ground: Image, row: float, column: float, side: float) -> Texture:
+    """A texture under the piece of ground around (row, column), `side` pixels high and wide."""
+    axis = (np.arange(TILE) / TILE - 0.5) * side
+    piece = sample_tile(ground, np.repeat(row + axis, TILE), np.tile(column + axis, TILE)).reshape(TILE, TILE, 3)
+    return CAMOUFLAGE * piece + (1 - CAMOUFLAGE) * texture
 
 
 def background(draws: Draws, height: int, width: int, *, unit: float, clutter: float) -> tuple[Image, Colour]:

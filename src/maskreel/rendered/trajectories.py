@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from maskreel.rendered.dials import SyntheticDials
 from maskreel.rendered.draws import Draws, direction, smooth_step, wave
+from maskreel.rendered.events import Events
 
 CANDIDATES = 32
 """Paths tried per object and size; the first that fits is taken, or else the best."""
@@ -22,26 +23,21 @@ MEET_WITHIN = 0.3
 """Centres of two objects that meet come this near, in sums of their radii."""
 OUTSIDE = 1.75
 """Radii between an absent object's centre and the frame's border: corners reach farther than the radius."""
-LEAST_FRAMES_TO_LEAVE = 4
-LEAST_FRAMES_TO_RETURN = 8
+SWINGS = 0.6
+"""Periods of a slow change in a video."""
+FULL_SWINGS = 1.2
+"""Periods of a change that is to reach both of its ends."""
+FARTHEST_TURN = 0.18
+"""Turns between the camera and the farthest view of an object."""
+LEAST_ABSENCE = 5
+"""Frames that an object is away at least, where a dial sets the longest absence."""
+TRAVEL_FRAMES = 7.0
+"""Frames of the way out of the frame, or back, where a dial sets the longest absence."""
+UNSEEN_SHARE = (0.18, 0.45)
+"""Least and largest part of this way on which nothing of the object is to be seen."""
 
 Times = Float[np.ndarray, " t"]
 Path = tuple[Times, Times]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Events:
-    """What is to happen in a video; objects are given by position in the list."""
-
-    num_objects: int
-    lookalikes: tuple[int, int] | None
-    meeting: tuple[int, int] | None
-    is_crossing: bool
-    """The meeting objects swap sides; otherwise they touch and part again."""
-    leaver: int | None
-    absence: str
-    """'exit', 'entry' or 'return'."""
-    is_fast: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,39 +55,12 @@ class Pose:
     """Relative radius changes: cosine and sine of two and three lobes, then the bend."""
 
 
-def choose_events(draws: Draws, dials: SyntheticDials) -> Events:
-    """Draw the events of a video; the number of objects gives way to them within its limits."""
-    num_objects = draws.integer(dials.min_objects, dials.max_objects)
-    is_paired = dials.max_objects >= 2 and draws.chance(dials.lookalike_probability)
-    is_meeting = dials.max_objects >= 2 and dials.frames > 1 and draws.chance(dials.occlusion_probability)
-    is_crossing = draws.chance(dials.crossing_probability)
-    is_leaving = draws.chance(dials.exit_probability) and dials.frames >= LEAST_FRAMES_TO_LEAVE
-    is_returning = draws.chance(dials.return_probability) and dials.frames >= LEAST_FRAMES_TO_RETURN
-    is_entry = draws.chance(0.5)
-    needed = 2 * (is_paired or is_meeting) + (is_meeting and is_leaving)
-    num_objects = min(max(num_objects, needed), dials.max_objects)
-    order = draws.order(num_objects)
-    meeting = (order[0], order[1]) if is_meeting else None
-    if is_leaving and is_meeting and num_objects < 3:
-        is_leaving = False
-    pair = draws.order(num_objects)
-    return Events(
-        num_objects=num_objects,
-        lookalikes=(pair[0], pair[1]) if is_paired else None,
-        meeting=meeting,
-        is_crossing=is_crossing,
-        leaver=order[-1] if is_leaving else None,
-        absence="return" if is_returning else "entry" if is_entry else "exit",
-        is_fast=dials.speed * 1.5 > 0.06,
-    )
-
-
 def plan_poses(draws: Draws, dials: SyntheticDials, events: Events, times: Times) -> list[Pose]:
     """Poses of all objects at the given times (in frames, fractions allowed).
 
     The meeting pair is placed first, then the leaver, then the others around them.
     """
-    sizes = [_Size.draw(draws, dials, times) for _ in range(events.num_objects)]
+    sizes = [_Size.draw(draws, dials, times, events.changes) for _ in range(events.num_objects)]
     if events.lookalikes is not None:
         first, second = events.lookalikes
         sizes[second] = sizes[second].alike(sizes[first])
@@ -102,9 +71,20 @@ def plan_poses(draws: Draws, dials: SyntheticDials, events: Events, times: Times
     rest = sorted((k for k in range(events.num_objects) if k not in paths), key=lambda k: k != events.leaver)
     for k in rest:
         placed = [(path, sizes[other]) for other, path in paths.items()]
-        absence = events.absence if k == events.leaver else None
-        paths[k], sizes[k] = _free_path(draws, dials, times, sizes[k], placed, absence)
-    return [_pose(draws, dials, times, paths[k], sizes[k]) for k in range(events.num_objects)]
+        paths[k], sizes[k] = _free_path(draws, dials, times, sizes[k], placed, _motion(events, k))
+    poses = [_pose(draws, dials, times, paths[k], sizes[k]) for k in range(events.num_objects)]
+    if "viewpoint" not in events.changes:
+        return poses
+    return [replace(pose, radius_x=pose.radius_x * _foreshortening(draws, dials, times)) for pose in poses]
+
+
+def _motion(events: Events, k: int) -> str:
+    """How an object that meets nobody moves."""
+    if k == events.leaver:
+        return events.absence
+    if events.is_rising is None:
+        return "wander"
+    return "rise" if events.is_rising[k] else "sink"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,13 +97,14 @@ class _Size:
     distortion: Float[np.ndarray, "5"]
 
     @classmethod
-    def draw(cls, draws: Draws, dials: SyntheticDials, times: Times) -> "_Size":
-        """Smooth growth, shrinking and stretching within the dials' ratios."""
+    def draw(cls, draws: Draws, dials: SyntheticDials, times: Times, changes: frozenset[str]) -> "_Size":
+        """Smooth growth, shrinking and stretching within the dials' ratios, which `changes` makes them reach."""
         shorter = min(dials.height, dials.width)
+        scale_swings, aspect_swings = (FULL_SWINGS if word in changes else SWINGS for word in ("scale", "aspect"))
         return cls(
             base=draws.uniform(dials.min_size, dials.max_size) * shorter / 2,
-            scale=1 + _half_range(dials.scale_change) * _slow_wave(draws, dials, times),
-            aspect=1 + _half_range(dials.aspect_change) * _slow_wave(draws, dials, times),
+            scale=1 + _half_range(dials.scale_change) * _slow_wave(draws, dials, times, scale_swings),
+            aspect=1 + _half_range(dials.aspect_change) * _slow_wave(draws, dials, times, aspect_swings),
             distortion=(draws.block(5) * 2 - 1) * dials.deformation * 0.5,
         )
 
@@ -138,7 +119,7 @@ class _Size:
 
 def _pose(draws: Draws, dials: SyntheticDials, times: Times, path: Path, size: _Size) -> Pose:
     angle = draws.uniform(0.0, 1.0) + draws.uniform(-1.0, 1.0) * dials.rotation * times
-    wobble = np.stack([_slow_wave(draws, dials, times, swings=1.6) for _ in range(5)], axis=1)
+    wobble = np.stack([_slow_wave(draws, dials, times, 1.6) for _ in range(5)], axis=1)
     return Pose(
         x=path[0],
         y=path[1],
@@ -156,16 +137,19 @@ def _free_path(
     times: Times,
     size: _Size,
     placed: list[tuple[Path, _Size]],
-    absence: str | None,
+    motion: str,
 ) -> tuple[Path, _Size]:
     """A path that keeps away from those before it; where there is no room the object becomes smaller."""
     best, best_size, least = None, size, np.inf
     for attempt in range(CANDIDATES * len(SHRINKING)):
         tried = replace(size, base=size.base * SHRINKING[attempt // CANDIDATES])
-        if absence is None:
-            path = _wandering(draws, dials, times, tried)
-        else:
-            path = _leaving(draws, dials, times, tried, absence)
+        match motion:
+            case "wander":
+                path = _wandering(draws, dials, times, tried)
+            case "rise" | "sink":
+                path = _climbing(draws, dials, times, tried, motion == "rise")
+            case _:
+                path = _leaving(draws, dials, times, tried, motion)
         crowding = _crowding(path, tried, placed)
         if crowding < least:
             best, best_size, least = path, tried, crowding
@@ -196,6 +180,17 @@ def _wandering(draws: Draws, dials: SyntheticDials, times: Times, size: _Size, s
     return _bounce(x, dials.width, size), _bounce(y, dials.height, size)
 
 
+def _climbing(draws: Draws, dials: SyntheticDials, times: Times, size: _Size, is_rising: bool) -> Path:
+    """Half of the frame or more, up or down, from the first to the last frame: one is the other played backwards."""
+    x, _ = _wandering(draws, dials, times, size)
+    margin = 0.8 * float(np.max(size.radius))
+    room = max(dials.height - 2 * margin, 0.0)
+    travel = room * draws.uniform(0.5, 1.0)
+    progress = times / max(dials.frames - 1, 1)
+    fallen = 1 - progress if is_rising else progress
+    return x, (dials.height - room) / 2 + draws.uniform(0.0, 1.0) * (room - travel) + travel * fallen
+
+
 def _bounce(position: Times, length: int, size: _Size) -> Times:
     """Fold positions into the frame, leaving most of the object inside."""
     margin = 0.8 * float(np.max(size.radius))
@@ -219,7 +214,9 @@ def _meeting(
         lead = (times - moment) * pace
         travel = lead / np.sqrt(1 + 0.2 * lead * lead)
         if is_crossing:
-            ahead, aside = 1.1 * travel, np.full_like(travel, draws.uniform(-0.2, 0.2))
+            aside = draws.uniform(-0.2, 0.2)
+            aside += dials.passing_distance if aside > 0 else -dials.passing_distance
+            ahead, aside = 1.1 * travel, np.full_like(travel, aside)
         else:
             ahead, aside = 0.1 + np.sqrt(0.01 + 0.7 * travel * travel), travel * draws.uniform(-0.3, 0.3)
         cosine, sine = direction(draws.uniform(0.0, 1.0))
@@ -231,7 +228,7 @@ def _meeting(
             )
             for sign, size in ((0.5, first), (-0.5, second))
         ]
-        score = _meeting_fault(pair[0], pair[1], reach)
+        score = _meeting_fault(pair[0], pair[1], reach, MEET_WITHIN + dials.passing_distance * is_crossing)
         if score < best_score:
             best, best_score = (pair[0], pair[1]), score
         if score <= 0:
@@ -240,11 +237,11 @@ def _meeting(
     return best
 
 
-def _meeting_fault(first: Path, second: Path, reach: float) -> float:
+def _meeting_fault(first: Path, second: Path, reach: float, within: float) -> float:
     """How much a pair misses each other, or clings together at both ends of the video; 0 for a good meeting."""
     dx, dy = first[0] - second[0], first[1] - second[1]
     distance = np.sqrt(dx * dx + dy * dy) / reach
-    misses = max(0.0, float(np.min(distance)) - MEET_WITHIN)
+    misses = max(0.0, float(np.min(distance)) - within)
     clings = max(0.0, 0.8 - float(distance[0])) + max(0.0, 0.8 - float(distance[-1]))
     return misses + clings
 
@@ -255,8 +252,7 @@ def _leaving(draws: Draws, dials: SyntheticDials, times: Times, size: _Size, abs
     radius = float(np.max(size.radius))
     match absence:
         case "return":
-            start, gap = draws.uniform(0.0, 0.06), draws.uniform(0.12, 0.18)
-            travel = (1 - start - gap) / 2 - 0.02
+            start, travel, gap = _return_plan(draws, dials)
             back = start + travel + gap
             away = smooth_step((progress - start) / travel) - smooth_step((progress - back) / travel)
         case _:
@@ -273,7 +269,25 @@ def _leaving(draws: Draws, dials: SyntheticDials, times: Times, size: _Size, abs
     return (normal, wandering[1]) if is_sideways else (wandering[0], normal)
 
 
-def _slow_wave(draws: Draws, dials: SyntheticDials, times: Times, swings: float = 0.6) -> Times:
+def _return_plan(draws: Draws, dials: SyntheticDials) -> tuple[float, float, float]:
+    """When an object sets out, how long its way out (and back) takes, and how long it rests outside; in videos."""
+    if dials.absence == 0:
+        start, gap = draws.uniform(0.0, 0.06), draws.uniform(0.12, 0.18)
+        return start, (1 - start - gap) / 2 - 0.02, gap
+    last = max(dials.frames - 1, 1)
+    travel = min(TRAVEL_FRAMES, last / 3)
+    longest = min(dials.absence - 2 * UNSEEN_SHARE[1] * travel, last - 2 * travel - 1)
+    shortest = LEAST_ABSENCE - 2 * UNSEEN_SHARE[0] * travel
+    gap = draws.uniform(min(shortest, longest), longest)
+    return draws.uniform(0.0, last - 2 * travel - gap) / last, travel / last, gap / last
+
+
+def _foreshortening(draws: Draws, dials: SyntheticDials, times: Times) -> Times:
+    """What is left of an object's width while it turns away from the camera and back."""
+    return wave(0.25 + FARTHEST_TURN * _slow_wave(draws, dials, times, FULL_SWINGS))
+
+
+def _slow_wave(draws: Draws, dials: SyntheticDials, times: Times, swings: float = SWINGS) -> Times:
     """A swing between -1 and 1, about `swings` of a period in a clip and never slower than one in 80 frames."""
     rate = max(swings * draws.uniform(0.7, 1.2) / max(dials.frames, 8), swings / 80)
     return wave(times * rate + draws.uniform(0.0, 1.0))
