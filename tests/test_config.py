@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskreel.config import ConfigError, from_dict, nearest, to_dict
+from maskreel.errors import OptionError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.rate < 0:
-            raise ValueError(f"rate {self.rate} is negative")
+            raise OptionError(f"rate {self.rate} is negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,43 @@ def test_values_without_a_form_in_json_are_refused_on_writing() -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("seqformer_tiny", "seqformer-tiny"), ("Seqformer-tny", "seqformer-tiny"), ("xyz", None)],
+    [
+        ("seqformer_tiny", "seqformer-tiny"),
+        ("Seqformer-tny", "seqformer-tiny"),
+        ("xyz", None),
+        ("tran", "train"),
+        ("trian", "train"),
+        ("rtain", "train"),
+        ("trainn", "train"),
+        ("track", None),
+        ("evlauate", "evaluate"),
+        ("evlaute", "evaluate"),
+        ("evlt", None),
+        ("doctor", None),
+        ("seqf", "seqformer-tiny"),
+        ("ap", "--aperture"),
+        ("a", None),
+        ("at", None),
+        ("it", None),
+        ("", None),
+    ],
 )
-def test_nearest_ignores_case_and_hyphens(word: str, expected: str | None) -> None:
-    assert nearest(word, ["seqformer-tiny", "ms-sts-r50"]) == expected
+def test_nearest_is_near_in_letters_or_absent(word: str, expected: str | None) -> None:
+    allowed = ["seqformer-tiny", "ms-sts-r50", "train", "evaluate", "score", "--aperture", "in"]
+    assert nearest(word, allowed) == expected
+
+
+def test_the_nearest_of_several_is_taken() -> None:
+    assert nearest("--model.widht", ["--model.depth", "--model.width", "--model.widths"]) == "--model.width"
+    assert nearest("--data", ["--data.root", "--data.split", "--date-format"]) == "--data.root"
+
+
+def test_a_fault_in_a_record_is_not_blamed_on_the_file() -> None:
+    @dataclass(frozen=True)
+    class Faulty:
+        def __post_init__(self) -> None:
+            raise ValueError("a fault of ours")
+
+    with pytest.raises(ValueError, match="a fault of ours") as caught:
+        from_dict(Faulty, {})
+    assert not isinstance(caught.value, ConfigError)

@@ -6,7 +6,6 @@ a file says is imported.
 """
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, overload
 
-from maskreel.errors import DataError
+from maskreel.errors import DataError, OptionError
 
 Record = TypeVar("Record")
 
@@ -29,11 +28,48 @@ class ConfigError(DataError):
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
-    """The allowed word that `word` was most likely meant to be, None when nothing is close."""
-    candidates = list(allowed)
-    folded = {candidate.lower().replace("_", "-"): candidate for candidate in candidates}
-    close = difflib.get_close_matches(word.lower().replace("_", "-"), list(folded), n=1, cutoff=0.5)
-    return folded[close[0]] if close else None
+    """The allowed word that `word` was most likely meant to be, None when nothing is near in letters.
+
+    Near are words that differ in one letter (two, from six letters on; none, up to two letters), where a letter is
+    left out, added, another, or swapped with its neighbour, and words that begin as `word` does. The first of equally
+    near ones is taken.
+    """
+    typed = _folded(word)
+    candidates = {candidate: _folded(candidate) for candidate in allowed}
+    most = 0 if len(typed) <= 2 else 1 if len(typed) <= 5 else 2
+    near = {
+        candidate: distance
+        for candidate, letters in candidates.items()
+        if abs(len(letters) - len(typed)) <= most and (distance := _edits(typed, letters)) <= most
+    }
+    if near:
+        return min(near, key=near.__getitem__)
+    begun = (candidate for candidate, letters in candidates.items() if letters.startswith(typed))
+    return next(begun, None) if len(typed) >= 2 else None
+
+
+def suggestion(word: str, allowed: Iterable[str], otherwise: str) -> str:
+    """The end of an error about an unknown word: the near one, or what to do where there is none."""
+    close = nearest(word, allowed)
+    return f"did you mean {close!r}?" if close else otherwise
+
+
+def _folded(word: str) -> str:
+    return word.lower().replace("_", "-").lstrip("-")
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters left out, added, replaced or swapped with their neighbour between two words (optimal alignment)."""
+    before, last = [], list(range(len(other) + 1))
+    for row, letter in enumerate(one, start=1):
+        current = [row]
+        for column, second in enumerate(other, start=1):
+            cost = min(last[column] + 1, current[-1] + 1, last[column - 1] + (letter != second))
+            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == second:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, last = last, current
+    return last[-1]
 
 
 def to_dict(record: object) -> dict[str, Any]:
@@ -106,8 +142,7 @@ def _build_literal(allowed: tuple[Any, ...], data: object, path: str) -> Any:
     for choice in allowed:
         if type(choice) is type(data) and choice == data:
             return choice
-    words = [choice for choice in allowed if isinstance(choice, str)]
-    hint = _did_you_mean(data, words)
+    hint = _did_you_mean(data, [choice for choice in allowed if isinstance(choice, str)])
     raise ConfigError(path, f"{data!r} is not one of {_listed(allowed)}{hint}")
 
 
@@ -173,7 +208,7 @@ def _build_record(cls: Any, data: object, path: str) -> Any:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(_join(path, error.path), error.problem) from error
-    except ValueError as error:
+    except OptionError as error:
         raise ConfigError(path, str(error)) from error
 
 

@@ -5,6 +5,14 @@ class UsageError(Exception):
     """What was typed is wrong: an option, a recipe name, a path that does not exist (exit code 2)."""
 
 
+class OptionError(ValueError):
+    """A value that was given for an option or an argument is not allowed: which, what it is, what it may be.
+
+    Like the other types of this page it tells a sentence meant for users from a fault of Maskreel: a plain ValueError
+    is reported as unexpected.
+    """
+
+
 class DataError(ValueError):
     """The content of a file is wrong, or something failed on the way (exit code 1)."""
 

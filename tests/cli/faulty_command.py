@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from maskreel.errors import DataError, PartialFailure, UsageError
+from maskreel.errors import DataError, OptionError, PartialFailure, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.rate == 0.13:
+            raise ValueError("thirteen")
+        if self.rate > 1:
+            raise OptionError(f"rate {self.rate} must be at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +27,22 @@ class Faulty:
     """Fail."""
 
     fault: Annotated[
-        Literal["usage", "data", "partial", "interrupt", "library", "bug", "file", "none"], tyro.conf.Positional
+        Literal["usage", "data", "partial", "interrupt", "library", "bug", "file", "invariant", "option", "none"],
+        tyro.conf.Positional,
     ]
+    """What to raise."""
     num_queries: int = 3
+    limit: float | None = None
+    size: tuple[int, int] = (1, 1)
+    inner: Inner = Inner()
+    quiet: bool = False
     json: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_queries == 13:
+            raise ValueError("thirteen")
+        if self.num_queries < 1:
+            raise OptionError(f"num_queries {self.num_queries} must be at least 1")
 
 
 def run(args: Faulty) -> None:
@@ -36,6 +59,10 @@ def run(args: Faulty) -> None:
             np.zeros(3) + np.zeros(4)
         case "bug":
             raise RuntimeError("the impossible")
+        case "invariant":
+            raise ValueError("three maps for four levels")
+        case "option":
+            raise OptionError("sampling backend 'gpu' is unknown; choose cpu")
         case "file":
             Path("/no/such/file").read_text()
         case "none":

@@ -148,7 +148,7 @@ def test_an_attack_is_refused_by_name_and_leaves_no_trace(tmp_path: Path, capsys
         (["nowhere.pth", "model"], 2, "nowhere.pth: no such file"),
         (["{weights}", "{folder}"], 2, "exists already; choose another folder"),
         (["{weights}", "{weights}"], 2, "exists already; choose another folder"),
-        (["{weights}"], 2, "missing from maskreel convert: OUT"),
+        (["{weights}"], 2, "maskreel convert needs OUT (model folder to write"),
         (["{weights}", "model", "--from", "vister"], 2, "--from 'vister': no such source; did you mean 'vistr'?"),
         (["{weights}", "model", "--from", "vistr"], 1, "official.pth: not VisTR, official: it has no vistr."),
         (["{weights}", "model", "--heads", "0"], 2, "--heads 0: must be at least 1"),

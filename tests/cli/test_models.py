@@ -36,7 +36,7 @@ def test_published_counts_are_met_exactly(capsys: pytest.CaptureFixture[str]) ->
 
 def test_an_unknown_option_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--publishd"]) == 2
-    assert capsys.readouterr().err == ("maskreel: error: unrecognized options: --publishd; did you mean --published?\n")
+    assert capsys.readouterr().err == ("maskreel: error: unknown option --publishd; did you mean --published?\n")
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

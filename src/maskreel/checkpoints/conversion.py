@@ -13,7 +13,7 @@ from maskreel.checkpoints.sources.catalog import REFUSALS, SOURCES
 from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
 from maskreel.checkpoints.sources.table import Source, State, has_keys
 from maskreel.checkpoints.transfer import start_from
-from maskreel.config import nearest, to_dict
+from maskreel.config import suggestion, to_dict
 from maskreel.criteria.adversarial import Discriminator
 from maskreel.errors import DataError, UsageError
 from maskreel.models.catalog import CATALOG
@@ -148,8 +148,7 @@ def named_source(word: str) -> Source | None:
     if word == AUTO:
         return None
     if word not in SOURCES:
-        close = nearest(word, SOURCES)
-        hint = f"did you mean {close!r}?" if close else f"known are {AUTO}, {', '.join(SOURCES)}"
+        hint = suggestion(word, SOURCES, f"known are {AUTO}, {', '.join(SOURCES)}")
         raise UsageError(f"--from {word!r}: no such source; {hint}")
     return SOURCES[word]
 

@@ -26,7 +26,7 @@ from maskreel.checkpoints.sources.table import Source, State
 from maskreel.checkpoints.transfer import start_from
 from maskreel.config import from_dict
 from maskreel.criteria.adversarial import AdversarialLoss
-from maskreel.errors import DataError
+from maskreel.errors import DataError, OptionError
 from maskreel.files import check_sums, read_json
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.folder import BUNDLED, build_criterion, build_model, load_model, model_folder, read_tensors
@@ -113,7 +113,7 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
     try:
         source = find_source(state)
         conversion = _convert(state, source, heads)
-    except ValueError as error:
+    except (DataError, OptionError) as error:
         raise DataError(f"{where}: {error}") from error
     conversion.check(where)
     return Initial(
@@ -131,7 +131,7 @@ def _convert(state: State, source: Source, heads: int) -> Conversion:
     which."""
     try:
         return convert_state(state, source, heads=heads)
-    except ValueError:
+    except (DataError, OptionError):
         return convert_state(state, source, heads=HEADS)
 
 

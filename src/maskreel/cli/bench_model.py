@@ -12,8 +12,9 @@ import tyro
 from maskreel.bench.model import measure_model, render_clip
 from maskreel.checkpoints.class_names import numbered
 from maskreel.cli.bench_report import check_options, note, write_report
+from maskreel.cli.options import refused_as_typed
 from maskreel.cli.tables import table
-from maskreel.config import nearest
+from maskreel.config import suggestion
 from maskreel.device import choose_device
 from maskreel.errors import UsageError
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
@@ -73,13 +74,10 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
         loaded = load_model(args.name, device)
         model, classes, recorded = loaded.model, loaded.classes, loaded.inference
     else:
-        close = nearest(args.name, {*RECIPES, BUNDLED})
-        hint = f"did you mean {close!r}?" if close else "maskreel recipes lists them."
+        hint = suggestion(args.name, [*RECIPES, BUNDLED], "maskreel recipes lists them.")
         raise UsageError(f"{args.name}: neither a recipe nor a folder; {hint}")
-    try:
+    with refused_as_typed():
         options: PredictorOptions = recorded_options(recorded, short_side=args.short_side, precision=args.precision)
-    except ValueError as error:
-        raise UsageError(str(error).replace("_", "-", 1)) from error
     options = replace(options, clip_frames=args.frames, clip_overlap=0)
     return VideoPredictor(model, classes, options, device=device)
 

@@ -22,8 +22,8 @@ from maskreel.checkpoints.conversion import (
 from maskreel.checkpoints.foreign import read_foreign
 from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
 from maskreel.cli.options import report_json
-from maskreel.config import nearest, to_dict
-from maskreel.errors import DataError, UsageError
+from maskreel.config import suggestion, to_dict
+from maskreel.errors import DataError, OptionError, UsageError
 from maskreel.files import complete_file
 from maskreel.models.catalog import CATALOG
 from maskreel.models.folder import FORMAT, save_model, write_model_folder
@@ -91,8 +91,7 @@ def _check(args: Convert) -> None:
     if args.heads < 1:
         raise UsageError(f"--heads {args.heads}: must be at least 1")
     if args.to is not None and args.to not in CATALOG:
-        close = nearest(args.to, CATALOG)
-        hint = f"did you mean {close!r}?" if close else f"known are {', '.join(CATALOG)}"
+        hint = suggestion(args.to, CATALOG, f"known are {', '.join(CATALOG)}")
         raise UsageError(f"--to {args.to!r}: no such kind of model; {hint}")
     named_source(args.source)
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
@@ -109,7 +108,7 @@ def _of_file(path: Path, work: Callable[[], Conversion]) -> Conversion:
     """Name the file in every complaint about its content."""
     try:
         return work()
-    except ValueError as error:
+    except (DataError, OptionError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

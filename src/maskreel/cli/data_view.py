@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.options import report_json
-from maskreel.config import nearest
+from maskreel.config import suggestion
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.evaluation.results import PredictedTrack, Predictions, read_predictions, read_videos
@@ -131,8 +131,7 @@ def chosen_videos(dataset: YouTubeVIS, words: str | None) -> list[int]:
     chosen = []
     for word in (word.strip() for word in words.split(",")):
         if word not in places:
-            close = nearest(word, places)
-            hint = f"did you mean {close!r}?" if close else f"ids begin with {', '.join(list(places)[:5])}"
+            hint = suggestion(word, places, f"ids begin with {', '.join(list(places)[:5])}")
             raise UsageError(f"--videos {word!r}: not in {dataset.annotation_path}; {hint}")
         chosen.append(places[word])
     return list(dict.fromkeys(chosen))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 from rich.progress import Progress
 
-from maskreel.cli.options import report_json, require_json
+from maskreel.cli.options import refused_as_typed, report_json, require_json
 from maskreel.cli.tables import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -129,7 +129,7 @@ def _percent(value: float | None) -> str:
 
 
 def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:
-    try:
+    with refused_as_typed():
         return recorded_evaluation(
             recorded,
             short_side=args.short_side,
@@ -139,8 +139,6 @@ def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:
             min_score=args.min_score,
             precision=args.precision,
         )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def _folder(args: Evaluate) -> Path:

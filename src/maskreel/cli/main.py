@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from maskreel.config import nearest
-from maskreel.errors import DataError, PartialFailure, UsageError
+from maskreel.errors import DataError, OptionError, PartialFailure, UsageError
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if not words or words[0] in ("-h", "--help"):
         print(_help())
         return 0
     if words[0] in ("--version", "-V"):
@@ -140,10 +142,13 @@ def _find_command(words: list[str]) -> tuple[str | None, list[str]]:
             return name, words[length:]
     if members and (len(words) == 1 or words[1] in ("-h", "--help")):
         return None, []
-    typed, allowed = (" ".join(words[:2]), members) if members else (words[0], set(COMMANDS))
-    close = nearest(typed, allowed)
-    hint = f"did you mean {close!r}?" if close else "maskreel --help lists them."
-    raise UsageError(f"unknown command {typed!r}; {hint}")
+    if members:
+        close = nearest(words[1], [name.partition(" ")[2] for name in sorted(members)])
+        typed, close = " ".join(words[:2]), close and f"{words[0]} {close}"
+    else:
+        typed, close = words[0], nearest(words[0], dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+    listed = f"maskreel{f' {words[0]}' if members else ''} --help lists them."
+    raise UsageError(f"unknown command {typed!r}; {f'did you mean {close!r}?' if close else listed}")
 
 
 def _with_json_value(words: list[str]) -> list[str]:
@@ -165,7 +170,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return EXIT_PARTIAL, str(error)
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED, str(error) or "interrupted"
-    if isinstance(error, DataError) or (isinstance(error, ValueError) and _is_raised_by_us(error)):
+    if isinstance(error, DataError | OptionError):
         return EXIT_FAILURE, str(error)
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
@@ -176,12 +181,6 @@ def _explain(error: BaseException) -> tuple[int, str]:
         EXIT_FAILURE,
         f"unexpected {type(error).__name__}: {error}; run again with --debug to see where it comes from",
     )
-
-
-def _is_raised_by_us(error: BaseException) -> bool:
-    """Our own ValueErrors are sentences for users; those of a library deep below are not."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("maskreel.")
 
 
 class _StderrHandler(logging.Handler):
@@ -210,7 +209,7 @@ def _help(group: str | None = None) -> str:
             "",
             *(f"  {name:<{width}}  {command.summary}" for name, command in shown.items()),
             "",
-            "  maskreel COMMAND --help   options of a command",
+            "  maskreel COMMAND --help   options of a command; so does maskreel help COMMAND",
             "  --debug                   (anywhere) full tracebacks",
             "  --version                 the version",
         ]

@@ -1,16 +1,15 @@
 """Command line options from records, with errors of one line."""
 
 import contextlib
-import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
-from maskreel.errors import UsageError
+from maskreel.cli.refusals import Typed, refused_in_our_words
+from maskreel.errors import OptionError, UsageError
 from maskreel.files import complete_file
 
 Record = TypeVar("Record")
@@ -25,57 +24,18 @@ def parse_options(record: type[Record], words: Sequence[str], command: str, *, d
     prog = f"maskreel {command}"
     config = (tyro.conf.AvoidSubcommands,)
     start = tyro.MISSING_NONPROP if default is None else default
-    if {"-h", "--help"} & set(words):
+    with refused_in_our_words(Typed(record, start, words, prog)):
         return tyro.cli(record, args=words, prog=prog, config=config, default=start)
-    captured = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(captured), _wide_terminal():
-            return tyro.cli(record, args=words, prog=prog, config=config, default=start)
-    except SystemExit as exit_request:
-        if exit_request.code in (0, None):
-            raise
-        raise UsageError(_one_sentence(captured.getvalue(), prog)) from None
 
 
 @contextlib.contextmanager
-def _wide_terminal() -> Iterator[None]:
-    """Keep tyro from breaking the message into lines in the middle of a path."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "2000"
+def refused_as_typed() -> Iterator[None]:
+    """Around the making of a record from options of the same names: its OptionError becomes a UsageError."""
     try:
         yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
-
-
-def _one_sentence(box: str, prog: str) -> str:
-    """The message of tyro's framed error, and the option that it suggests.
-
-    The frame holds paragraphs between rules: the problem, suggestions ("Perhaps you meant:"), a pointer to the help.
-    Its title stands above the first rule where the terminal knows ASCII alone, and otherwise within it.
-    """
-    paragraphs: list[list[str]] = [[]]
-    for line in box.splitlines():
-        text = line.strip("│ ")
-        if text.startswith(("╭", "╰", "─")) or set(text) == {"-"}:
-            paragraphs.append([])
-        elif text:
-            paragraphs[-1].append(text)
-    paragraphs = [paragraph for paragraph in paragraphs[1:] if paragraph]
-    if not paragraphs:
-        return f"these options cannot be understood; {prog} --help lists what can be."
-    problem = " ".join(paragraphs[0]).removesuffix(".")
-    suggestions = [
-        line.split()[0].rstrip(",")
-        for paragraph in paragraphs
-        if paragraph[0].startswith("Perhaps")
-        for line in paragraph[1:2]
-    ]
-    hint = f"did you mean {suggestions[0]}?" if suggestions else f"see {prog} --help."
-    return f"{problem[0].lower()}{problem[1:]}; {hint}"
+    except OptionError as error:
+        field, _, problem = str(error).partition(" ")
+        raise UsageError(f"--{field.replace('_', '-')} {problem}") from error
 
 
 def report_json(option: str | None, report: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from maskreel.cli.options import report_json, require_json, require_writable
+from maskreel.cli.options import refused_as_typed, report_json, require_json, require_writable
 from maskreel.cli.progress import frame_progress
 from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -176,10 +176,8 @@ def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
         name: getattr(args, name)
         for name in ("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score", "precision")
     }
-    try:
+    with refused_as_typed():
         return recorded_options(recorded, **typed)
-    except ValueError as error:
-        raise UsageError(str(error).replace("_", "-", 1)) from error
 
 
 def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from maskreel.cli.options import report_json
-from maskreel.config import nearest
+from maskreel.config import suggestion
 from maskreel.errors import UsageError
 from maskreel.evaluation.report import METRICS, THRESHOLDS, ScoreOptions, rows_of, score
 from maskreel.evaluation.results import GroundTruth, read_ground_truth, read_predictions
@@ -86,8 +86,7 @@ def chosen_metrics(words: str) -> tuple[str, ...]:
     chosen = tuple(word.strip() for word in words.split(",") if word.strip())
     for word in chosen:
         if word not in METRICS:
-            close = nearest(word, METRICS)
-            hint = f"did you mean {close!r}?" if close else f"there are {', '.join(METRICS)}."
+            hint = suggestion(word, METRICS, f"there are {', '.join(METRICS)}.")
             raise UsageError(f"unknown metric {word!r}; {hint}")
     if not chosen:
         raise UsageError(f"--metrics names nothing to measure; there are {', '.join(METRICS)}.")

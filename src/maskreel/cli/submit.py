@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.options import report_json
-from maskreel.config import nearest
+from maskreel.config import suggestion
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.results import read_videos
 from maskreel.evaluation.submission import BENCHMARKS, check_results, write_archive
@@ -38,8 +38,7 @@ def run(args: Submit) -> None:
         DataError: for a results file with faults.
     """
     if args.dataset not in BENCHMARKS:
-        close = nearest(args.dataset, BENCHMARKS)
-        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(BENCHMARKS)}."
+        hint = suggestion(args.dataset, BENCHMARKS, f"there are {', '.join(BENCHMARKS)}.")
         raise UsageError(f"unknown benchmark {args.dataset!r}; {hint}")
     videos = None if args.videos is None else read_videos(args.videos)
     checked = check_results(args.results, BENCHMARKS[args.dataset], videos)

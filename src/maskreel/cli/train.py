@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.options import parse_options
-from maskreel.config import nearest
+from maskreel.config import suggestion
 from maskreel.data.loading import DataConfig
 from maskreel.errors import UsageError
 from maskreel.evaluation.evaluate import EvaluationConfig
@@ -55,8 +55,7 @@ def parse(words: Sequence[str]) -> Train:
     if first.startswith("-"):
         raise UsageError(f"the recipe comes first: maskreel train RECIPE {first} ...; recipes: {', '.join(RECIPES)}")
     if first not in RECIPES:
-        close = nearest(first, RECIPES)
-        hint = f"did you mean {close!r}?" if close else f"recipes: {', '.join(RECIPES)}"
+        hint = suggestion(first, RECIPES, f"recipes: {', '.join(RECIPES)}")
         raise UsageError(f"unknown recipe {first!r}; {hint}")
     return parse_options(Train, words, "train", default=_with_defaults(RECIPES[first](), resume=None))
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from maskreel.errors import OptionError
 from maskreel.geometry.masks import boxes_from_masks, crop_masks, resize_masks
 from maskreel.structures import Clip, ClipTarget
 from maskreel.video.prepare import fit_size, resize_frames
@@ -47,11 +48,11 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("scales", "crop_scales", "crop_sides"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: expected at least one size, all of 1 pixel or more")
+                raise OptionError(f"{name} {getattr(self, name)}: expected at least one size, all of 1 pixel or more")
         if self.crop_sides[0] > self.crop_sides[1]:
-            raise ValueError(f"crop_sides {self.crop_sides}: the least side comes first")
+            raise OptionError(f"crop_sides {self.crop_sides}: the least side comes first")
         if self.max_size < 1:
-            raise ValueError(f"max_size {self.max_size}: must be at least 1")
+            raise OptionError(f"max_size {self.max_size}: must be at least 1")
 
 
 def augment(

@@ -26,7 +26,7 @@ from maskreel.data.sampling import (
     sample_clip,
 )
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.errors import DataError
+from maskreel.errors import DataError, OptionError
 from maskreel.structures import Clip, ClipBatch, ClipTarget
 from maskreel.video.prepare import pad_clips
 
@@ -68,7 +68,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name, least in (("num_frames", 1), ("batch_size", 1), ("workers", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} {getattr(self, name)}: must be at least {least}")
+                raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

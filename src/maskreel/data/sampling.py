@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import Sampler
 
+from maskreel.errors import DataError
+
 LOCAL_REACH = 3
 """How far the neighbours of an anchor frame may lie from it, in frames (SeqFormer, arXiv 2112.08275)."""
 
@@ -91,7 +93,7 @@ class ClipSampler(Sampler[list[ClipToken]]):
 
     def __init__(self, num_clips: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         if num_clips < 1:
-            raise ValueError("no clips to sample: the training split has no frames")
+            raise DataError("no clips to sample: the training split has no frames")
         if batch_size < 1:
             raise ValueError(f"batch_size {batch_size}: must be at least 1")
         if not 0 <= rank < world_size:
@@ -128,10 +130,10 @@ class ClipSampler(Sampler[list[ClipToken]]):
         return {"epoch": self.epoch, "position": self.position, "seed": self.seed, "num_clips": self.num_clips}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken; raises ValueError when it belongs to other data or another seed."""
+        """Continue where `state` was taken; raises DataError when it belongs to other data or another seed."""
         for name in ("seed", "num_clips"):
             if state[name] != getattr(self, name):
-                raise ValueError(
+                raise DataError(
                     f"the sampler's saved {name} is {state[name]}, this run's is {getattr(self, name)}; "
                     "resume with the data and the seed that the run was started with"
                 )

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from maskreel.errors import DataError
+
 _SCALE = 5
 
 
 def polygon_runs(polygons: Sequence[Any], *, height: int, width: int) -> Int[np.ndarray, " r"]:
     """Run lengths (column by column, background first) of the union of flat [x0, y0, x1, y1, ...] polygons.
 
-    Raises ValueError for anything but numbers, for fewer than three corners, and for a corner more than one frame size
+    Raises DataError for anything but numbers, for fewer than three corners, and for a corner more than one frame size
     outside the frame.
     """
     positions, steps = [], []
@@ -39,15 +41,15 @@ def _corners(polygon: Any, index: int, *, height: int, width: int) -> Float[np.n
     try:
         flat = np.array(polygon, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"polygon {index} is not a list of numbers") from error
+        raise DataError(f"polygon {index} is not a list of numbers") from error
     if flat.ndim != 1 or flat.size < 6 or flat.size % 2:
-        raise ValueError(f"polygon {index} has {flat.size} coordinates; at least three (x, y) corners are needed")
+        raise DataError(f"polygon {index} has {flat.size} coordinates; at least three (x, y) corners are needed")
     corners = flat.reshape(-1, 2)
     limit = np.array([width, height], dtype=np.float64)
     is_far = ~((corners >= -limit) & (corners <= 2 * limit)).all(axis=1)
     if is_far.any():
         x, y = corners[int(is_far.argmax())]
-        raise ValueError(f"polygon {index} has the corner ({x:g}, {y:g}), far outside the frame of {width}x{height}")
+        raise DataError(f"polygon {index} has the corner ({x:g}, {y:g}), far outside the frame of {width}x{height}")
     return corners
 
 

@@ -110,7 +110,7 @@ def parse(obj: Any, *, height: int, width: int, where: str) -> Rle | None:
         _check_pixels(height, width, where)
         try:
             return Rle(height, width, compress(polygon_runs(obj, height=height, width=width)))
-        except ValueError as error:
+        except DataError as error:
             raise RleError(f"{where}: {error}") from None
     if not isinstance(obj, dict) or "counts" not in obj or "size" not in obj:
         raise RleError(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.inference.link import Linker
 from maskreel.inference.pending import FrameObjects, PendingFrames
@@ -49,15 +50,15 @@ class PredictorOptions:
     def __post_init__(self) -> None:
         for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} {getattr(self, name)}: must be at least {least}")
+                raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
         if not 0 <= self.clip_overlap < self.clip_frames:
-            raise ValueError(
+            raise OptionError(
                 f"clip_overlap {self.clip_overlap}: must be at least 0 and below clip_frames {self.clip_frames}"
             )
         if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score {self.min_score}: must lie between 0 and 1")
+            raise OptionError(f"min_score {self.min_score}: must lie between 0 and 1")
         if self.precision not in get_args(Precision):
-            raise ValueError(f"precision {self.precision!r}: must be one of {', '.join(get_args(Precision))}")
+            raise OptionError(f"precision {self.precision!r}: must be one of {', '.join(get_args(Precision))}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from maskreel.errors import OptionError
+
 Backend = Literal["reference", "cpu", "triton"]
 ENVIRONMENT_VARIABLE = "MASKREEL_SAMPLING_BACKEND"
 
@@ -33,7 +35,7 @@ def use_backend(name: Backend) -> Iterator[None]:
 def choose(backend: Backend | None, value: Tensor, locations: Tensor, weights: Tensor) -> Backend:
     """The backend for these tensors: the argument, else `use_backend`, else the environment variable, else the fastest.
 
-    Raises ValueError when the forced backend cannot take the tensors.
+    Raises OptionError when the forced backend cannot take the tensors.
     """
     is_double = torch.float64 in (value.dtype, locations.dtype, weights.dtype)
     return _resolve(backend or _forced, value.device.type, is_double)
@@ -54,7 +56,7 @@ def _resolve(forced: Backend | None, device: str, is_double: bool) -> Backend:
         forced, source = _checked(variable, ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE
     if forced is not None:
         if reason := _obstacle(forced, device, is_double):
-            raise ValueError(f"sampling backend {forced!r}, asked for by {source}, cannot be used: {reason}")
+            raise OptionError(f"sampling backend {forced!r}, asked for by {source}, cannot be used: {reason}")
         return forced
     fastest: Backend = "triton" if device == "cuda" else "cpu"
     reason = _obstacle(fastest, device, is_double)
@@ -83,5 +85,5 @@ def _obstacle(name: Backend, device: str, is_double: bool) -> str | None:
 
 def _checked(name: str, source: str) -> Backend:
     if name not in get_args(Backend):
-        raise ValueError(f"{source}: unknown sampling backend {name!r}; choose one of {', '.join(get_args(Backend))}")
+        raise OptionError(f"{source}: unknown sampling backend {name!r}; choose one of {', '.join(get_args(Backend))}")
     return name  # type: ignore[return-value]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.backbones.resnet import ResNet
 from maskreel.nn.backbones.swin import Swin
 from maskreel.nn.layers.padding import Padding
@@ -17,33 +18,33 @@ from maskreel.structures import ClipBatch
 
 
 def require_at_least(config: object, least: int, *names: str) -> None:
-    """ValueError for a field of a config record that is below `least`."""
+    """OptionError for a field of a config record that is below `least`."""
     for name in names:
         if getattr(config, name) < least:
-            raise ValueError(f"{name} {getattr(config, name)} must be at least {least}")
+            raise OptionError(f"{name} {getattr(config, name)} must be at least {least}")
 
 
 def check_token_width(width: int, num_heads: int) -> None:
-    """ValueError unless tokens of `width` channels suit the pyramid's 32 norm groups and the attention heads."""
+    """OptionError unless tokens of `width` channels suit the pyramid's 32 norm groups and the attention heads."""
     if width < 32 or width % 32:
-        raise ValueError(f"width {width} must be a multiple of 32")
+        raise OptionError(f"width {width} must be a multiple of 32")
     if num_heads < 1 or width % num_heads:
-        raise ValueError(f"num_heads {num_heads} must divide width {width}")
+        raise OptionError(f"num_heads {num_heads} must divide width {width}")
 
 
 def check_clip_tokens(width: int, num_heads: int) -> None:
-    """ValueError unless `width` channels suit the 3-D position code, the mask head and the attention heads."""
+    """OptionError unless `width` channels suit the 3-D position code, the mask head and the attention heads."""
     if width < 16 or width % 16:
-        raise ValueError(f"width {width} must be a multiple of 16: the mask head halves it four times")
+        raise OptionError(f"width {width} must be a multiple of 16: the mask head halves it four times")
     if num_heads < 1 or width % num_heads:
-        raise ValueError(f"num_heads {num_heads} must divide width {width}")
+        raise OptionError(f"num_heads {num_heads} must divide width {width}")
 
 
 def check_chances(config: object, *names: str) -> None:
-    """ValueError for a field of a config record that is no chance below 1."""
+    """OptionError for a field of a config record that is no chance below 1."""
     for name in names:
         if not 0 <= getattr(config, name) < 1:
-            raise ValueError(f"{name} {getattr(config, name)} must be at least 0 and below 1")
+            raise OptionError(f"{name} {getattr(config, name)} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +65,9 @@ class ResNetConfig:
 
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
-            raise ValueError(f"backbone width {self.width} must be a multiple of 8")
+            raise OptionError(f"backbone width {self.width} must be a multiple of 8")
         if not 0 <= self.frozen_stages <= 5:
-            raise ValueError(
+            raise OptionError(
                 f"frozen_stages {self.frozen_stages} must be between 0 (none) and 5 (stem and four stages)"
             )
 
@@ -87,7 +88,7 @@ class SwinConfig:
 
     def __post_init__(self) -> None:
         if self.width < 32 or self.width % 32:
-            raise ValueError(f"backbone width {self.width} must be a multiple of 32")
+            raise OptionError(f"backbone width {self.width} must be a multiple of 32")
         require_at_least(self, 2, "window")
         check_chances(self, "drop_path")
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.set_loss import LossWeights, SetLoss
+from maskreel.errors import OptionError
 from maskreel.models.parts import (
     BackboneConfig,
     ResNetConfig,
@@ -64,7 +65,7 @@ class SeqFormerConfig:
         require_at_least(self, 1, "encoder_layers", "decoder_layers")
         require_at_least(self, 3, "num_levels")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
+            raise OptionError(f"dropout {self.dropout} must be at least 0 and below 1")
 
 
 class SeqFormer(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from maskreel.criteria.contrastive import ContrastiveSetLoss, Reduction
 from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.set_loss import LossWeights, SetLoss
+from maskreel.errors import OptionError
 from maskreel.models.parts import (
     BackboneConfig,
     ResNetConfig,
@@ -126,7 +127,7 @@ class TaFormerConfig:
         temporal = () if self.neighbours is None else self.neighbours.temporal_levels
         for name, levels in (("spatial_levels", self.spatial_levels), ("temporal_levels", temporal)):
             if sorted(set(levels)) != list(levels) or any(not 0 <= level < self.num_levels for level in levels):
-                raise ValueError(f"{name} {levels} must be rising numbers from 0 to {self.num_levels - 1}")
+                raise OptionError(f"{name} {levels} must be rising numbers from 0 to {self.num_levels - 1}")
 
     def tokens(self) -> tuple[int, ...]:
         """Levels of the pyramid that become tokens."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from maskreel.criteria.sequence_loss import MaskResize, SequenceLoss, SequenceLossWeights
 from maskreel.criteria.sequence_matching import SequenceCosts
+from maskreel.errors import OptionError
 from maskreel.models.parts import check_chances, check_clip_tokens, require_at_least
 from maskreel.nn.backbones.pyramid import Projection
 from maskreel.nn.backbones.twins import StageNorm, TwinsSVT
@@ -43,9 +44,9 @@ class TwinsConfig:
     def __post_init__(self) -> None:
         for name in ("widths", "num_heads", "depths"):
             if min(getattr(self, name)) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must all be at least 1")
+                raise OptionError(f"{name} {getattr(self, name)} must all be at least 1")
         if any(width % heads for width, heads in zip(self.widths, self.num_heads, strict=True)):
-            raise ValueError(f"num_heads {self.num_heads} must divide widths {self.widths}")
+            raise OptionError(f"num_heads {self.num_heads} must divide widths {self.widths}")
         check_chances(self, "drop_path")
 
 
@@ -67,7 +68,7 @@ class SineHeads:
 
     def __post_init__(self) -> None:
         if self.w0 <= 0:
-            raise ValueError(f"w0 {self.w0} must be above 0")
+            raise OptionError(f"w0 {self.w0} must be above 0")
         check_chances(self, "dropout")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maskreel.data.loading import DataConfig
+from maskreel.errors import OptionError
 from maskreel.evaluation.evaluate import EvaluationConfig
 from maskreel.models.catalog import ModelConfig
 
@@ -49,14 +50,14 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+                raise OptionError(f"{name} {getattr(self, name)} must be at least 1")
         for name in ("learning_rate", "backbone_factor", "sampling_factor", "weight_decay", "warmup", "clip_norm"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+                raise OptionError(f"{name} {getattr(self, name)} must not be negative")
         if self.validate_every < 0:
-            raise ValueError(f"validate_every {self.validate_every} must not be negative; 0 never validates")
+            raise OptionError(f"validate_every {self.validate_every} must not be negative; 0 never validates")
         if self.schedule == "cosine" and self.drops:
-            raise ValueError(f"drops {self.drops} belong to schedule step, not to cosine")
+            raise OptionError(f"drops {self.drops} belong to schedule step, not to cosine")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from maskreel.errors import DataError
 from maskreel.files import complete_file
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklets
@@ -48,7 +49,7 @@ def draw_objects(frame: UInt8[np.ndarray, "h w 3"], objects: Iterable[DrawnObjec
     for drawn in objects:
         if drawn.mask.shape != (height, width):
             rows, columns = drawn.mask.shape
-            raise ValueError(f"a mask of {rows}x{columns} pixels does not fit a frame of {height}x{width}")
+            raise DataError(f"a mask of {rows}x{columns} pixels does not fit a frame of {height}x{width}")
         box = _extent(drawn.mask)
         if box is not None:
             _paint(image, drawn, box, thickness)

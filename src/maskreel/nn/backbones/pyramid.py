@@ -6,6 +6,7 @@ from dataclasses import replace
 from einops import rearrange
 from torch import nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.layers.position import shrink_padding
 from maskreel.structures import ClipBatch, FeatureMap
 
@@ -20,7 +21,7 @@ class Pyramid(nn.Module):
     def __init__(self, channels: Sequence[int], *, width: int, num_levels: int) -> None:
         super().__init__()
         if num_levels < len(channels):
-            raise ValueError(f"num_levels is {num_levels}, but the backbone hands over {len(channels)} maps")
+            raise OptionError(f"num_levels is {num_levels}, but the backbone hands over {len(channels)} maps")
         levels = [self._level(nn.Conv2d(c, width, 1)) for c in channels]
         inputs = channels[-1]
         for _ in range(num_levels - len(channels)):

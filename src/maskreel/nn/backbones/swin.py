@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.layers.position import shrink_padding
 from maskreel.structures import ClipBatch, FeatureMap
 
@@ -183,7 +184,7 @@ class Swin(nn.Module):
     ) -> None:
         super().__init__()
         if width % HEAD_WIDTH:
-            raise ValueError(f"width {width} does not divide into heads of {HEAD_WIDTH} channels")
+            raise OptionError(f"width {width} does not divide into heads of {HEAD_WIDTH} channels")
         self.stages = tuple(stages)
         self.channels = tuple(width << stage for stage in self.stages)
         blocks = BLOCKS[depth]

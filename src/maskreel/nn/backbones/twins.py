@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.padding import Padding
 from maskreel.structures import ClipBatch, FeatureMap
@@ -182,7 +183,7 @@ class TwinsSVT(Checkpointed):
         inputs = 3
         for stage, (width, heads, depth) in enumerate(zip(widths, num_heads, depths, strict=True)):
             if width % heads:
-                raise ValueError(f"width {width} of stage {stage + 1} does not divide into {heads} attention heads")
+                raise OptionError(f"width {width} of stage {stage + 1} does not divide into {heads} attention heads")
             self.patch_embeds.append(PatchEmbedding(inputs, width, PATCHES[stage]))
             blocks = []
             for index in range(depth):

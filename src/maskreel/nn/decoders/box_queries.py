@@ -9,6 +9,7 @@ from einops import einsum, rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.layers.attention import QueryAttention
 from maskreel.nn.layers.box_refiner import BoxRefiner
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
@@ -127,7 +128,7 @@ class BoxQueryDecoder(nn.Module):
         heads = num_layers if self.is_refining else 1
         self.box_heads = nn.ModuleList(BoxRefiner(width, first=index == 0) for index in range(heads))
         if len(temporal) not in (0, 1, num_layers):
-            raise ValueError(
+            raise OptionError(
                 f"{len(temporal)} temporal attentions for {num_layers} layers; give none, one, or one each"
             )
         self.temporal = nn.ModuleList(temporal)

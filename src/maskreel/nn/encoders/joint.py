@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.encoders.framewise import encoder_inputs
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
@@ -91,7 +92,7 @@ class JointEncoder(Checkpointed):
     ) -> None:
         super().__init__()
         if {len(neighbours), len(fusions)} not in ({0}, {num_layers}):
-            raise ValueError(f"{len(neighbours)} neighbours and {len(fusions)} fusions for {num_layers} layers")
+            raise OptionError(f"{len(neighbours)} neighbours and {len(fusions)} fusions for {num_layers} layers")
         self.code: FrameCode = code
         self.level_embedding = nn.Parameter(torch.empty(num_levels, width))
         self.layers = nn.ModuleList(

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.encoders.framewise import FramewiseEncoderLayer, encoder_inputs
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import DeformableAttention, xavier_matrices
@@ -103,7 +104,7 @@ class SplitScaleEncoder(Checkpointed):
     ) -> None:
         super().__init__()
         if len(split) not in (1, num_layers):
-            raise ValueError(f"{len(split)} split attentions for {num_layers} layers; give one, or one each")
+            raise OptionError(f"{len(split)} split attentions for {num_layers} layers; give one, or one each")
         shape = {
             "hidden": hidden,
             "num_levels": num_levels,

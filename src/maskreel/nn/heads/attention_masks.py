@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable_convolution import TAPS, DeformableConvolution
 from maskreel.nn.layers.feedforward import Activation, activate
@@ -70,7 +71,7 @@ class MapFusion(nn.Module):
     def __init__(self, width: int, num_heads: int, channels: Sequence[int], activation: Activation) -> None:
         super().__init__()
         if width < 16 or width % 16:
-            raise ValueError(f"width {width}: the mask head halves it four times, so it must be a multiple of 16")
+            raise OptionError(f"width {width}: the mask head halves it four times, so it must be a multiple of 16")
         self.activation: Activation = activation
         mixed = width + num_heads
         self.mix = nn.Conv2d(mixed, mixed, 3, padding=1)

@@ -8,6 +8,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.parameter_groups import LocationLinear
@@ -72,7 +73,7 @@ class DeformableAttention(nn.Module):
     ) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
+            raise OptionError(f"width {width} does not divide into {num_heads} attention heads")
         self.levels = tuple(levels)
         num_levels = len(self.levels) or num_levels
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points

@@ -6,6 +6,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
+
 
 class Attention(nn.Module):
     """Dense attention that never reads padded keys; its tensors are named and laid out as those of MultiheadAttention.
@@ -17,7 +19,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, num_heads: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
+            raise OptionError(f"width {width} does not divide into {num_heads} attention heads")
         self.num_heads, self.dropout = num_heads, dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))

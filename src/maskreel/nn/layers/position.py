@@ -9,6 +9,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from maskreel.errors import OptionError
+
 FrameCode = Literal["none", "normalised", "raw"]
 """How the time of a frame enters a code: not at all, as a fraction of the clip, or as its index."""
 
@@ -67,7 +69,7 @@ def frame_code(
 def axis_channels(width: int) -> tuple[int, int, int]:
     """How many channels of a 3-D code belong to (t, y, x): an even number each, a third where that is even."""
     if width < 6 or width % 2:
-        raise ValueError(f"width {width}: a 3-D sine code needs an even number of channels, at least 6")
+        raise OptionError(f"width {width}: a 3-D sine code needs an even number of channels, at least 6")
     third = 2 * (width // 6)
     rest = width - 3 * third
     return third, third + 2 * (rest >= 2), third + 2 * (rest >= 4)

@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from maskreel.errors import UsageError
+from maskreel.errors import OptionError, UsageError
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.deformable import around_points, ring_offsets, sampling_locations, value_table
@@ -48,7 +48,7 @@ class SpaceTimeAttention(nn.Module):
     def __init__(self, width: int, *, num_heads: int = 8, num_points: int = 32) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
+            raise OptionError(f"width {width} does not divide into {num_heads} attention heads")
         self.num_heads, self.num_points = num_heads, num_points
         self.sampling_offsets = LocationLinear(width, num_heads * num_points * 3)
         self.attention_weights = nn.Linear(width, num_heads * num_points)
@@ -89,7 +89,7 @@ class FrameLevelAttention(nn.Module):
     def __init__(self, width: int, *, num_frames: int, num_heads: int = 8, num_points: int = 6) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f"width {width} does not divide into {num_heads} attention heads")
+            raise OptionError(f"width {width} does not divide into {num_heads} attention heads")
         self.num_frames, self.num_heads, self.num_points = num_frames, num_heads, num_points
         self.sampling_offsets = LocationLinear(width, num_heads * num_frames * num_points * 2)
         self.attention_weights = nn.Linear(width, num_heads * num_frames * num_points)

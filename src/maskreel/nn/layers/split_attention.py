@@ -13,6 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.errors import OptionError
 from maskreel.kernels.short_attention import attend_short
 from maskreel.nn.layers.feedforward import activate, add
 from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
@@ -71,7 +72,7 @@ class InterScaleBlock(nn.Module):
     ) -> None:
         super().__init__()
         if window % 2 == 0 or window < 1:
-            raise ValueError(f"window {window} has no middle; use an odd number")
+            raise OptionError(f"window {window} has no middle; use an odd number")
         self.num_heads, self.has_residual = num_heads, residual == "inside"
         self.reach: Inter = reach
         self.upsampling: Upsampling = upsampling
@@ -190,7 +191,7 @@ class SplitScaleAttention(nn.Module):
     ) -> None:
         super().__init__()
         if intra is None and inter is None:
-            raise ValueError("split attention needs an intra-scale or an inter-scale block, or both")
+            raise OptionError("split attention needs an intra-scale or an inter-scale block, or both")
         shape = {"inner": inner, "hidden": hidden, "num_heads": num_heads, "dropout": dropout, "residual": residual}
         self.is_paired = intra == "paired"
         self.intra: IntraScaleBlock | InterScaleBlock | None = None
