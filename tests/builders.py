@@ -1,6 +1,7 @@
 """Builders of test data, and the way to recorded data that is not part of the project."""
 
 import json
+import lzma
 import os
 import re
 from collections.abc import Sequence
@@ -11,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from maskreel.geometry import rle
 from maskreel.structures import ClipBatch, ClipTarget
 
 SHARED = Path(os.environ.get("MASKREEL_SHARED") or Path(__file__).parents[2] / "shared")
+"""Recorded data that is not part of the project; the golden set in it is the full one."""
+SMALL = Path(__file__).parent / "golden" / "small"
+"""The part of the golden set that is shipped."""
 
 
 def shared_path(relative: str) -> Path:
@@ -33,11 +37,39 @@ def shared_path(relative: str) -> Path:
     return path
 
 
-def golden(relative: str) -> dict[str, Tensor]:
-    """Recorded tensors as the numbers that were used: low-precision storage becomes float32."""
-    tensors = load_file(shared_path(f"golden/{relative}"))
+def golden_bytes(relative: str, folder: str = "golden") -> bytes:
+    """A file of the full golden set where the shared data is, else of the small set that is shipped.
+
+    `folder` is the one of the shared data. The test is skipped where the small set lacks the file.
+    """
+    if SHARED.is_dir():
+        return shared_path(f"{folder}/{relative}").read_bytes()
+    packed = SMALL / f"{relative}.xz"
+    if not packed.exists():
+        pytest.skip(f"{relative} is only in the full golden set; set MASKREEL_SHARED")
+    return lzma.decompress(packed.read_bytes())
+
+
+class ShippedTensors(dict[str, Tensor]):
+    """Recorded tensors of the small set: a test that wants another one is skipped."""
+
+    def __missing__(self, name: str) -> Tensor:
+        pytest.skip(f"tensor {name!r} is only in the full golden set; set MASKREEL_SHARED")
+
+
+def golden(relative: str, case: str = "") -> dict[str, Tensor]:
+    """Recorded tensors as the numbers that were used: low-precision storage becomes float32.
+
+    `case` picks the tensors whose names begin with it and a dot, and takes that off.
+    """
     keep = (torch.float32, torch.float64)
-    return {k: v.float() if v.is_floating_point() and v.dtype not in keep else v for k, v in tensors.items()}
+    prefix = f"{case}." if case else ""
+    tensors = {
+        name.removeprefix(prefix): x.float() if x.is_floating_point() and x.dtype not in keep else x
+        for name, x in load(golden_bytes(relative)).items()
+        if name.startswith(prefix)
+    }
+    return tensors if SHARED.is_dir() else ShippedTensors(tensors)
 
 
 def assert_golden(ours: Tensor, theirs: Tensor, noise: float = 0.0) -> None:
@@ -52,7 +84,7 @@ def golden_noise(folder: str, table: str | None = None) -> dict[str, float]:
     `table` reads the table of one file alone, such as "seqformer": files of a folder may share tensor names.
     """
     noise, heading = {}, ""
-    for line in shared_path(f"golden/{folder}/README.md").read_text().splitlines():
+    for line in golden_bytes(f"{folder}/README.md").decode().splitlines():
         if line.startswith("### "):
             heading = line.split()[1].split(".")[0]
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]

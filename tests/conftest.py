@@ -15,6 +15,8 @@ class GoldenTests:
     """What became of the tests marked `golden`."""
 
     ran: int = 0
+    shipped: int = 0
+    """Of those that ran: on the small set that is part of the project."""
     skipped: list[str] = field(default_factory=list)
 
     @property
@@ -33,12 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if item.get_closest_marker("golden"):
+    if marker := item.get_closest_marker("golden"):
         golden = item.config.stash[GOLDEN]
         if report.skipped and not hasattr(report, "wasxfail"):
             golden.skipped.append(item.nodeid)
         elif report.when == "call":
             golden.ran += 1
+            golden.shipped += not builders.SHARED.is_dir() or marker.kwargs.get("shipped", False)
     return report
 
 
@@ -54,4 +57,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     for name in golden.hidden:
         terminal.write_line(f"golden test skipped although the data is in {builders.SHARED}: {name}", red=True)
-    terminal.write_line(f"golden: {golden.ran} ran, {len(golden.skipped)} skipped")
+    full = golden.ran - golden.shipped
+    terminal.write_line(
+        f"golden: {golden.ran} ran ({golden.shipped} shipped, {full} full), {len(golden.skipped)} skipped"
+    )

@@ -37,7 +37,7 @@ def test_without_the_data_golden_tests_are_counted_as_skipped(suite: pytest.Pyte
     suite.makepyfile(SUITE.format(hides="pass"))
     result = suite.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.OK
-    assert result.outlines[-1] == "golden: 2 ran, 1 skipped"
+    assert result.outlines[-1] == "golden: 2 ran (2 shipped, 0 full), 1 skipped"
 
 
 def test_with_the_data_all_golden_tests_run(suite: pytest.Pytester) -> None:
@@ -45,7 +45,7 @@ def test_with_the_data_all_golden_tests_run(suite: pytest.Pytester) -> None:
     suite.makepyfile(SUITE.format(hides="pass"))
     result = suite.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.OK
-    assert result.outlines[-1] == "golden: 3 ran, 0 skipped"
+    assert result.outlines[-1] == "golden: 3 ran (0 shipped, 3 full), 0 skipped"
 
 
 def test_a_golden_test_that_is_skipped_although_the_data_is_there_fails_the_run(suite: pytest.Pytester) -> None:
@@ -53,7 +53,7 @@ def test_a_golden_test_that_is_skipped_although_the_data_is_there_fails_the_run(
     suite.makepyfile(SUITE.format(hides="pytest.skip('not today')"))
     result = suite.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.outlines[-1] == "golden: 2 ran, 1 skipped"
+    assert result.outlines[-1] == "golden: 2 ran (0 shipped, 2 full), 1 skipped"
     assert "although the data is in" in result.outlines[-2]
     assert "test_hides" in result.outlines[-2]
 
@@ -63,7 +63,16 @@ def test_a_file_missing_from_the_data_is_a_failure_and_no_skip(suite: pytest.Pyt
     suite.makepyfile(SUITE.format(hides="pass"))
     result = suite.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.outlines[-1] == "golden: 3 ran, 0 skipped"
+    assert result.outlines[-1] == "golden: 3 ran (0 shipped, 3 full), 0 skipped"
+
+
+def test_tests_of_shipped_data_are_counted_as_such_beside_the_full_set(suite: pytest.Pytester) -> None:
+    (suite.path / "shared" / "golden").mkdir(parents=True)
+    marked = SUITE.replace(
+        "@pytest.mark.golden\ndef test_compares", "@pytest.mark.golden(shipped=True)\ndef test_compares"
+    )
+    suite.makepyfile(marked.format(hides="pass"))
+    assert suite.runpytest_inprocess().outlines[-1] == "golden: 3 ran (1 shipped, 2 full), 0 skipped"
 
 
 def test_runs_without_golden_tests_say_nothing_about_them(suite: pytest.Pytester) -> None:

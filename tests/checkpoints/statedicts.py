@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from tests.builders import shared_path
+from tests.builders import golden_bytes
 
 POOL = 1 << 20
 _DTYPES = {"float32": torch.bfloat16, "int64": torch.int64}
@@ -28,7 +28,7 @@ class StateList:
 @cache
 def state_list(name: str) -> StateList:
     """A list of the shared data, such as `seqformer_resnet50`."""
-    text = shared_path(f"design/statedicts/{name}.txt").read_text()
+    text = golden_bytes(f"statedicts/{name}.txt", "design").decode()
     head, entries = text.split("## state_dict: key, shape, dtype\n")
     rows = [line.split("\t") for line in entries.splitlines() if line]
     _, _, shared = head.partition("## entries that are one and the same tensor\n")

@@ -21,7 +21,7 @@ from maskreel.checkpoints.sources.seqformer import QUERIES, SEQFORMER, published
 from maskreel.models.catalog import CATALOG
 from maskreel.models.parts import ResNetConfig
 from maskreel.models.seqformer import SeqFormer, SeqFormerConfig
-from tests.builders import shared_path
+from tests.builders import golden_bytes
 from tests.checkpoints.tables import TINY
 
 CONVENTIONS = ("trainable", "parameters", "state_dict")
@@ -119,7 +119,7 @@ def test_our_own_layout_has_no_dead_weights_and_no_alias(
 def test_names_shapes_and_aliases_are_those_of_the_official_state_dict(
     name: str, file: str, layouts: dict[str, Layout]
 ) -> None:
-    text = shared_path(f"design/statedicts/seqformer_{file}.txt").read_text()
+    text = golden_bytes(f"statedicts/seqformer_{file}.txt", "design").decode()
     aliases, entries = text.split("## entries that are one and the same tensor\n")[1].split(
         "## state_dict: key, shape, dtype\n"
     )

@@ -1,12 +1,14 @@
 """AP and AR against the figures of the reference evaluator."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from maskreel.evaluation.average_precision import average_precision
 from maskreel.evaluation.results import read_ground_truth, read_predictions
 from tests.builders import shared_path
+from tests.golden.made_scene import FIGURES, write_scene
 
 CASES = ("mixed20", "areas", "real_sav", "real_bdd", "real_davis osvos", "real_davis rvos")
 
@@ -43,3 +45,15 @@ def test_all_figures_equal_those_of_the_reference_evaluator(case: str, strict_re
     assert_figures([ours[name] for name in golden["stat_names"]], golden["stats"])
     for key in ("ap_per_iou", "ar100_per_iou", "per_category", "class_agnostic_stats"):
         assert_figures(ours[key], golden[key])
+
+
+@pytest.mark.golden(shipped=True)
+@pytest.mark.parametrize("strict_reference", [False, True], ids=["repaired", "strict"])
+def test_all_figures_of_the_made_scene_stay(tmp_path: Path, strict_reference: bool) -> None:
+    truth, results = write_scene(tmp_path)
+    recorded = json.loads(FIGURES.read_text())["ap"]
+    ground_truth = read_ground_truth(truth, strict_reference=strict_reference)
+    predictions = read_predictions(results, ground_truth, strict_reference=strict_reference)
+    ours = average_precision(ground_truth, predictions, strict_reference=strict_reference).to_json()
+    for key, figures in recorded.items():
+        assert_figures(ours[key], figures)

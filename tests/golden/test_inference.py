@@ -10,7 +10,7 @@ from maskreel.geometry import rle
 from maskreel.inference.postprocess import clip_findings
 from maskreel.inference.tracks import VideoTracks
 from maskreel.structures import ClipPrediction, LayerPrediction
-from tests.builders import golden, shared_path
+from tests.builders import golden, golden_bytes
 from tests.inference.colour_model import ColourMasks
 
 pytestmark = pytest.mark.golden
@@ -22,7 +22,7 @@ FEW_PIXELS = 3
 @pytest.mark.parametrize("video_id", [1, 2])
 def test_seqformer_pairs_scores_and_masks_are_those_of_the_published_script(video_id: int) -> None:
     outputs = golden("inference/seqformer_outputs.safetensors")
-    expected = json.loads(shared_path("golden/inference/seqformer_results.json").read_text())
+    expected = json.loads(golden_bytes("inference/seqformer_results.json"))
     width, height = expected["image_size_wh"]
     logits, masks = outputs[f"video{video_id}.pred_logits"], outputs[f"video{video_id}.pred_masks"]
     prediction = ClipPrediction(
@@ -56,9 +56,9 @@ def test_seqformer_pairs_scores_and_masks_are_those_of_the_published_script(vide
 
 def test_only_queries_in_a_pair_are_decoded() -> None:
     outputs = golden("inference/seqformer_outputs.safetensors")
-    masks = ColourMasks(outputs["video1.pred_masks"])
-    logits = outputs["video1.pred_logits"]
-    layer = LayerPrediction(class_logits=logits[:, :, None], boxes=torch.zeros(1, 12, 5, 4), masks=masks)
+    masks = ColourMasks(outputs["video2.pred_masks"])
+    logits = outputs["video2.pred_logits"]
+    layer = LayerPrediction(class_logits=logits[:, :, None], boxes=torch.zeros(1, 12, 3, 4), masks=masks)
     clip_findings(ClipPrediction(layers=(layer,)), top_k=10, source_size=(54, 96), network_size=None)
     best = logits[0].flatten().topk(10).indices // logits.shape[-1]
     ((clip, asked),) = masks.asked

@@ -17,9 +17,8 @@ class Recording:
     """One case of a file: its tensors by their names within the case."""
 
     def __init__(self, file: str, case: str) -> None:
-        prefix = f"{case}."
-        tensors, noise = golden(f"msda/{file}.safetensors"), golden_noise("msda", file)
-        self.tensors = {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+        prefix, noise = f"{case}.", golden_noise("msda", file)
+        self.tensors = golden(f"msda/{file}.safetensors", case)
         self.noise = {name.removeprefix(prefix): x for name, x in noise.items() if name.startswith(prefix)}
         self.level_sizes = tuple((h, w) for h, w in self.tensors["shapes"].tolist())
 

@@ -17,7 +17,7 @@ STEPS = (-2, -1, 1, 2)
 @pytest.mark.parametrize("slot", range(4))
 def test_a_neighbour_is_read_as_the_recorded_operator_reads_the_own_frame(slot: int) -> None:
     """All weight goes to one neighbour, and the queries of a frame are those recorded for that neighbour."""
-    recorded = {k.removeprefix("s_enc."): v for k, v in golden("msda/module_seqformer.safetensors").items()}
+    recorded = golden("msda/module_seqformer.safetensors", "s_enc")
     noise = golden_noise("msda", "module_seqformer")["s_enc.out"]
     sizes = tuple((h, w) for h, w in recorded["shapes"].tolist())
     attention = DeformableAttention(64, num_levels=4)

@@ -61,9 +61,7 @@ class Case:
     """Recorded predictions, with gradients switched on."""
 
     def __post_init__(self) -> None:
-        self.tensors = {
-            k.removeprefix(f"{self.name}."): v for k, v in golden(f"criterion/{self.system}.safetensors").items()
-        }
+        self.tensors = golden(f"criterion/{self.system}.safetensors", self.name)
         self.noise = golden_noise("criterion", self.system)
         for name, values in self.tensors.items():
             if name.startswith("in."):

@@ -1,6 +1,7 @@
 """HOTA, CLEAR, identity metrics and TrackMAP against recorded figures of the tracking evaluators."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from maskreel.evaluation.report import ScoreOptions, score
 from maskreel.evaluation.results import read_ground_truth, read_predictions
 from tests.builders import shared_path
-from tests.golden.test_average_precision import CASES
+from tests.golden.made_scene import FIGURES, write_scene
+from tests.golden.test_average_precision import CASES, assert_figures
 
 METRICS = ("hota", "clear", "identity", "trackmap")
 
@@ -42,3 +44,13 @@ def test_all_figures_equal_those_of_the_tracking_evaluator(case: str, strict_ref
         assert set(report[word]["per_class"]) == set(golden["per_class"])
         for label, figures in report[word]["per_class"].items():
             assert_section(figures, golden["per_class"][label], f"{word} {label}")
+
+
+@pytest.mark.golden(shipped=True)
+@pytest.mark.parametrize("word", METRICS)
+def test_all_figures_of_the_made_scene_stay(tmp_path: Path, word: str) -> None:
+    truth, results = write_scene(tmp_path)
+    recorded = json.loads(FIGURES.read_text())[word]
+    ground_truth = read_ground_truth(truth)
+    report = score(ground_truth, read_predictions(results, ground_truth), ScoreOptions(metrics=(word,)))[word]
+    assert_figures(report, recorded)

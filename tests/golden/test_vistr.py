@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from einops import rearrange
-from torch import Tensor
+from einops import rearrange, repeat
+from torch import Tensor, nn
 
 from maskreel.checkpoints.sources.vistr import VISTR, vistr_name
 from maskreel.criteria.sequence_matching import supervised_frames
 from maskreel.models.vistr import VisTR, VisTRConfig, criterion
-from maskreel.nn.layers.position import space_time_position
+from maskreel.nn.heads.attention_masks import MapFusion
+from maskreel.nn.heads.classify import FrameClassHead
+from maskreel.nn.layers.position import shrink_padding, space_time_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget
 from tests.builders import assert_golden, golden, golden_noise
 from tests.golden.recorded_maps import RecordedMaps
@@ -159,3 +161,44 @@ def test_gradients_agree(run: Recorded) -> None:
             assert ours.norm() < 1e-5, parameter
         else:
             run.check(name, ours.norm() if kind == "gradnorm" else ours)
+
+
+def load_part(module: nn.Module, name: str) -> None:
+    """Recorded weights into the part that has this name in our model; those before it are not needed."""
+    weights = golden("vistr/weights.safetensors")
+    state = {key: weights[vistr_name(f"{name}.{key}")] for key in module.state_dict()}
+    module.load_state_dict(state, strict=True)
+    module.eval()
+
+
+def test_positions_in_space_and_time_agree() -> None:
+    is_padding = shrink_padding(golden("vistr/inputs.safetensors")["mask"][None], (2, 3))
+    recorded = golden("vistr/outputs.safetensors")["pos_stride32"]
+    assert_golden(space_time_position(is_padding, CONFIG.width), recorded, golden_noise("vistr")["pos_stride32"])
+
+
+def test_classes_per_frame_agree_in_both_layers() -> None:
+    outputs, noise = golden("vistr/outputs.safetensors"), golden_noise("vistr")
+    head = FrameClassHead(CONFIG.width, CONFIG.num_classes)
+    load_part(head, "classify")
+    for state, name in zip(outputs["hs"], ("aux.0.pred_logits", "pred_logits"), strict=True):
+        with torch.no_grad():
+            logits = head(rearrange(state, "1 (t q) c -> 1 t q c", t=T))
+        assert_golden(rearrange(logits, "1 q t k -> 1 (t q) k"), outputs[name], noise[name])
+
+
+def test_mask_features_agree_in_every_frame() -> None:
+    inputs, outputs, noise = (
+        golden("vistr/inputs.safetensors"),
+        golden("vistr/outputs.safetensors"),
+        golden_noise("vistr"),
+    )
+    fuse = MapFusion(CONFIG.width, 8, (256, 512, 1024), "relu")
+    load_part(fuse, "masks.fuse")
+    memory = rearrange(outputs["memory"], "1 c t (h w) -> t c h w", h=2)
+    with torch.no_grad():
+        context = fuse.context(memory, [inputs[f"feat.{level}"] for level in range(3)])
+        for t in range(T):
+            frame = repeat(torch.tensor([t]), "1 -> q", q=INSTANCES)
+            features = fuse(outputs[f"bbox_attention.{t}"][0], frame, context)
+            assert_golden(features.mean((-2, -1)), outputs[f"mask_head_mean.{t}"], noise[f"mask_head_mean.{t}"])

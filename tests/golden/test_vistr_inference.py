@@ -10,7 +10,7 @@ from maskreel.geometry import rle
 from maskreel.inference.postprocess import clip_findings
 from maskreel.inference.tracks import VideoTracks
 from maskreel.structures import ClipPrediction, LayerPrediction
-from tests.builders import golden, shared_path
+from tests.builders import golden, golden_bytes
 from tests.inference.colour_model import ColourMasks
 
 pytestmark = pytest.mark.golden
@@ -25,7 +25,7 @@ FEW_PIXELS = 3
 @pytest.mark.parametrize("system", ["vistr", "defvis"])
 def test_classes_scores_and_masks_are_those_of_the_published_script(system: str, video_id: int) -> None:
     outputs = golden(f"inference/{system}_outputs.safetensors")
-    expected = json.loads(shared_path(f"golden/inference/{system}_results.json").read_text())
+    expected = json.loads(golden_bytes(f"inference/{system}_results.json"))
     width, height = expected["image_size_wh"]
     (length,) = (video["length"] for video in expected["videos"] if video["id"] == video_id)
     logits, boxes, masks = (
