@@ -11,7 +11,8 @@ import torch
 from maskreel.data.joint import JointSets, load_sets, unite_classes
 from maskreel.data.loading import TrainingSet
 from maskreel.data.sampling import ClipToken
-from maskreel.data.youtube_vis import Category, YouTubeVIS
+from maskreel.data.tracks import Category
+from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from tests.builders import write_youtube_vis
 

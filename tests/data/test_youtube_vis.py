@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco
 
-from maskreel.data.youtube_vis import Category, YouTubeVIS
+from maskreel.data.tracks import Category
+from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from tests.builders import OBJECT_COLOUR, shared_path, write_youtube_vis

@@ -1,22 +1,18 @@
 """AP and AR on scenes that can be worked out by hand."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
+from maskreel.data.tracks import AnnotatedTrack, Category, GroundTruth, Video
 from maskreel.evaluation.average_precision import AveragePrecision, average_precision
-from maskreel.evaluation.results import (
-    EvaluationVideo,
-    GroundTruth,
-    GroundTruthTrack,
-    PredictedTrack,
-    Predictions,
-    read_ground_truth,
-    read_predictions,
-)
+from maskreel.evaluation.results import Predictions, read_predictions
+from maskreel.geometry.masklets import Masklet
 from maskreel.geometry.rle import encode
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 
@@ -132,12 +128,12 @@ def test_without_ties_the_order_of_a_file_changes_nothing(tmp_path: Path, seed: 
 def test_tracks_held_in_memory_are_measured_like_files() -> None:
     mask = encode(np.eye(4, dtype=bool))
     ground_truth = GroundTruth(
-        videos=(EvaluationVideo(id=7, height=4, width=4, num_frames=2),),
-        categories={3: "thing"},
-        tracks=(GroundTruthTrack(id=1, video_id=7, category_id=3, segmentations=(mask, None)),),
+        videos=(Video(id=7, height=4, width=4, length=2),),
+        categories=(Category(id=3, name="thing"),),
+        tracks=((AnnotatedTrack(id=1, category_id=3, segmentations=(mask, None)),),),
     )
-    found = PredictedTrack(video_id=7, category_id=3, score=0.5, segmentations=(mask, None))
-    assert average_precision(ground_truth, Predictions(tracks=(found,))).stats["AP"] == 1.0
-    strange = PredictedTrack(video_id=7, category_id=4, score=0.5, segmentations=(mask, None))
-    with pytest.raises(ValueError, match="category_id 4 is not in ground truth"):
-        average_precision(ground_truth, Predictions(tracks=(strange,)))
+    found = Masklet(track_id=5, label=0, category_id=3, score=0.5, segmentations=(mask, None))
+    assert average_precision(ground_truth, Predictions(tracks={7: (found,)})).stats["AP"] == 1.0
+    strange = replace(found, category_id=4)
+    with pytest.raises(ValueError, match="entry 5: category_id 4 is not in ground truth"):
+        average_precision(ground_truth, Predictions(tracks={7: (strange,)}))

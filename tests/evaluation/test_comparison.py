@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import DataError
 from maskreel.evaluation.comparison import by_item, differences, headlines, read_scores
 from maskreel.evaluation.report import METRICS, ScoreOptions, score
-from maskreel.evaluation.results import read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 
 LEFT, RIGHT = box(2, 3, 10, 8), box(15, 3, 10, 8)

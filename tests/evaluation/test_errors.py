@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.evaluation.report import ScoreOptions, score
-from maskreel.evaluation.results import read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 
 LEFT, RIGHT, FAR = box(2, 3, 10, 8), box(15, 3, 10, 8), box(0, 15, 5, 4)

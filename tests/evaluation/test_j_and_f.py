@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.evaluation.j_and_f import boundary_accuracy, boundary_map
 from maskreel.evaluation.report import ScoreOptions, score
-from maskreel.evaluation.results import read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from maskreel.geometry.rle import encode
 from maskreel.geometry.runs import pack_tracks
 from tests.evaluation.scenes import annotation, box, entry, scene, write

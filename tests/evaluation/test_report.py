@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
+from maskreel.data.tracks import GroundTruth
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import AveragePrecisionMeter
 from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.report import METRICS, ScoreOptions, rows_of, score
-from maskreel.evaluation.results import GroundTruth, Predictions, read_ground_truth, read_predictions
+from maskreel.evaluation.results import Predictions, read_predictions
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 from tests.evaluation.test_average_precision import random_scene
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.average_precision import average_precision
-from maskreel.evaluation.results import read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 
 MASK = box(2, 3, 10, 8)
@@ -38,28 +39,40 @@ GOOD = scene([annotation(1, [MASK])])
         ("[" * 100_000, "not a JSON file"),
         (b"\xff\xfe\x00{".decode("latin-1"), "not a JSON file"),
         ([entry(0.5, [MASK])], "the annotations come first"),
-        ({"a": 1}, "not in the YouTube-VIS layout"),
-        ("3", "not in the YouTube-VIS layout"),
+        ({"a": 1}, "not a YouTube-VIS file"),
+        ("3", "not a YouTube-VIS file"),
         ({**GOOD, "annotations": None}, "there is no ground truth in it"),
         (without(GOOD, "annotations"), "there is no ground truth in it"),
-        ({**GOOD, "annotations": {}}, "must be lists"),
-        (without(GOOD, "categories"), "must be lists"),
-        ({**GOOD, "videos": [without(GOOD["videos"][0], "id")]}, "video 0: id is missing"),
-        ({**GOOD, "videos": [{**GOOD["videos"][0], "height": "20"}]}, "video 0: height is '20' where a whole number"),
-        ({**GOOD, "videos": [{**GOOD["videos"][0], "width": 0}]}, "must be positive"),
-        ({**GOOD, "videos": [{**GOOD["videos"][0], "length": 2}]}, "length is 2, but it lists 1 file names"),
-        ({**GOOD, "videos": GOOD["videos"] * 2}, "video id 1 stands twice"),
-        ({**GOOD, "categories": GOOD["categories"] * 2}, "category id 1 stands twice"),
-        ({**GOOD, "categories": [7]}, "category 0: must be an object"),
-        ({**GOOD, "annotations": [without(annotation(1, [MASK]), "id")]}, "annotation 0: id is missing"),
-        ({**GOOD, "annotations": [without(annotation(1, [MASK]), "video_id")]}, "annotation 0: video_id is missing"),
-        ({**GOOD, "annotations": [annotation(1, [MASK], video_id=9)]}, "video_id 9 is not among the videos"),
-        ({**GOOD, "annotations": [annotation(1, [MASK], category_id=9)]}, "category_id 9 is not among the categories"),
-        ({**GOOD, "annotations": [without(annotation(1, [MASK]), "segmentations")]}, "has no segmentations"),
-        ({**GOOD, "annotations": [annotation(1, [MASK, None])]}, "2 segmentations where the video has 1 frames"),
-        ({**GOOD, "annotations": [annotation(1, [MASK], areas=[1, 2])]}, "2 areas where the video has 1 frames"),
-        ({**GOOD, "annotations": [annotation(1, [MASK], areas=["1"])]}, "areas must hold numbers"),
-        ({**GOOD, "annotations": [{**annotation(1, []), "segmentations": MASK}]}, "segmentations must be a list"),
+        ({**GOOD, "annotations": {}}, r'"annotations" is {}; expected a list'),
+        (without(GOOD, "categories"), r'"categories" is missing; expected a list'),
+        ({**GOOD, "videos": [without(GOOD["videos"][0], "id")]}, r'video at position 0: "id" is missing'),
+        (
+            {**GOOD, "videos": [{**GOOD["videos"][0], "height": "20"}]},
+            r"video 1: \"height\" is '20'; expected",
+        ),
+        ({**GOOD, "videos": [{**GOOD["videos"][0], "width": 0}]}, "video 1: size 0x20"),
+        ({**GOOD, "videos": [{**GOOD["videos"][0], "length": 2}]}, r'video 1: 1 "file_names" but "length" 2'),
+        ({**GOOD, "videos": GOOD["videos"] * 2}, "video 1 stands twice"),
+        ({**GOOD, "categories": GOOD["categories"] * 2}, "category 1 stands twice"),
+        ({**GOOD, "categories": [7]}, "category at position 0 is 7; expected an object"),
+        ({**GOOD, "annotations": [without(annotation(1, [MASK]), "id")]}, r'annotation at position 0: "id" is missing'),
+        ({**GOOD, "annotations": [without(annotation(1, [MASK]), "video_id")]}, r'annotation 1: "video_id" is missing'),
+        (
+            {**GOOD, "annotations": [annotation(1, [MASK], video_id=9)]},
+            r'annotation 1: "video_id" 9 is not among the 1 videos',
+        ),
+        (
+            {**GOOD, "annotations": [annotation(1, [MASK], category_id=9)]},
+            'annotation 1: "category_id" 9 is not',
+        ),
+        ({**GOOD, "annotations": [without(annotation(1, [MASK]), "segmentations")]}, r'"segmentations" is missing'),
+        ({**GOOD, "annotations": [annotation(1, [MASK, None])]}, r'annotation 1: 2 "segmentations" for 1 frames'),
+        ({**GOOD, "annotations": [annotation(1, [MASK], areas=[1, 2])]}, r'annotation 1: 2 "areas" for 1 frames'),
+        ({**GOOD, "annotations": [annotation(1, [MASK], areas=["1"])]}, r'"areas" must hold numbers'),
+        (
+            {**GOOD, "annotations": [{**annotation(1, []), "segmentations": MASK}]},
+            '"segmentations" is .* a list',
+        ),
     ],
 )
 def test_a_file_that_is_no_ground_truth_is_refused_in_one_sentence(tmp_path: Path, content: Any, reason: str) -> None:
@@ -75,8 +88,8 @@ def test_a_file_that_is_no_ground_truth_is_refused_in_one_sentence(tmp_path: Pat
         ("{", "not a JSON file"),
         ({"results": []}, "a results file is a list"),
         (GOOD, "the annotations come first"),
-        ([3], "entry 0: must be an object"),
-        ([without(entry(0.5, [MASK]), "video_id")], "entry 0: video_id is missing"),
+        ([3], "entry 0: 3; expected an object"),
+        ([without(entry(0.5, [MASK]), "video_id")], r'entry 0: "video_id" is missing'),
         ([entry(0.5, [MASK]), entry(0.5, [MASK], video_id=7)], "entry 1: video_id 7 is not in"),
         ([entry(0.5, [MASK], category_id=7)], "entry 0: category_id 7 is not in"),
         ([entry(float("nan"), [MASK])], "entry 0: score is nan"),
@@ -84,9 +97,9 @@ def test_a_file_that_is_no_ground_truth_is_refused_in_one_sentence(tmp_path: Pat
         ([entry(10**400, [MASK])], "entry 0: score is inf"),
         ([{**entry(0.5, [MASK]), "score": "0.5"}], "entry 0: score is '0.5', not a number"),
         ([without(entry(0.5, [MASK]), "score")], "entry 0: score is missing"),
-        ([without(entry(0.5, [MASK]), "segmentations")], "entry 0: has no segmentations"),
-        ([entry(0.5, [MASK, MASK])], "entry 0: 2 segmentations where the video has 1 frames"),
-        ([entry(0.5, [])], "entry 0: 0 segmentations"),
+        ([without(entry(0.5, [MASK]), "segmentations")], r'entry 0: "segmentations" is missing'),
+        ([entry(0.5, [MASK, MASK])], r'entry 0: 2 "segmentations" for 1 frames'),
+        ([entry(0.5, [])], r'entry 0: 0 "segmentations"'),
     ],
 )
 def test_results_that_do_not_fit_are_refused_naming_the_entry(tmp_path: Path, content: Any, reason: str) -> None:
@@ -107,11 +120,11 @@ def test_results_that_do_not_fit_are_refused_naming_the_entry(tmp_path: Path, co
         ([[1e9, 0, 1, 1, 2, 2]], "far outside the frame"),
     ],
 )
-@pytest.mark.parametrize("place", ["annotation 0", "entry 0"])
+@pytest.mark.parametrize("place", ["video 1, annotation 1", "entry 0"])
 def test_a_faulty_mask_is_refused_naming_entry_and_frame(tmp_path: Path, mask: Any, reason: str, place: str) -> None:
-    masks = {"annotation 0": [MASK, MASK], "entry 0": [MASK, MASK]}
+    masks = {"video 1, annotation 1": [MASK, MASK], "entry 0": [MASK, MASK]}
     masks[place][1] = mask
-    truth = scene([annotation(1, masks["annotation 0"])], frames=2)
+    truth = scene([annotation(1, masks["video 1, annotation 1"])], frames=2)
     with pytest.raises(DataError, match=f"{place}, frame 1: .*{reason}"):
         score(tmp_path, truth, [entry(0.5, masks["entry 0"])])
 

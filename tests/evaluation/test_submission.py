@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from maskreel.data.annotation_file import read_videos
 from maskreel.errors import DataError, UsageError
-from maskreel.evaluation.results import read_videos
 from maskreel.evaluation.submission import BENCHMARKS, check_results, write_archive
 from tests.evaluation.scenes import box, entry, scene, write
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.evaluation.average_precision import average_precision
-from maskreel.evaluation.results import read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from tests.builders import shared_path
 from tests.golden.made_scene import FIGURES, write_scene
 

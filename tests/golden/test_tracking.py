@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.evaluation.report import ScoreOptions, score
-from maskreel.evaluation.results import read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from tests.builders import shared_path
 from tests.golden.made_scene import FIGURES, write_scene
 from tests.golden.test_average_precision import CASES, assert_figures

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +13,7 @@ from maskreel.cli.options import report_json
 from maskreel.config import suggestion
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
-from maskreel.evaluation.results import PredictedTrack, Predictions, read_predictions, read_videos
+from maskreel.evaluation.results import Predictions, read_predictions
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets, is_masklet_file
 from maskreel.video.sources import open_source
@@ -100,7 +99,7 @@ def _of_video(args: View) -> list[Path]:
 def _of_dataset(args: View) -> list[Path]:
     dataset = YouTubeVIS.load(args.root, args.split)
     chosen = chosen_videos(dataset, args.videos)
-    predictions = None if args.results is None else _predictions(args.results, dataset)
+    predictions = None if args.results is None else read_predictions(args.results, dataset.truth)
     if predictions is None and not dataset.has_annotations:
         raise UsageError(f"{dataset.annotation_path}: annotations are held back (null); give --results to draw")
     folder = args.out or numbered_folder(Path("runs/view") / args.split)
@@ -141,26 +140,17 @@ def _name(dataset: YouTubeVIS, index: int) -> str:
     return Path(dataset.videos[index].file_names[0]).parent.name or str(dataset.videos[index].id)
 
 
-def _predictions(path: Path, dataset: YouTubeVIS) -> Predictions:
-    """Results that fit the videos and classes of the data, whether or not its truth is held back."""
-    return read_predictions(path, read_videos(dataset.annotation_path))
-
-
 def _shown(predictions: Predictions, dataset: YouTubeVIS, index: int, min_score: float) -> list[ShownTrack]:
-    names = {category.id: category.name for category in dataset.categories}
-    entries: Sequence[tuple[int, PredictedTrack]] = [
-        (place, track)
-        for place, track in enumerate(predictions.tracks)
-        if track.video_id == dataset.videos[index].id and track.score >= min_score
-    ]
+    names = dataset.truth.class_names
+    found = predictions.tracks.get(dataset.videos[index].id, ())
     return [
         ShownTrack(
             track_id=number,
             caption=f"{names[track.category_id]} {track.score:.2f}",
             segmentations=track.segmentations,
-            where=f"{predictions.source}: entry {place}",
+            where=predictions.place(track),
         )
-        for number, (place, track) in enumerate(entries, start=1)
+        for number, track in enumerate((track for track in found if track.score >= min_score), start=1)
     ]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import UsageError
 from maskreel.evaluation.average_precision import AveragePrecision, average_precision
 from maskreel.evaluation.evaluate import predicted_tracks
-from maskreel.evaluation.results import Predictions, read_ground_truth
+from maskreel.evaluation.results import Predictions
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
@@ -48,8 +49,8 @@ def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
     source = open_source(folder / "valid" / "JPEGImages" / truth.videos[0].name)
     result = predictor.predict(source)
     masklets = result.masklets(predictor.options.min_score)
-    found = predicted_tracks(result.pairs(), truth.videos[0].id)
-    figures = average_precision(truth, Predictions(tracks=tuple(found)))
+    found = predicted_tracks(result.pairs())
+    figures = average_precision(truth, Predictions(tracks={truth.videos[0].id: found}))
     masklets.save(folder / "demo.json")
     write_overlay(folder / "demo.mp4", source, masklets)
     shown = evenly_spaced(masklets.decoded, SHEET_FRAMES)

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 import tyro
 
 from maskreel.cli.options import report_json
+from maskreel.cli.tables import table
 from maskreel.config import suggestion
+from maskreel.data.annotation_file import read_ground_truth
+from maskreel.data.tracks import GroundTruth
 from maskreel.errors import UsageError
 from maskreel.evaluation.report import METRICS, THRESHOLDS, ScoreOptions, rows_of, score
-from maskreel.evaluation.results import GroundTruth, read_ground_truth, read_predictions
+from maskreel.evaluation.results import read_predictions
 from maskreel.files import collector_paused, complete_file
 
 COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "count")
@@ -102,7 +105,7 @@ def _write_csv(path: Path, report: Mapping[str, Any]) -> None:
 
 def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: bool) -> Iterator[str]:
     names = {str(video.id): f"{video.id} {video.name}" for video in ground_truth.videos}
-    classes = {str(label): name for label, name in ground_truth.categories.items()}
+    classes = {str(label): name for label, name in ground_truth.class_names.items()}
     for word, columns in _FIGURES.items():
         section = report.get(word, {})
         if columns[0] in section or "detection_averaged" in section:

@@ -8,8 +8,8 @@ import tyro
 
 from maskreel.cli.options import report_json
 from maskreel.config import suggestion
+from maskreel.data.annotation_file import read_videos
 from maskreel.errors import DataError, UsageError
-from maskreel.evaluation.results import read_videos
 from maskreel.evaluation.submission import BENCHMARKS, check_results, write_archive
 
 

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from maskreel.data.youtube_vis import Category, Track, Video, YouTubeVIS
+from maskreel.data.tracks import AnnotatedTrack, Category, Video
+from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.structures import ClipTarget
 
@@ -48,7 +49,7 @@ class JointSets:
             for number in range(len(sets))
         ]
 
-    def tracks(self, video_index: int) -> list[Track]:
+    def tracks(self, video_index: int) -> list[AnnotatedTrack]:
         """As `YouTubeVIS.tracks`, with the labels of the union."""
         number, index = self._places[video_index]
         labels = self._labels[number].tolist()

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from maskreel.data.tracks import Category
 from maskreel.errors import DataError
+from maskreel.files import collector_paused
 
 KIND_NAMES: dict[type, str] = {
     int: "a whole number",
@@ -16,16 +18,22 @@ KIND_NAMES: dict[type, str] = {
 }
 
 
-def read_document(path: Path) -> tuple[Any, bytes]:
-    """What a JSON file holds, and its bytes; DataError for a file that cannot be read or is not JSON."""
+def read_document(path: Path, *, unreadable: type[Exception] = DataError) -> tuple[Any, bytes]:
+    """What a JSON file holds, and its bytes; DataError for a file that is not JSON.
+
+    `unreadable` is raised for one that cannot be opened: `UsageError` where its path is what was typed.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise unreadable(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if not content.strip():
+        raise DataError(f"{path}: not a JSON file: the file is empty; download or export it again.")
     try:
-        return json.loads(content), content
+        with collector_paused():
+            return json.loads(content), content
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a JSON file ({error}); download or export it again.") from error
+        raise DataError(f"{path}: not a JSON file, or cut short ({error}); download or export it again.") from error
 
 
 def identified(document: dict[str, Any], key: str, where: str) -> dict[int, dict[str, Any]]:
@@ -47,6 +55,17 @@ def records_of(document: dict[str, Any], key: str, where: str) -> list[tuple[dic
             raise DataError(f"{where} at position {place} is {shortened(record)}; expected an object.")
         result.append((record, f"{where} at position {place}"))
     return result
+
+
+def read_categories(document: dict[str, Any], path: Path) -> tuple[Category, ...]:
+    """The classes of a file by ascending id, at least one; DataError for any other list."""
+    records = identified(document, "categories", f"{path}: category")
+    if not records:
+        raise DataError(f'{path}: "categories" is empty; list at least one class with an id and a name.')
+    return tuple(
+        Category(id=number, name=field_of(record, "name", str, f"{path}: category {number}"))
+        for number, record in sorted(records.items())
+    )
 
 
 def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:

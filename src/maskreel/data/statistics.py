@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from maskreel.data.youtube_vis import Track, Video, YouTubeVIS
+from maskreel.data.tracks import AnnotatedTrack
+from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.geometry.runs import pack_tracks
 
 SMALL, LARGE = 128**2, 256**2
@@ -51,10 +52,10 @@ class Statistics:
 
 def statistics(dataset: YouTubeVIS) -> Statistics:
     """Count a split; decodes every mask, and raises RleError for one that is malformed."""
-    rows: list[tuple[int, Track, Int[np.ndarray, " t"]]] = []
+    rows: list[tuple[int, AnnotatedTrack, Int[np.ndarray, " t"]]] = []
     for index, video in enumerate(dataset.videos):
         tracks = dataset.tracks(index)
-        areas = _areas(dataset, video, tracks)
+        areas = _areas(dataset, index)
         rows += [(video.id, track, one) for track, one in zip(tracks, areas, strict=True)]
     lengths = [video.length for video in dataset.videos]
     listed = sum(one.size for _, _, one in rows)
@@ -75,18 +76,17 @@ def statistics(dataset: YouTubeVIS) -> Statistics:
     )
 
 
-def _areas(dataset: YouTubeVIS, video: Video, tracks: list[Track]) -> Int[np.ndarray, "n t"]:
+def _areas(dataset: YouTubeVIS, index: int) -> Int[np.ndarray, "n t"]:
+    video, tracks = dataset.videos[index], dataset.tracks(index)
     return pack_tracks(
         [track.segmentations for track in tracks],
         height=video.height,
         width=video.width,
-        place=lambda track, frame: (
-            f"{dataset.annotation_path}: video {video.id}, annotation {tracks[track].id}, frame {frame}"
-        ),
+        place=lambda track, frame: f"{dataset.truth.place(index, tracks[track])}, frame {frame}",
     ).areas
 
 
-def _counts(name: str, rows: list[tuple[int, Track, Int[np.ndarray, " t"]]]) -> ClassCounts:
+def _counts(name: str, rows: list[tuple[int, AnnotatedTrack, Int[np.ndarray, " t"]]]) -> ClassCounts:
     means = np.array([areas.sum() / max(1, np.count_nonzero(areas)) for _, _, areas in rows])
     return ClassCounts(
         name=name,

@@ -1,18 +1,14 @@
-"""Reader of YouTube-VIS 2019, 2021, 2022 and OVIS: a JSON file of mask tracks beside folders of frames.
+"""A split of YouTube-VIS 2019, 2021, 2022 or OVIS: an annotation file beside folders of frames.
 
-The whole annotation file is read and checked at once; frames and masks are decoded for the clip that is asked for.
-Categories keep the ids of the file, gaps included; inside the project a class is its position in the list of
-categories sorted by id.
+Frames and masks are decoded for the clip that is asked for.
 """
 
 import hashlib
-import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,58 +17,15 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames
-from maskreel.data.records import crowd_mark, field_of, frame_rate, identified, listing, read_document, shortened
+from maskreel.data.annotation_file import parse_annotations
+from maskreel.data.layouts import find_annotations, find_frames
+from maskreel.data.records import read_document
+from maskreel.data.tracks import AnnotatedTrack, GroundTruth
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import ClipTarget
 from maskreel.video.pictures import UNREADABLE
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Category:
-    """A class as the file names it."""
-
-    id: int
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Video:
-    """One video of a split; sizes in pixels, file names relative to the folder of frames."""
-
-    id: int
-    width: int
-    height: int
-    length: int
-    file_names: tuple[str, ...]
-    dials: tuple[str, ...] = ()
-    """Names of the difficulties that a rendered video shows; empty for other data."""
-    frame_numbers: tuple[int, ...] | None = None
-    """Positions of the frames in the video that they were taken from, where the file tells."""
-    fps: float | None = None
-    """Frames per second that `frame_numbers` count, where the file tells."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Track:
-    """One object of a video, masks still in the form of the file."""
-
-    id: int
-    label: int
-    """Contiguous class index."""
-    is_crowd: bool
-    segmentations: list[Any]
-    """One entry per frame; null where the object is absent."""
-    areas: list[Any] | None
-    """Pixels per frame as the file states them; None where it does not."""
-    occlusion: list[Any] | None
-    """OVIS's word for how hidden the object is, one entry per frame; None where the file has none."""
-    track_id: int
-    """Names the object within its video; `id`, unless the file tells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,22 +44,13 @@ class Fingerprint:
 class YouTubeVIS:
     """One split of a data set: `load` it, then ask for videos, tracks, frames and clip targets by video index."""
 
-    def __init__(
-        self,
-        *,
-        annotation_path: Path,
-        frames_folder: Path,
-        categories: tuple[Category, ...],
-        videos: list[Video],
-        tracks: list[list[Track]] | None,
-        sha256: str,
-    ) -> None:
+    def __init__(self, truth: GroundTruth, *, annotation_path: Path, frames_folder: Path, sha256: str) -> None:
+        self.truth = truth
         self.annotation_path = annotation_path
         self.frames_folder = frames_folder
-        self.categories = categories
-        self.videos = videos
-        self.has_annotations = tracks is not None
-        self._tracks = tracks if tracks is not None else [[] for _ in videos]
+        self.categories = truth.categories
+        self.videos = truth.videos
+        self.has_annotations = truth.tracks is not None
         self._sha256 = sha256
 
     @classmethod
@@ -123,21 +67,17 @@ class YouTubeVIS:
     @classmethod
     def read_file(cls, annotation_path: Path) -> "YouTubeVIS":
         """Read an annotation file whose frames, if they are asked for, lie beside it; DataError as above."""
-        document, sha256 = _read(annotation_path)
-        categories = tuple(_read_categories(document, annotation_path))
-        videos = list(_read_videos(document, annotation_path))
+        document, content = read_document(annotation_path)
         return cls(
+            parse_annotations(document, annotation_path, faults="refuse"),
             annotation_path=annotation_path,
             frames_folder=annotation_path.parent,
-            categories=categories,
-            videos=videos,
-            tracks=_read_tracks(document, annotation_path, categories, videos),
-            sha256=sha256,
+            sha256=hashlib.sha256(content).hexdigest(),
         )
 
-    def tracks(self, video_index: int) -> list[Track]:
+    def tracks(self, video_index: int) -> list[AnnotatedTrack]:
         """All tracks of a video, crowds included; empty where the file's annotations are null."""
-        return self._tracks[video_index]
+        return list(self.truth.tracks_of(video_index))
 
     def frame_path(self, video_index: int, frame: int) -> Path:
         """Where a frame lies; raises DataError when a link leads out of the data set."""
@@ -175,7 +115,10 @@ class YouTubeVIS:
         masks = np.zeros((len(tracks), len(distinct), video.height, video.width), dtype=bool)
         for n, track in enumerate(tracks):
             for t, frame in enumerate(distinct):
-                self._decode_mask(masks[n, t], video, track, int(frame))
+                where = f"{self.truth.place(video_index, track)}, frame {frame}"
+                mask = rle.parse(track.segmentations[frame], height=video.height, width=video.width, where=where)
+                if mask is not None:
+                    masks[n, t] = rle.decode(mask)
         clip_masks = torch.from_numpy(masks[:, place])
         boxes = boxes_from_masks(clip_masks)
         return ClipTarget(
@@ -187,7 +130,7 @@ class YouTubeVIS:
         )
 
     def fingerprint(self) -> Fingerprint:
-        tracks = [track for per_video in self._tracks for track in per_video]
+        tracks = [track for per_video in self.truth.tracks or () for track in per_video]
         return Fingerprint(
             annotation_file=self.annotation_path.name,
             sha256=self._sha256,
@@ -201,12 +144,6 @@ class YouTubeVIS:
     @cached_property
     def _allowed_folders(self) -> tuple[Path, Path]:
         return self.frames_folder.resolve(), self.annotation_path.parent.resolve()
-
-    def _decode_mask(self, mask: np.ndarray, video: Video, track: Track, frame: int) -> None:
-        where = f"{self.annotation_path}: video {video.id}, annotation {track.id}, frame {frame}"
-        encoded = rle.parse(track.segmentations[frame], height=video.height, width=video.width, where=where)
-        if encoded is not None:
-            mask[:] = rle.decode(encoded)
 
     def _decode_frame(self, video_index: int, frame: int) -> np.ndarray:
         video, path = self.videos[video_index], self.frame_path(video_index, frame)
@@ -229,112 +166,3 @@ class YouTubeVIS:
                 f"{self.annotation_path.name} states {video.width}x{video.height}; extract the frames at that size."
             )
         return pixels
-
-
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    document, content = read_document(path)
-    if not isinstance(document, dict) or "videos" not in document:
-        is_coco = isinstance(document, dict) and "images" in document
-        what, hint = (
-            ("COCO images", "; maskreel data convert --from coco imports it") if is_coco else ("something else", "")
-        )
-        raise DataError(
-            f"{path}: not a YouTube-VIS file but {what}; "
-            f'expected an object with "videos", "categories", "annotations"{hint}.'
-        )
-    return document, hashlib.sha256(content).hexdigest()
-
-
-def _read_categories(document: dict[str, Any], path: Path) -> Iterator[Category]:
-    records = identified(document, "categories", f"{path}: category")
-    if not records:
-        raise DataError(f'{path}: "categories" is empty; list at least one class with an id and a name.')
-    for category_id, record in sorted(records.items()):
-        yield Category(id=category_id, name=field_of(record, "name", str, f"{path}: category {category_id}"))
-
-
-def _read_videos(document: dict[str, Any], path: Path) -> Iterator[Video]:
-    for video_id, record in identified(document, "videos", f"{path}: video").items():
-        where = f"{path}: video {video_id}"
-        names = field_of(record, "file_names", list, where)
-        length = field_of({"length": len(names), **record}, "length", int, where)
-        if not names or length != len(names):
-            raise DataError(f'{where}: {len(names)} "file_names" but "length" {length}; they must agree, at least 1.')
-        for name in names:
-            if not isinstance(name, str) or not name or LEAVES_ROOT.search(name):
-                raise DataError(
-                    f"{where}: file name {shortened(name)} leaves the folder of frames; "
-                    "expected a relative path without '..', such as 'video/00000.jpg'."
-                )
-        width, height = (field_of(record, side, int, where) for side in ("width", "height"))
-        if min(width, height) < 1 or width * height > rle.MAX_PIXELS:
-            raise DataError(f"{where}: size {width}x{height}; expected 1 to {rle.MAX_PIXELS} pixels.")
-        dials = field_of({"dials": [], **record}, "dials", list, where)
-        yield Video(
-            id=video_id,
-            width=width,
-            height=height,
-            length=length,
-            file_names=tuple(names),
-            dials=tuple(str(dial) for dial in dials),
-            frame_numbers=_read_frame_numbers(record, length, where),
-            fps=frame_rate(record, where),
-        )
-
-
-def _read_frame_numbers(record: dict[str, Any], length: int, where: str) -> tuple[int, ...] | None:
-    if record.get("frame_numbers") is None:
-        return None
-    numbers = field_of(record, "frame_numbers", list, where)
-    if len(numbers) != length or any(type(number) is not int for number in numbers):
-        raise DataError(f'{where}: "frame_numbers" is {shortened(numbers)}; expected {length} whole numbers.')
-    return tuple(numbers)
-
-
-def _read_tracks(
-    document: dict[str, Any], path: Path, categories: tuple[Category, ...], videos: list[Video]
-) -> list[list[Track]] | None:
-    """Tracks per video index; None where "annotations" is null, as in files whose truth is held back."""
-    if "annotations" in document and document["annotations"] is None:
-        return None
-    labels = {category.id: label for label, category in enumerate(categories)}
-    places = {video.id: place for place, video in enumerate(videos)}
-    tracks: list[list[Track]] = [[] for _ in videos]
-    for track_id, record in identified(document, "annotations", f"{path}: annotation").items():
-        where = f"{path}: annotation {track_id}"
-        video_id = field_of(record, "video_id", int, where)
-        if video_id not in places:
-            raise DataError(f'{where}: "video_id" {video_id} is not among the {len(videos)} videos.')
-        where = f"{path}: video {video_id}, annotation {track_id}"
-        category_id = field_of(record, "category_id", int, where)
-        if category_id not in labels:
-            raise DataError(
-                f'{where}: "category_id" {category_id} is not among the categories ({listing(sorted(labels))}).'
-            )
-        place = places[video_id]
-        track = Track(
-            id=track_id,
-            label=labels[category_id],
-            is_crowd=crowd_mark(record, where),
-            segmentations=_read_segmentations(record, videos[place].length, where),
-            areas=record.get("areas"),
-            occlusion=record.get("occlusion"),
-            track_id=record["track_id"] if type(record.get("track_id")) is int else track_id,
-        )
-        tracks[place].append(track)
-    return tracks
-
-
-def _read_segmentations(record: dict[str, Any], length: int, where: str) -> list[Any]:
-    segmentations = field_of(record, "segmentations", list, where)
-    for key in ("segmentations", "bboxes", "areas", "occlusion"):
-        if record.get(key) is not None and len(field_of(record, key, list, where)) != length:
-            raise DataError(
-                f'{where}: {len(record[key])} "{key}" for {length} frames; give one per frame, null where absent.'
-            )
-    for frame, segmentation in enumerate(segmentations):
-        if segmentation is not None and not isinstance(segmentation, dict | list):
-            raise DataError(
-                f"{where}, frame {frame}: mask is {shortened(segmentation)}; expected RLE, polygons or null."
-            )
-    return segmentations

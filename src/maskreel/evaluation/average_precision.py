@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from maskreel.data.tracks import AnnotatedTrack, GroundTruth
 from maskreel.errors import DataError
 from maskreel.evaluation.figures import Figures, Groups, number, numbers
 from maskreel.evaluation.matching import (
@@ -28,7 +29,7 @@ from maskreel.evaluation.matching import (
     table_of,
 )
 from maskreel.evaluation.overlap import VideoOverlap, measure
-from maskreel.evaluation.results import GroundTruth, GroundTruthTrack, Predictions
+from maskreel.evaluation.results import Predictions
 
 LIMITS = (1, 10, 100)
 """Predictions that count per video and class, best scores first."""
@@ -89,9 +90,11 @@ class AveragePrecisionMeter:
 
     def __init__(self, ground_truth: GroundTruth, *, strict_reference: bool = False) -> None:
         self.strict_reference = strict_reference
-        self.categories = sorted(ground_truth.categories)
+        self.categories = list(ground_truth.class_names)
         self.num_videos = len(ground_truth.videos)
-        self.has_occlusion = any(track.occlusion is not None for track in ground_truth.tracks)
+        self.has_occlusion = any(
+            track.occlusion is not None for tracks in ground_truth.tracks or () for track in tracks
+        )
         self.num_areas = len(AREA_RANGES) + (len(_OCCLUSION_RANGES) if self.has_occlusion else 0)
         self.collected: dict[int, list[VideoMatches]] = defaultdict(list)
 
@@ -181,7 +184,7 @@ def _summarise_occlusion(figures: Sequence[ClassFigures]) -> Figures:
     return dict(zip(OCCLUSION_NAMES, precision + recall, strict=True))
 
 
-def _with_occlusion(table: VideoTable, truth: Sequence[GroundTruthTrack]) -> VideoTable:
+def _with_occlusion(table: VideoTable, truth: Sequence[AnnotatedTrack]) -> VideoTable:
     """Three more ranges, of any size but of one degree of occlusion; predictions have no such degree."""
     degree = np.array([_occlusion(track) for track in truth], dtype=np.float64)
     outside = np.stack([~((degree >= low) & (degree <= high)) for low, high in _OCCLUSION_RANGES])
@@ -193,7 +196,7 @@ def _with_occlusion(table: VideoTable, truth: Sequence[GroundTruthTrack]) -> Vid
     )
 
 
-def _occlusion(track: GroundTruthTrack) -> float:
+def _occlusion(track: AnnotatedTrack) -> float:
     """Mean of the upper half of the values of a track's labels; NaN, which is in no range, without labels."""
     labels = [label for label in track.occlusion or () if label is not None]
     unknown = [label for label in labels if label not in _OCCLUSION_SCORES]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskreel.errors import DataError
+from maskreel.data.records import read_document
+from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.report import METRICS, rows_of
-from maskreel.evaluation.results import read_json
 
 HEADLINES = {
     "ap": "AP",
@@ -41,7 +41,7 @@ class Difference:
 
 def read_scores(path: Path) -> dict[str, Any]:
     """A Score JSON, as `score --json` and a run's metrics.json hold it; DataError for anything else."""
-    report = read_json(path)
+    report, _ = read_document(path, unreadable=UsageError)
     if not isinstance(report, dict) or not any(isinstance(report.get(word), dict) for word in METRICS):
         raise DataError(f"{path}: no Score JSON; write one with maskreel score GT PRED --json PATH")
     return report

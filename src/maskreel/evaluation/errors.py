@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.average_precision import RULES, AveragePrecisionMeter
 from maskreel.evaluation.matching import VideoTable, match_class, table_of
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.evaluation.results import GroundTruth
 
 KINDS = ("wrong_class", "weak_mask", "identity", "duplicate", "missed", "spurious")
 FOREGROUND = 0.5

@@ -1,6 +1,5 @@
 """Run a model over every video of a split and score what it finds."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,9 +13,8 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import AveragePrecision, AveragePrecisionMeter
 from maskreel.evaluation.overlap import measure
-from maskreel.evaluation.results import PredictedTrack, Predictions, read_ground_truth
-from maskreel.files import complete_file
-from maskreel.geometry.masklets import Masklets
+from maskreel.evaluation.results import Predictions, write_results
+from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 
 SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
@@ -37,7 +35,7 @@ class EvaluationConfig(PredictorOptions):
 class Evaluation:
     """What a model finds in a split, and how good it is; figures are fractions, None where nothing can be measured."""
 
-    predictions: tuple[PredictedTrack, ...]
+    predictions: Predictions
     class_names: dict[int, str]
     """By category id."""
     figures: AveragePrecision
@@ -54,8 +52,8 @@ class Evaluation:
         """By class name."""
         return {self.class_names[label]: _shown(stats) for label, stats in self.figures.per_category.items()}
 
-    def tracks(self, video_id: int) -> list[PredictedTrack]:
-        return [track for track in self.predictions if track.video_id == video_id]
+    def tracks(self, video_id: int) -> Sequence[Masklet]:
+        return self.predictions.tracks.get(video_id, ())
 
     def to_json(self) -> dict[str, Any]:
         """The Score JSON, with the figures per size and per dial added."""
@@ -63,11 +61,7 @@ class Evaluation:
 
     def save_results(self, path: Path) -> None:
         """Write the predictions as a YouTube-VIS results file."""
-        with complete_file(path) as new, new.open("w", encoding="utf-8") as out:
-            out.write("[")
-            for place, track in enumerate(self.predictions):
-                out.write(",\n" * (place > 0) + json.dumps(_entry(track), allow_nan=False, separators=(",", ":")))
-            out.write("]\n")
+        write_results(path, self.predictions)
 
 
 def evaluate(
@@ -86,12 +80,15 @@ def evaluate(
     class of the data is not the model's, or the split has no annotations.
     """
     check_classes(classes, dataset)
-    ground_truth = read_ground_truth(dataset.annotation_path)
+    ground_truth = dataset.truth
+    if ground_truth.tracks is None:
+        raise DataError(f"{dataset.annotation_path}: there is no ground truth in it; score a split with annotations")
+    class_names = ground_truth.class_names
     predictor = VideoPredictor(model, classes, config, device=device)
-    tracks: list[PredictedTrack] = []
+    tracks: dict[int, list[Masklet]] = {}
     for index, video in enumerate(dataset.videos):
-        found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score), video.id)
-        tracks += [track for track in found if track.category_id in ground_truth.categories]
+        found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score))
+        tracks[video.id] = [track for track in found if track.category_id in class_names]
         if on_video is not None:
             on_video(index + 1)
     overall = AveragePrecisionMeter(ground_truth)
@@ -99,30 +96,23 @@ def evaluate(
     per_dial = {
         dial: AveragePrecisionMeter(ground_truth) for dial in sorted({d for some in dials.values() for d in some})
     }
-    for overlap in measure(ground_truth, Predictions(tracks=tuple(tracks), source="predictions")):
+    predictions = Predictions(tracks=tracks)
+    for overlap in measure(ground_truth, predictions):
         overall.add(overlap)
         for dial in dials[overlap.video.id]:
             per_dial[dial].add(overlap)
     return Evaluation(
-        predictions=tuple(tracks),
-        class_names=ground_truth.categories,
+        predictions=predictions,
+        class_names=class_names,
         figures=overall.result(),
         per_size={size: _shown(overall.in_range(index)) for index, size in enumerate(SIZES, start=1)},
         per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
     )
 
 
-def predicted_tracks(masklets: Masklets, video_id: int) -> list[PredictedTrack]:
-    """What was found in one video, as the metrics take it."""
-    return [
-        PredictedTrack(
-            video_id=video_id,
-            category_id=masklet.category_id,
-            score=masklet.score,
-            segmentations=tuple(masklet.segmentations),
-        )
-        for masklet in masklets
-    ]
+def predicted_tracks(masklets: Masklets) -> list[Masklet]:
+    """What was found in one video, as the metrics take it: with its masks in memory."""
+    return [replace(masklet, segmentations=tuple(masklet.segmentations)) for masklet in masklets]
 
 
 def recorded_evaluation(inference: Mapping[str, Any], **changes: Any) -> EvaluationConfig:
@@ -151,12 +141,3 @@ def check_classes(classes: Sequence[tuple[int, str]], dataset: YouTubeVIS) -> No
 
 def _shown(stats: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: stats[name] for name in SHOWN}
-
-
-def _entry(track: PredictedTrack) -> dict[str, Any]:
-    return {
-        "video_id": track.video_id,
-        "category_id": track.category_id,
-        "score": track.score,
-        "segmentations": [None if mask is None else mask.to_json() for mask in track.segmentations],
-    }

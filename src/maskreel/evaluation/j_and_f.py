@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.evaluation.results import GroundTruth
 from maskreel.geometry.native import native
 from maskreel.geometry.runs import PackedTracks
 
@@ -39,7 +39,7 @@ class JAndFMeter:
     per_video_group = ""
 
     def __init__(self, ground_truth: GroundTruth) -> None:
-        self.categories = dict(sorted(ground_truth.categories.items()))
+        self.categories = ground_truth.class_names
         self.num_videos = len(ground_truth.videos)
         self.collected: list[_TrackFigures] = []
 

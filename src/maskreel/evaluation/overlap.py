@@ -1,20 +1,15 @@
 """Overlap of predicted and true tracks, one video at a time."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskreel.evaluation.results import (
-    EvaluationVideo,
-    GroundTruth,
-    GroundTruthTrack,
-    PredictedTrack,
-    Predictions,
-    check_predictions,
-)
+from maskreel.data.tracks import AnnotatedTrack, GroundTruth, Video
+from maskreel.evaluation.results import FileMasks, Predictions, check_predictions
+from maskreel.geometry.masklets import Masklet
 from maskreel.geometry.runs import PackedTracks, pack_tracks
 
 
@@ -22,11 +17,11 @@ from maskreel.geometry.runs import PackedTracks, pack_tracks
 class VideoOverlap:
     """Everything that the metrics ask about one video; g true and d predicted tracks, t frames."""
 
-    video: EvaluationVideo
+    video: Video
     video_index: int
     """Position among the videos that were measured, by ascending id."""
-    truth: tuple[GroundTruthTrack, ...]
-    predicted: tuple[PredictedTrack, ...]
+    truth: tuple[AnnotatedTrack, ...]
+    predicted: tuple[Masklet, ...]
     packed: PackedTracks
     """Masks of the true tracks, then those of the predicted ones."""
     truth_label: Int[np.ndarray, " g"]
@@ -65,33 +60,36 @@ def measure(
     reference evaluator, predictions of unknown classes are dropped, and masks of another size than the video's overlap
     with nothing.
     """
-    check_predictions(predictions, ground_truth, strict_reference=strict_reference)
-    truth_of, predicted_of = defaultdict(list), defaultdict(list)
-    for index, track in enumerate(ground_truth.tracks):
-        truth_of[track.video_id].append(index)
-    for index, track in enumerate(predictions.tracks):
-        if track.category_id in ground_truth.categories:
-            predicted_of[track.video_id].append(index)
-    for video_index, video in enumerate(sorted(ground_truth.videos, key=lambda video: video.id)):
-        truth, predicted = truth_of[video.id], predicted_of[video.id]
-        tracks = [ground_truth.tracks[i] for i in truth] + [predictions.tracks[i] for i in predicted]
-        places = [f"{ground_truth.source}: annotation {i}" for i in truth]
-        places += [f"{predictions.source}: entry {i}" for i in predicted]
+    if not strict_reference:
+        check_predictions(predictions, ground_truth)
+    class_names = ground_truth.class_names
+    order = sorted(range(len(ground_truth.videos)), key=lambda index: ground_truth.videos[index].id)
+    for video_index, index in enumerate(order):
+        video, truth = ground_truth.videos[index], ground_truth.tracks_of(index)
+        found = predictions.tracks.get(video.id, ())
+        predicted = [track for track in found if track.category_id in class_names]
+        places = [ground_truth.place(index, track) for track in truth]
+        places += [predictions.place(track) for track in predicted]
         packed = pack_tracks(
-            [track.segmentations for track in tracks],
+            [*(track.segmentations for track in truth), *(_stored(track.segmentations) for track in predicted)],
             height=video.height,
             width=video.width,
             place=lambda row, frame, places=places: f"{places[row]}, frame {frame}",
             any_size=strict_reference,
         )
-        yield _overlap(video, video_index, tracks[: len(truth)], tracks[len(truth) :], packed)
+        yield _overlap(video, video_index, truth, predicted, packed)
+
+
+def _stored(masks: Sequence[Any]) -> Sequence[Any]:
+    """In the form that is decoded fastest, and in which the reference evaluator sees masks of other sizes."""
+    return masks.stored if isinstance(masks, FileMasks) else masks
 
 
 def _overlap(
-    video: EvaluationVideo,
+    video: Video,
     video_index: int,
-    truth: Sequence[GroundTruthTrack],
-    predicted: Sequence[PredictedTrack],
+    truth: Sequence[AnnotatedTrack],
+    predicted: Sequence[Masklet],
     packed: PackedTracks,
 ) -> VideoOverlap:
     pairs = _pairs(np.arange(len(predicted)) + len(truth), np.arange(len(truth)))

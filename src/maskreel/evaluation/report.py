@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.average_precision import RULES, AveragePrecisionMeter
 from maskreel.evaluation.errors import ErrorMeter
 from maskreel.evaluation.figures import Groups, Meter, number, numbers
 from maskreel.evaluation.overlap import measure
-from maskreel.evaluation.results import GroundTruth, Predictions
+from maskreel.evaluation.results import Predictions
 
 METRICS = ("ap", "hota", "clear", "identity", "trackmap", "jf")
 """Words of `--metrics`, and keys of the Score JSON."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskreel.errors import DataError
-from maskreel.evaluation.results import GroundTruth, read_json
+from maskreel.data.records import read_document
+from maskreel.data.tracks import GroundTruth
+from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file
 from maskreel.geometry import rle
 from maskreel.geometry.rle import RleError
@@ -51,7 +52,7 @@ def check_results(path: Path, benchmark: Benchmark, videos: GroundTruth | None =
 
     Raises UsageError for a file that cannot be read, DataError for one that is not a list in JSON.
     """
-    entries = read_json(path)
+    entries, _ = read_document(path, unreadable=UsageError)
     if not isinstance(entries, list):
         raise DataError(f"{path}: a results file is a list of entries with video_id, category_id, score, segmentations")
     faults = [] if entries else ["the list is empty; the evaluator fails on that"]
@@ -112,7 +113,7 @@ def _video_faults(video_id: int, tracks: Sequence[tuple[int, Sequence[Any]]], vi
     if videos is not None and video_id not in known:
         return [f"entry {place}: video_id {video_id} is not in {videos.source}" for place, _ in tracks]
     video = known.get(video_id)
-    length = video.num_frames if video else _most_frequent([len(masks) for _, masks in tracks])
+    length = video.length if video else _most_frequent([len(masks) for _, masks in tracks])
     size = [video.height, video.width] if video else _declared_size(tracks)
     whose = f"video {video_id} has" if video else f"most entries of video {video_id} have"
     faults = []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.average_precision import class_mean
 from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.matching import (
@@ -24,7 +25,7 @@ from maskreel.evaluation.matching import (
     table_of,
 )
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.evaluation.results import GroundTruth, Predictions
+from maskreel.evaluation.results import Predictions
 
 RULES = MatchingRules(
     thresholds=tuple(np.arange(0.5, 0.96, 0.05).tolist()),
@@ -44,13 +45,12 @@ class TrackMAPMeter:
     per_video_group = "class_averaged"
 
     def __init__(self, ground_truth: GroundTruth, predictions: Predictions, *, strict_reference: bool = False) -> None:
-        self.categories = dict(sorted(ground_truth.categories.items()))
+        self.categories = ground_truth.class_names
         by_id = sorted(ground_truth.videos, key=lambda video: video.id)
         self.order = sorted(range(len(by_id)), key=lambda index: by_id[index].name)
-        place = {by_id[index].id: place for place, index in enumerate(self.order)}
-        self.unseen = min(predictions.tracks, key=lambda track: place[track.video_id], default=None)
-        if not strict_reference:
-            self.unseen = None
+        found = (predictions.tracks.get(by_id[index].id, ()) for index in self.order)
+        first = next((tracks[0] for tracks in found if tracks), None)
+        self.unseen = first if strict_reference else None
         self.collected: dict[int, dict[int, VideoMatches]] = defaultdict(dict)
 
     def add(self, overlap: VideoOverlap) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.evaluation.results import GroundTruth
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 """Localisation thresholds of HOTA."""
@@ -220,7 +220,7 @@ class TrackingMeter:
 
     def __init__(self, kind: str, ground_truth: GroundTruth) -> None:
         self.kind = KINDS[kind]
-        self.categories = dict(sorted(ground_truth.categories.items()))
+        self.categories = ground_truth.class_names
         self.num_videos = len(ground_truth.videos)
         self.collected: dict[int, list[tuple[int, Sums]]] = defaultdict(list)
 

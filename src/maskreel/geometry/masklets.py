@@ -21,6 +21,11 @@ from maskreel.geometry.rle import Rle
 if TYPE_CHECKING:
     from supervision import Detections  # pyright: ignore[reportMissingImports]
 
+    Masks = Sequence[Rle | None]
+else:
+    # Some sequences read or parse a mask when it is asked for, so that a check of types at run time must ask for none.
+    Masks = Sequence
+
 FORMAT = 1
 
 Box = tuple[float, float, float, float]
@@ -47,13 +52,22 @@ class Masklet:
     """The class's id in the data that the model was trained on."""
     score: float
     """Confidence in [0, 1]."""
-    segmentations: Sequence[Rle | None]
+    segmentations: Masks
     """One mask per decoded frame, None where the object is not seen."""
 
     @property
     def boxes(self) -> list[Box | None]:
         """Tight box (x, y, width, height) in pixels per decoded frame, None where the object is not seen."""
         return [_box(mask) for mask in self.segmentations]
+
+    def to_youtube_vis(self, video_id: int) -> dict[str, Any]:
+        """Entry of a YouTube-VIS results file."""
+        return {
+            "video_id": video_id,
+            "category_id": self.category_id,
+            "score": self.score,
+            "segmentations": [None if mask is None else mask.to_json() for mask in self.segmentations],
+        }
 
     def to_dict(self) -> dict[str, Any]:
         return self._head() | {
@@ -192,15 +206,7 @@ class Masklets(Sequence[Masklet]):
 
     def to_youtube_vis(self, video_id: int) -> list[dict[str, Any]]:
         """Entries of a YouTube-VIS results file."""
-        return [
-            {
-                "video_id": video_id,
-                "category_id": masklet.category_id,
-                "score": masklet.score,
-                "segmentations": [None if mask is None else mask.to_json() for mask in masklet.segmentations],
-            }
-            for masklet in self.masklets
-        ]
+        return [masklet.to_youtube_vis(video_id) for masklet in self.masklets]
 
     def to_supervision(self, frame: int) -> "Detections":
         """Objects seen in one decoded frame as `supervision.Detections`; needs the package supervision."""

@@ -27,7 +27,7 @@ def read(name: FormatName, source: Path, **options: Any) -> list[AnnotatedVideo]
 
 
 def dense(video: AnnotatedVideo, track: int = 0, frame: int = 0) -> np.ndarray | None:
-    mask = video.tracks[track].masks[frame]
+    mask = video.tracks[track].segmentations[frame]
     return None if mask is None else rle.decode(mask)
 
 
@@ -64,7 +64,7 @@ def test_runs_of_cvat_go_along_the_rows_of_a_box(tmp_path: Path) -> None:
     assert first is not None
     assert last is not None
     assert np.array_equal(first, expected)
-    assert video.tracks[0].masks[1] is None
+    assert video.tracks[0].segmentations[1] is None
     assert last.sum() == 6
     assert last[:2, :3].all()
     assert (video.id, video.name, video.tracks[0].id, video.tracks[0].category_id) == (12, "crossing", 0, 2)
@@ -286,7 +286,7 @@ def test_annotated_frames_of_a_burst_sequence(tmp_path: Path) -> None:
     found = dense(video)
     assert found is not None
     assert np.array_equal(found, SQUARE)
-    assert video.tracks[0].masks[1] is None
+    assert video.tracks[0].segmentations[1] is None
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_shapes_of_one_group_are_one_object(tmp_path: Path) -> None:
     assert last is not None
     assert first.sum() == 6 + 6 - 1
     assert np.array_equal(last, SQUARE)
-    assert video.tracks[0].masks[1] is None
+    assert video.tracks[0].segmentations[1] is None
 
 
 def test_the_list_of_labels_gives_the_classes_their_order(tmp_path: Path) -> None:

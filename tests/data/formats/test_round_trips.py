@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maskreel.data.formats.annotations import (
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -21,7 +20,7 @@ from maskreel.data.formats.annotations import (
 )
 from maskreel.data.formats.catalog import FORMATS, FormatName
 from maskreel.data.formats.convert import convert
-from maskreel.data.youtube_vis import Category
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 
@@ -55,7 +54,7 @@ def videos(
         AnnotatedTrack(
             id=track_id,
             category_id=draw(st.sampled_from(category_ids)),
-            masks=tuple(tidy(rle.encode(mask)) for mask in track_masks),
+            segmentations=tuple(tidy(rle.encode(mask)) for mask in track_masks),
             is_crowd=not is_plain and draw(st.booleans()),
             occlusion=None
             if is_plain

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.data.records import listing
-from maskreel.data.youtube_vis import Category
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
@@ -21,20 +21,6 @@ MAX_FRAMES = 100_000
 
 SHOWN = 3
 """Names of lost things in a message, of each sort."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnnotatedTrack:
-    """One object of a video."""
-
-    id: int
-    """Names it within its video."""
-    category_id: int
-    masks: tuple[Rle | None, ...]
-    """One per frame as `tidy` gives them; None where not a pixel is seen."""
-    is_crowd: bool = False
-    occlusion: tuple[str | None, ...] | None = None
-    """OVIS's label of each frame; None where nobody labelled it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +39,7 @@ class AnnotatedVideo:
     pictures: tuple[Path | None, ...] = field(compare=False)
     """Where each frame lies; None where no picture was found."""
     tracks: tuple[AnnotatedTrack, ...]
+    """Their ids name them within the video, and their masks are as `tidy` gives them."""
     fps: float | None = None
     """Frames per second that the numbers count, where known."""
 
@@ -161,7 +148,7 @@ def label_map(video: AnnotatedVideo, frame: int) -> Int[np.ndarray, "h w"]:
     """
     labels = np.zeros((video.height, video.width), dtype=np.int64)
     for position, track in enumerate(video.tracks, start=1):
-        mask = track.masks[frame]
+        mask = track.segmentations[frame]
         if mask is not None:
             labels[rle.decode(mask)] = position
     return labels
@@ -215,7 +202,8 @@ def _track_differences(pairs: Sequence[tuple[AnnotatedVideo, AnnotatedVideo]]) -
                 changed["crowd marks"].append(place)
             if track.occlusion != twin.occlusion:
                 changed["occlusion labels"].append(place)
-            frames = [t for t, pair in enumerate(zip(track.masks, twin.masks, strict=True)) if pair[0] != pair[1]]
+            masks = zip(track.segmentations, twin.segmentations, strict=True)
+            frames = [t for t, (mask, other_mask) in enumerate(masks) if mask != other_mask]
             if frames:
                 changed["masks"].append(f"{place} (frame {video.frame_numbers[frames[0]]})")
         known = {track.id for track in video.tracks}

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from maskreel.data.formats.annotations import (
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -19,8 +18,8 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.records import field_of, frame_rate, identified, read_document, records_of
-from maskreel.data.youtube_vis import Category
+from maskreel.data.records import field_of, frame_rate, read_categories, read_document, records_of
+from maskreel.data.tracks import AnnotatedTrack
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
@@ -34,10 +33,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     document, _ = read_document(source)
     if not isinstance(document, dict) or not isinstance(document.get("sequences"), list):
         raise DataError(f'{source}: not a BURST file; expected an object with "sequences" and "categories".')
-    categories = tuple(
-        Category(id=number, name=field_of(record, "name", str, f"{source}: category {number}"))
-        for number, record in sorted(identified(document, "categories", f"{source}: category").items())
-    )
+    categories = read_categories(document, source)
     known = {category.id for category in categories}
     images = options.images or source.parent / "frames"
     videos = [
@@ -122,7 +118,7 @@ def _read_tracks(
         category_id = field_of(classes, track, int, f"{where}, track_category_ids")
         if not track.isdecimal() or len(track) > 18 or category_id not in known:
             raise DataError(f"{where}: track {track!r} of class {category_id}; expected a number and a listed class.")
-        tracks.append(AnnotatedTrack(id=int(track), category_id=category_id, masks=tuple(per_frame)))
+        tracks.append(AnnotatedTrack(id=int(track), category_id=category_id, segmentations=tuple(per_frame)))
     return tracks
 
 
@@ -144,7 +140,7 @@ def _sequence_record(video: AnnotatedVideo) -> Record:
             {
                 str(track.id): {"rle": mask.counts.decode("ascii"), "is_gt": True}
                 for track in video.tracks
-                if (mask := track.masks[t]) is not None
+                if (mask := track.segmentations[t]) is not None
             }
             for t in range(len(paths))
         ],

@@ -13,7 +13,6 @@ from typing import Any
 
 from maskreel.data.coco_clips import CLASS_MAPS
 from maskreel.data.formats.annotations import (
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -22,8 +21,16 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.records import crowd_mark, field_of, frame_rate, identified, read_document, records_of
-from maskreel.data.youtube_vis import Category
+from maskreel.data.records import (
+    crowd_mark,
+    field_of,
+    frame_rate,
+    identified,
+    read_categories,
+    read_document,
+    records_of,
+)
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
@@ -51,7 +58,7 @@ def read_pictures(source: Path, options: ReadOptions) -> Annotations:
     num_empty = 0
     for number, image in images.items():
         tracks = [_picture_track(record, track_id, image, wanted, path) for track_id, record in by_picture[number]]
-        kept = tuple(track for track in tracks if track is not None and track.masks[0] is not None)
+        kept = tuple(track for track in tracks if track is not None and track.segmentations[0] is not None)
         num_empty += sum(track is not None for track in tracks) - len(kept)
         if options.classes is None or any(not track.is_crowd for track in kept):
             videos.append(_video([(number, image)], number, None, kept, folders, path))
@@ -94,7 +101,7 @@ def write_tracks(annotations: Annotations, folder: Path, split: str) -> None:
         for track in video.tracks:
             own = {"id": track.id, "category_id": track.category_id, "iscrowd": int(track.is_crowd)}
             tracks.append({**own, "video_id": video.id})
-            for t, mask in enumerate(track.masks):
+            for t, mask in enumerate(track.segmentations):
                 if mask is not None:
                     common = {"id": len(records) + 1, "image_id": first + t, "video_id": video.id}
                     records.append({**common, **_annotation_record(track, mask)})
@@ -123,18 +130,18 @@ def _read(source: Path) -> tuple[Path, Record]:
 
 def _wanted_classes(document: Record, path: Path, class_map: str | None) -> tuple[tuple[Category, ...], dict[int, int]]:
     """The classes to be, and the id of each by the id in the file; ids that are left out are missing."""
-    names = {
-        number: field_of(record, "name", str, f"{path}: category {number}")
-        for number, record in sorted(identified(document, "categories", f"{path}: category").items())
-    }
+    categories = read_categories(document, path)
     if class_map is None:
-        return tuple(Category(id=number, name=name) for number, name in names.items()), {n: n for n in names}
+        return categories, {category.id: category.id for category in categories}
     table = CLASS_MAPS[class_map]
-    categories = tuple(Category(id=number, name=name) for number, name in enumerate(table.names, start=1))
-    wanted = {n: table.names.index(table.renamed[name]) + 1 for n, name in names.items() if name in table.renamed}
+    wanted = {
+        category.id: table.names.index(table.renamed[category.name]) + 1
+        for category in categories
+        if category.name in table.renamed
+    }
     if not wanted:
         raise DataError(f"{path}: none of its classes is one of COCO's that --classes {class_map} knows.")
-    return categories, wanted
+    return tuple(Category(id=number, name=name) for number, name in enumerate(table.names, start=1)), wanted
 
 
 def _picture_folders(path: Path, images: Path | None) -> list[Path]:
@@ -165,7 +172,7 @@ def _picture_track(
     return AnnotatedTrack(
         id=number,
         category_id=wanted[category_id],
-        masks=(_mask(record, image, where),),
+        segmentations=(_mask(record, image, where),),
         is_crowd=crowd_mark(record, where),
     )
 
@@ -209,7 +216,7 @@ def _track(
     return AnnotatedTrack(
         id=track_id,
         category_id=category_id,
-        masks=tuple(masks.get(image_id) for image_id, _ in frames),
+        segmentations=tuple(masks.get(image_id) for image_id, _ in frames),
         is_crowd=is_crowd,
     )
 

@@ -16,7 +16,6 @@ from jaxtyping import Bool
 
 from maskreel.data.formats.annotations import (
     MAX_FRAMES,
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -26,7 +25,7 @@ from maskreel.data.formats.annotations import (
     with_distinct_names,
 )
 from maskreel.data.formats.pictures import frame_names, pictures_by_stem
-from maskreel.data.youtube_vis import Category
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import MAX_PIXELS, Rle
@@ -197,7 +196,7 @@ def _read_track(
     return AnnotatedTrack(
         id=number,
         category_id=ids[label],
-        masks=tuple(masks),
+        segmentations=tuple(masks),
         is_crowd=next(crowd, None) == "true",
     )
 
@@ -269,7 +268,7 @@ def _add_track(root: ET.Element, track: AnnotatedTrack, label: str, frames: Iter
     """A track, with an outside shape where the object goes away: CVAT shows a shape until it ends."""
     element = ET.SubElement(root, "track", id=str(track.id), label=label, source="manual")
     before: dict[str, str] | None = None
-    for frame, mask in zip(frames, track.masks, strict=True):
+    for frame, mask in zip(frames, track.segmentations, strict=True):
         if mask is not None:
             before = _box_of(mask)
         elif before is None:

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from maskreel.data.formats.annotations import (
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -30,7 +29,7 @@ from maskreel.data.formats.pictures import (
     read_lines,
     video_folders,
 )
-from maskreel.data.youtube_vis import Category
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
@@ -123,7 +122,7 @@ def _read_video(number: int, sequence: Path, pictures: dict[str, Path]) -> Annot
             AnnotatedTrack(
                 id=value,
                 category_id=OBJECT.id,
-                masks=tuple(tidy(by_frame.get(t)) for t in range(len(files))),
+                segmentations=tuple(tidy(by_frame.get(t)) for t in range(len(files))),
                 is_crowd=value == VOID,
             )
             for value, by_frame in sorted(masks.items())

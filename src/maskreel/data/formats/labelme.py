@@ -19,7 +19,6 @@ from jaxtyping import Bool
 from PIL import Image
 
 from maskreel.data.formats.annotations import (
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -30,7 +29,7 @@ from maskreel.data.formats.annotations import (
 )
 from maskreel.data.formats.pictures import check_folder, frame_names, pictures_by_stem, read_lines, video_folders
 from maskreel.data.records import field_of, read_document, records_of
-from maskreel.data.youtube_vis import Category
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.video.pictures import UNREADABLE
@@ -96,7 +95,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
                 "shapes": [
                     _shape_record(track, mask, names[track.category_id])
                     for track in video.tracks
-                    if (mask := track.masks[t]) is not None
+                    if (mask := track.segmentations[t]) is not None
                 ],
                 "imagePath": Path(picture(video, t, split)).name,
                 "imageData": None,
@@ -209,7 +208,7 @@ def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
             AnnotatedTrack(
                 id=number,
                 category_id=ids[label],
-                masks=tuple(encoded.get((number, stem)) for stem in part.files),
+                segmentations=tuple(encoded.get((number, stem)) for stem in part.files),
                 is_crowd=number in part.crowds,
             )
             for number, label in sorted(part.labels.items())

@@ -13,7 +13,6 @@ from PIL import Image
 
 from maskreel.data.formats.annotations import (
     MAX_FRAMES,
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -32,7 +31,7 @@ from maskreel.data.formats.pictures import (
     read_lines,
     video_folders,
 )
-from maskreel.data.youtube_vis import Category
+from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
@@ -88,7 +87,7 @@ def write_text(annotations: Annotations, folder: Path, split: str) -> None:
         for t, frame in enumerate(video.frame_numbers):
             labels = label_map(video, t)
             for position, track in enumerate(video.tracks, start=1):
-                mask = tidy(rle.encode(labels == position)) if track.masks[t] is not None else None
+                mask = tidy(rle.encode(labels == position)) if track.segmentations[t] is not None else None
                 if mask is not None:
                     counts = mask.counts.decode("ascii")
                     lines.append(f"{frame} {track.id} {track.category_id} {mask.height} {mask.width} {counts}\n")
@@ -204,7 +203,7 @@ def _video(
         AnnotatedTrack(
             id=track_id,
             category_id=class_id,
-            masks=tuple(tidy(by_frame.get(frame)) for frame in frames),
+            segmentations=tuple(tidy(by_frame.get(frame)) for frame in frames),
             is_crowd=(track_id, class_id) == (IGNORE_ID, IGNORE_CLASS),
         )
         for (track_id, class_id), by_frame in sorted(masks.items())

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from maskreel.data.formats.annotations import (
-    AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -18,7 +17,8 @@ from maskreel.data.formats.annotations import (
     with_distinct_names,
 )
 from maskreel.data.layouts import find_annotations, find_frames
-from maskreel.data.youtube_vis import Track, Video, YouTubeVIS
+from maskreel.data.tracks import AnnotatedTrack, Video
+from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 
@@ -75,18 +75,18 @@ def _read_video(dataset: YouTubeVIS, index: int, video: Video) -> AnnotatedVideo
         frame_numbers=video.frame_numbers or numbers_of(video.file_names),
         file_names=video.file_names,
         pictures=tuple(dataset.frame_path(index, t) if t in found else None for t in range(video.length)),
-        tracks=tuple(_read_track(dataset, video, track) for track in dataset.tracks(index)),
+        tracks=tuple(_read_track(dataset, index, track) for track in dataset.tracks(index)),
         fps=video.fps,
     )
 
 
-def _read_track(dataset: YouTubeVIS, video: Video, track: Track) -> AnnotatedTrack:
-    where = f"{dataset.annotation_path}: video {video.id}, annotation {track.id}, frame "
+def _read_track(dataset: YouTubeVIS, index: int, track: AnnotatedTrack) -> AnnotatedTrack:
+    video, where = dataset.videos[index], dataset.truth.place(index, track)
     return AnnotatedTrack(
-        id=track.track_id,
-        category_id=dataset.categories[track.label].id,
-        masks=tuple(
-            tidy(rle.parse(mask, height=video.height, width=video.width, where=f"{where}{t}"))
+        id=track.id if track.track_id is None else track.track_id,
+        category_id=track.category_id,
+        segmentations=tuple(
+            tidy(rle.parse(mask, height=video.height, width=video.width, where=f"{where}, frame {t}"))
             for t, mask in enumerate(track.segmentations)
         ),
         is_crowd=track.is_crowd,
@@ -116,7 +116,7 @@ def _track_record(video: AnnotatedVideo, track: AnnotatedTrack) -> dict[str, Any
         "height": video.height,
         "width": video.width,
         "length": 1,
-        "segmentations": [None if mask is None else mask.to_json() for mask in track.masks],
-        "bboxes": [None if mask is None else list(rle.bounding_box(mask)) for mask in track.masks],
-        "areas": [None if mask is None else rle.area(mask) for mask in track.masks],
+        "segmentations": [None if mask is None else mask.to_json() for mask in track.segmentations],
+        "bboxes": [None if mask is None else list(rle.bounding_box(mask)) for mask in track.segmentations],
+        "areas": [None if mask is None else rle.area(mask) for mask in track.segmentations],
     }
