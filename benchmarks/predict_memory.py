@@ -26,7 +26,7 @@ import torch
 from maskreel.geometry.masklets import Masklets
 from maskreel.models.folder import build_model, save_model
 from maskreel.recipes.catalog import RECIPES
-from maskreel.visualize.video import write_video
+from maskreel.visualize.video import TimedImage, write_video
 
 FRAME_RATE = 25
 NUM_DISCS = 8
@@ -100,7 +100,7 @@ def _fewest_alive(result: Masklets) -> int:
     return min(int(alive[:, start : start + WINDOW].any(axis=1).sum()) for start in starts)
 
 
-def _discs(frames: int, size: tuple[int, int]) -> Iterator[tuple[float, np.ndarray]]:
+def _discs(frames: int, size: tuple[int, int]) -> Iterator[TimedImage]:
     height, width = size
     rows, columns = np.mgrid[:height, :width]
     background = ((rows + columns) % 64 + 80).astype(np.uint8)
@@ -112,7 +112,7 @@ def _discs(frames: int, size: tuple[int, int]) -> Iterator[tuple[float, np.ndarr
             row = height * (0.5 + 0.4 * np.sin(index / (40 + 3 * n) + 2.4 * n))
             column = width * (0.5 + 0.4 * np.cos(index / (55 + 2 * n) + 1.7 * n))
             picture[(rows - row) ** 2 + (columns - column) ** 2 <= radius**2] = colour
-        yield index / FRAME_RATE, picture
+        yield TimedImage(index / FRAME_RATE, picture)
 
 
 def _random_model(folder: Path) -> str:

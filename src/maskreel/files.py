@@ -133,3 +133,60 @@ def _sha256(path: Path) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     with complete_file(path) as new:
         new.write_text(json.dumps(content, indent=1) + "\n")
+
+
+UNKNOWN_CONTENT = "a file of an unknown kind"
+"""What `content_words` says where it does not know."""
+
+_MAGIC = (
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript document"),
+    (b"ID3", "a sound file"),
+    (b"\xff\xfb", "a sound file"),
+    (b"\xff\xf3", "a sound file"),
+    (b"fLaC", "a sound file"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file that it stands for: run `git lfs pull`"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"SIMPLE  =", "a FITS file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x89HDF", "an HDF5 file"),
+)
+
+
+def content_words(path: Path) -> str:
+    """What a file holds, by its first bytes, in the words of an error message: "a PDF document", "plain text"."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
+    if not start:
+        return "an empty file"
+    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        return "a HEIC image (convert it to JPEG or PNG)"
+    if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
+        return "a sound file"
+    for magic, words in _MAGIC:
+        if start.startswith(magic):
+            return words
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "an HTML page (a download that asked for a confirmation or a login?)"
+    if text.startswith(b"<svg") or b"<svg" in text[:300]:
+        return "an SVG drawing"
+    return "plain text" if _is_text(start) else UNKNOWN_CONTENT
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        # The last character may be cut in two.
+        words = start.decode("utf-8", errors="strict" if len(start) < 512 else "ignore")
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in words)

@@ -13,7 +13,7 @@ from maskreel.cli.main import main
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklet, Masklets
-from maskreel.visualize.video import write_video
+from maskreel.visualize.video import TimedImage, write_video
 from tests.builders import write_youtube_vis
 from tests.data.test_check import sound
 
@@ -95,7 +95,9 @@ def test_view_draws_truth_and_results(data: Path, tmp_path: Path, capsys: pytest
 def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video, found, out = tmp_path / "clip.mp4", tmp_path / "clip.json", tmp_path / "out"
     masks = [None, *(rle.encode(np.eye(32, 48, k, dtype=bool)) for k in range(1, 5))]
-    write_video(video, ((t / 10, np.full((32, 48, 3), 40 * t, np.uint8)) for t in range(5)), frame_rate=Fraction(10))
+    write_video(
+        video, (TimedImage(t / 10, np.full((32, 48, 3), 40 * t, np.uint8)) for t in range(5)), frame_rate=Fraction(10)
+    )
     Masklets(
         source="clip.mp4",
         width=48,

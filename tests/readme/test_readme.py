@@ -11,7 +11,7 @@ import pytest
 from maskreel.cli.main import main
 from maskreel.rendered.rendering import render_video
 from maskreel.rendered.synthetic import SyntheticDials
-from maskreel.visualize.video import write_video
+from maskreel.visualize.video import TimedImage, write_video
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SMALLER = {
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the reader's own video in it."""
     video = render_video(11_000, 0, SyntheticDials(frames=4))
     times = [index / 6 for index in range(4)]
-    write_video(tmp_path / "video.mp4", zip(times, video.frames, strict=True), frame_rate=Fraction(6))
+    write_video(tmp_path / "video.mp4", map(TimedImage, times, video.frames), frame_rate=Fraction(6))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

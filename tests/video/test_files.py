@@ -2,14 +2,18 @@
 
 import json
 import logging
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from av.video.reformatter import Colorspace
 
 from maskreel.errors import VideoReadError
 from maskreel.video import files as video_files
+from maskreel.video.clock import Clock
 from maskreel.video.files import VideoFile
 from tests.builders import shared_path
 from tests.video.videos import COLOURS, cut, damage, moving_blocks, noise, write_sound, write_test_video
@@ -206,3 +210,129 @@ def test_a_turned_real_clip_is_turned_counter_clockwise() -> None:
     with av.open(str(path)) as container:
         coded = next(container.decode(video=0)).to_ndarray(format="rgb24")
     np.testing.assert_array_equal(next(iter(VideoFile(path))).pixels, np.rot90(coded))
+
+
+def test_a_bare_stream_plays_at_its_own_rate(tmp_path: Path) -> None:
+    write_test_video(tmp_path / "a.mp4", num_frames=10, picture=grey_levels)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "a.h264"), "w", format="h264") as bare:
+        stream = bare.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                bare.mux(packet)
+    video = VideoFile(tmp_path / "a.h264")
+    frames = list(video)
+    assert [frame.time for frame in frames] == pytest.approx([t / 25 for t in range(10)])
+    levels = [float(frame.pixels.mean()) for frame in frames]
+    assert levels == sorted(levels)
+    assert video.skipped == ()
+
+
+def test_frames_hidden_by_an_edit_list_are_not_lost(tmp_path: Path) -> None:
+    write_test_video(tmp_path / "a.mp4", num_frames=10, picture=grey_levels, max_b_frames=0)
+    trimmed = tmp_path / "trimmed.mp4"
+    trimmed.write_bytes(with_edit_list(tmp_path / "a.mp4", first=4))
+    video = VideoFile(trimmed)
+    frames = list(video)
+    assert [round(float(frame.pixels.mean()) / 20) for frame in frames] == [5, 6, 7, 8, 9, 10]
+    assert frames[0].time == 0
+    assert video.skipped == ()
+
+
+def with_edit_list(path: Path, *, first: int) -> bytes:
+    """The bytes of an mp4 whose edit list begins at a frame of 1/25 s; the list is there already and begins at 0."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"elst")
+    with av.open(str(path)) as container:
+        base = container.streams.video[0].time_base
+    assert base is not None
+    version = content[place + 4]
+    start = place + 12 + (8 if version else 4)
+    size = 8 if version else 4
+    content[start : start + size] = round(Fraction(first, 25) / base).to_bytes(size, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([0.0, 0.1, 0.2, 0.2, 0.3], [0, 0.1, 0.2, 0.22, 0.3]),
+        ([0.0, 0.1, 0.1, 0.1, 0.2], [0, 0.1, 0.12, 0.14, 0.2]),
+        ([0.0, 0.1, 0.2, 0.0, 0.1], [0, 0.1, 0.2, 0.3, 0.4]),
+    ],
+)
+def test_repeated_times_move_no_other_frame(times: list[float], expected: list[float]) -> None:
+    clock = Clock(0.1)
+    assert [clock.next(time, is_damaged=False) for time in times] == pytest.approx(expected)
+
+
+def test_a_clock_that_stands_is_moved_on_by_whole_frames() -> None:
+    clock = Clock(0.1)
+    times = [clock.next(0.0, is_damaged=False) for _ in range(8)]
+    assert times == sorted(set(times))
+    assert times[-1] - times[-2] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("lines", [96, 720])
+def test_frames_without_marks_have_the_matrix_of_their_size(tmp_path: Path, lines: int) -> None:
+    path = write_marked(tmp_path / "a.mkv", lines, matrix=Colorspace.ITU709 if lines == 720 else Colorspace.ITU601)
+    (frame, *_) = VideoFile(path)
+    np.testing.assert_allclose(frame.pixels[lines // 2, 60].astype(int), [200, 40, 40], atol=4)
+
+
+def write_marked(path: Path, lines: int, matrix: Colorspace, *, aspect: Fraction | None = None) -> Path:
+    """A red video coded with a matrix that the file does not name."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 128, lines, "yuv420p"
+        if aspect is not None:
+            stream.sample_aspect_ratio = aspect
+        red = np.broadcast_to(np.array([200, 40, 40], np.uint8), (lines, 128, 3))
+        for _ in range(2):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(red), format="rgb24")
+            coded = frame.reformat(format="yuv420p", dst_colorspace=matrix).to_ndarray()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(coded, format="yuv420p")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(2), (96, 256)), (Fraction(1, 2), (192, 128))])
+def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fraction, size: tuple[int, int]) -> None:
+    video = VideoFile(write_marked(tmp_path / "a.mkv", 96, Colorspace.ITU601, aspect=aspect))
+    assert video.size == size
+    assert next(iter(video)).pixels.shape[:2] == size
+
+
+def test_the_stream_marked_as_default_is_read_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        for width, disposition in ((64, Disposition.default), (128, Disposition(0))):
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = width, 32, "yuv420p"
+            stream.disposition = disposition
+        for stream in container.streams.video:
+            for t in range(3):
+                frame = av.VideoFrame.from_ndarray(np.full((32, stream.width, 3), 90, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = t, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    assert VideoFile(path).size == (32, 64)
+    assert "has 2 video streams; number 0 (64x32) is read" in caplog.text
+
+
+def test_an_uncompressed_video_is_read(tmp_path: Path) -> None:
+    plane = b"".join(b"FRAME\n" + bytes([level]) * (32 * 16) + bytes([128]) * (16 * 8 * 2) for level in (50, 100, 150))
+    (tmp_path / "a.y4m").write_bytes(b"YUV4MPEG2 W32 H16 F10:1 Ip A1:1 C420mpeg2\n" + plane)
+    frames = list(VideoFile(tmp_path / "a.y4m"))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2])
+    np.testing.assert_allclose([frame.pixels.mean() for frame in frames], [39.6, 97.8, 156.0], atol=1)
+
+
+def test_sound_is_named_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(40))
+    with pytest.raises(VideoReadError, match=r"a\.wav: is a sound file, not a video"):
+        VideoFile(tmp_path / "a.wav")
+
+
+def grey_levels(index: int) -> np.ndarray:
+    return np.full((48, 80, 3), 20 * (index + 1), np.uint8)

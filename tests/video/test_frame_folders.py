@@ -11,7 +11,7 @@ from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError, VideoReadError
 from maskreel.video.files import VideoFile
-from maskreel.video.frame_folders import FramePictures, numbered_frames
+from maskreel.video.frame_folders import FrameImages, numbered_frames
 from maskreel.video.sources import find_sources, open_source
 from tests.builders import write_youtube_vis
 from tests.video.videos import write_test_video
@@ -64,7 +64,7 @@ def test_a_pattern_takes_the_frames_that_are_there(tmp_path: Path) -> None:
     [
         (["1.png", "cover.png"], "cover.png has no frame number"),
         (["1.png", "01.png"], "01.png and 1.png have the same frame number"),
-        ([], "no pictures in the folder"),
+        ([], "no images in the folder"),
     ],
 )
 def test_an_unclear_folder_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
@@ -93,8 +93,8 @@ def test_pictures_of_different_sizes_are_no_video(tmp_path: Path) -> None:
 
 def test_only_broken_pictures_are_no_video(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"nothing")
-    with pytest.raises(VideoReadError, match="none of the 1 pictures can be read"):
-        FramePictures([tmp_path / "1.png"], name="x", frame_rate=Fraction(10))
+    with pytest.raises(VideoReadError, match=r"1\.png: cannot be read as an image: it is plain text"):
+        FrameImages([tmp_path / "1.png"], name="x", frame_rate=Fraction(10))
 
 
 def test_a_photo_is_shown_upright(tmp_path: Path) -> None:

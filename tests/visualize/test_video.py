@@ -13,20 +13,24 @@ from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.video.files import VideoFile
 from maskreel.visualize.draw import draw
-from maskreel.visualize.video import write_overlay, write_video
+from maskreel.visualize.video import TimedImage, write_overlay, write_video
 from tests.video.videos import moving_blocks, write_test_video
 
 
 def test_times_may_be_uneven_and_start_anywhere(tmp_path: Path) -> None:
     times = [3.5, 3.54, 3.7, 4.0, 4.01, 5.0]
-    write_video(tmp_path / "a.mp4", [(time, moving_blocks(i)) for i, time in enumerate(times)], frame_rate=Fraction(25))
+    write_video(
+        tmp_path / "a.mp4",
+        [TimedImage(time, moving_blocks(i)) for i, time in enumerate(times)],
+        frame_rate=Fraction(25),
+    )
     written = [frame.time for frame in VideoFile(tmp_path / "a.mp4")]
     assert written == pytest.approx([time - 3.5 for time in times], abs=1e-3)
 
 
 def test_a_browser_can_play_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    frames = [(i / 25, moving_blocks(i, size=(47, 81), count=4)) for i in range(30)]
+    frames = [TimedImage(i / 25, moving_blocks(i, size=(47, 81), count=4)) for i in range(30)]
     write_video(path, frames, frame_rate=Fraction(25))
     with av.open(str(path)) as container:
         (stream,) = container.streams
@@ -42,7 +46,7 @@ def test_a_browser_can_play_what_is_written(tmp_path: Path) -> None:
 def test_the_padding_of_odd_sides_repeats_the_border(tmp_path: Path) -> None:
     picture = np.full((31, 33, 3), 60, dtype=np.uint8)
     picture[:, -1], picture[-1] = 220, 220
-    write_video(tmp_path / "a.mp4", [(0.0, picture)], frame_rate=Fraction(10))
+    write_video(tmp_path / "a.mp4", [TimedImage(0.0, picture)], frame_rate=Fraction(10))
     (frame,) = VideoFile(tmp_path / "a.mp4")
     assert frame.pixels.shape == (32, 34, 3)
     assert frame.pixels[10, 32:].mean() == pytest.approx(220, abs=25)
@@ -86,8 +90,8 @@ def test_a_source_that_has_grown_is_noticed(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
-    def frames() -> Iterator[tuple[float, np.ndarray]]:
-        yield 0.0, moving_blocks(0)
+    def frames() -> Iterator[TimedImage]:
+        yield TimedImage(0.0, moving_blocks(0))
         raise DataError("the disk is full")
 
     with pytest.raises(DataError, match="the disk is full"):

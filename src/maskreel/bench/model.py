@@ -21,7 +21,7 @@ from maskreel.rendered.rendering import render_video
 from maskreel.structures import Clip
 from maskreel.video.prepare import pad_clips
 from maskreel.video.sources import open_source
-from maskreel.visualize.video import write_video
+from maskreel.visualize.video import TimedImage, write_video
 
 RATE = 10
 """Frames per second of the rendered video."""
@@ -47,7 +47,9 @@ class StageTimes:
 def render_clip(path: Path, *, frames: int, size: tuple[int, int]) -> None:
     """Write a video of rendered objects, (height, width) in pixels."""
     video = render_video(0, 0, SyntheticDials(frames=frames, height=size[0], width=size[1]))
-    write_video(path, ((t / RATE, picture) for t, picture in enumerate(video.frames)), frame_rate=Fraction(RATE))
+    write_video(
+        path, (TimedImage(t / RATE, picture) for t, picture in enumerate(video.frames)), frame_rate=Fraction(RATE)
+    )
 
 
 def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> list[StageTimes]:

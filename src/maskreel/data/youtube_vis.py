@@ -25,7 +25,7 @@ from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import ClipTarget
-from maskreel.video.pictures import UNREADABLE
+from maskreel.video.images import UNREADABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

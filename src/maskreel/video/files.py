@@ -1,9 +1,12 @@
 """Frames of video files, one after the other, with their time stamps and an account of every frame that is lost.
 
 Rules, because files in the wild break most assumptions:
-- The first video stream is read; cover pictures of audio files do not count.
+- Of several video streams the one marked as default is read, else the largest; cover images do not count.
 - A frame count in a header is reported as `declared`, never relied on. What cannot be decoded is listed in `skipped`.
-- Frames are turned and mirrored as the display matrix says, so that sizes and masks are those of the picture as shown.
+- Frames are turned and mirrored as the display matrix says, and pixels that are not square are stretched to squares, so
+  that sizes and masks are those of the frame as shown. Colours follow the matrix and range that the file names, else
+  BT.709 from 720 lines on and BT.601 below. High dynamic range is read as it is, with a warning.
+- Bare streams without times are played at their own rate; frames that an edit list hides are no frames.
 - When the size changes on the way, later frames are stretched to the size of the first one, with a warning.
 - A file that ends early yields what it holds; the missing rest is listed in `skipped`.
 """
@@ -26,21 +29,25 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from maskreel.errors import VideoReadError
+from maskreel.files import UNKNOWN_CONTENT, content_words
 from maskreel.geometry.masklets import SkippedFrame
+from maskreel.video.clock import Clock
+from maskreel.video.colour import HDR_CURVES, shown_size, upright_rgb
+from maskreel.video.images import MAX_PIXELS
 from maskreel.video.packet_ledger import PacketLedger
 
 logger = logging.getLogger(__name__)
 
-MAX_PIXELS = 2**26
-"""Largest frame that is decoded (8192 x 8192): a small file can declare a size that fills the memory."""
+MAX_RATE = 240
+"""Frames per second beyond which another of a file's rates is believed, where it has one."""
 
 MAX_READ_ERRORS = 100
 """Failures to read in a row after which the rest of a file is given up."""
 
-LATE_STEP = 0.001
-"""Seconds after the frame before it, for a frame whose own time has passed."""
-
-_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,h264,hevc,av1,obu,ivf,m4v,dv,mxf,mjpeg,nut"
+_FORMATS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,h264,hevc,av1,obu,ivf,m4v,dv,mxf,mjpeg,nut,"
+    "yuv4mpegpipe"
+)
 """Containers that are opened: playlists, which make FFmpeg read other files or the network, are none of them."""
 
 
@@ -53,6 +60,8 @@ class Frame:
     time: float
     """Seconds on the source's own clock, increasing."""
     pixels: UInt8[np.ndarray, "h w 3"]
+    duration: float | None = None
+    """Seconds that it is shown; None where the source does not say."""
 
 
 @runtime_checkable
@@ -78,110 +87,135 @@ class FrameSource(Protocol):
 class VideoFile:
     """A video file; opening it decodes the first frame, to learn the size that is shown."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Raises VideoReadError for anything but a file with at least one frame of video."""
+    def __init__(self, path: str | Path, name: str | None = None) -> None:
+        """`name` is what messages call it; default its path.
+
+        Raises VideoReadError for anything but a file with at least one frame of video.
+        """
         self.path = Path(path)
-        self.name = str(path)
+        self.name = str(path) if name is None else name
         self.skipped: tuple[SkippedFrame, ...] = ()
-        with closing(_open(self.path)) as container:
-            stream = _video_stream(container, self.path)
+        with closing(_open(self.path, self.name)) as container:
+            stream = _video_stream(container, self.name)
             self.declared = stream.frames or None
             self.frame_rate = _frame_rate(stream)
+            self._warn_of_streams(container, stream)
+            self._warn_of_hdr(stream)
         height, width, _ = next(iter(self)).pixels.shape
         self.size = (height, width)
 
     def __iter__(self) -> Iterator[Frame]:
-        with closing(_open(self.path)) as container:
+        with closing(_open(self.path, self.name)) as container:
             yield from self._decode(container)
 
     def _decode(self, container: InputContainer) -> Iterator[Frame]:
-        stream = _video_stream(container, self.path)
-        ledger = PacketLedger(stream)
-        size = None
-        clock = _Clock(self.frame_rate)
+        stream = _video_stream(container, self.name)
+        ledger = PacketLedger(stream, self.frame_rate)
+        first = size = None
+        clock = Clock(float(1 / self.frame_rate))
         for frame in _pictures(container, stream, ledger):
-            _check_size(frame.width, frame.height, self.path)
-            size = size or (frame.width, frame.height)
-            if size != (frame.width, frame.height):
-                self._warn_of_stretching(frame, size)
+            _check_size(frame.width, frame.height, self.name)
+            if first is None or size is None:
+                first = frame.width, frame.height
+                size = shown_size(*first, stream.sample_aspect_ratio)
+                _check_size(*size, self.name)
+            if first != (frame.width, frame.height):
+                self._warn_of_stretching(frame, first)
             time = clock.next(ledger.shown(frame), is_damaged=ledger.is_damaged)
-            yield Frame(ledger.decoded - 1, time, _upright(frame, size))
+            duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
+            yield Frame(ledger.decoded - 1, time, upright_rgb(frame, size), duration)
         if not ledger.decoded:
-            raise VideoReadError(self.path, f"no frame can be decoded ({ledger.summary()}); is the file complete?")
-        self.skipped = tuple(ledger.lost(container, self.declared, self.frame_rate))
+            raise VideoReadError(self.name, f"no frame can be decoded ({ledger.summary()}); is the file complete?")
+        self.skipped = tuple(ledger.lost(container, self.declared, self._count_stored))
+
+    def _count_stored(self) -> int:
+        """Packets that the file holds, those that an edit list hides among them."""
+        with closing(_open(self.path, self.name, {"ignore_editlist": "1"})) as container:
+            return sum(packet.size > 0 for packet in container.demux(_video_stream(container, self.name)))
+
+    def _warn_of_streams(self, container: InputContainer, chosen: VideoStream) -> None:
+        streams = _moving_streams(container)
+        if len(streams) > 1:
+            shape = f"{chosen.codec_context.width}x{chosen.codec_context.height}"
+            logger.warning(
+                "%s: has %d video streams; number %d (%s) is read", self.name, len(streams), chosen.index, shape
+            )
+
+    def _warn_of_hdr(self, stream: VideoStream) -> None:
+        curve = HDR_CURVES.get(stream.codec_context.color_trc)
+        if curve:
+            logger.warning(
+                "%s: %s video of high dynamic range is read without conversion, so colours look pale; "
+                "for true colours convert it first: ffmpeg -i IN -vf "
+                "zscale=t=linear,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p OUT",
+                *(self.name, curve),
+            )
 
     def _warn_of_stretching(self, frame: VideoFrame, size: tuple[int, int]) -> None:
         if not self._is_warned:
             logger.warning(
                 "%s: the frame size changes from %dx%d to %dx%d; frames are stretched to the first size",
-                *(self.path, *size, frame.width, frame.height),
+                *(self.name, *size, frame.width, frame.height),
             )
             self._is_warned = True
 
     _is_warned = False
 
 
-class _Clock:
-    """Makes time stamps increase, whatever the file says."""
-
-    def __init__(self, frame_rate: Fraction) -> None:
-        self._step = float(1 / frame_rate)
-        self._offset = 0.0
-        self._last = float("-inf")
-
-    def next(self, time: float, *, is_damaged: bool) -> float:
-        """Time of a frame in seconds, rounded to microseconds."""
-        if time + self._offset <= self._last:
-            if is_damaged:
-                # After damage single frames come out late; the frames behind them keep their own time.
-                time = self._last + LATE_STEP - self._offset
-            else:
-                # The clock was set back, as where files were joined: all that follows moves with it.
-                self._offset = self._last + self._step - time
-        self._last = round(time + self._offset, 6)
-        return self._last
-
-
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, name: str, options: dict[str, str] | None = None) -> InputContainer:
     try:
         if path.stat().st_size == 0:
-            raise VideoReadError(path, "the file is empty")
+            raise VideoReadError(name, "the file is empty")
         # A protocol prefix keeps names such as "a:b.mp4" from being taken for an address.
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+        allowed = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        return av.open(f"file:{path}", options=allowed | (options or {}))
     except UnicodeEncodeError as error:
-        raise VideoReadError(path, "its name is not valid text; rename the file") from error
+        raise VideoReadError(name, "its name is not valid text; rename the file") from error
     except PermissionError as error:
-        raise VideoReadError(path, "cannot be opened (permission denied)") from error
+        raise VideoReadError(name, "cannot be opened (permission denied)") from error
     except FFmpegError as error:
-        raise VideoReadError(path, f"not a video that can be read ({_words(error)}), or cut off") from error
+        words = content_words(path)
+        if words == UNKNOWN_CONTENT:
+            raise VideoReadError(name, f"not a video that can be read ({_words(error)}), or cut off") from error
+        raise VideoReadError(name, f"is {words}, not a video that can be read") from error
     except OSError as error:
-        raise VideoReadError(path, f"cannot be opened ({error.strerror})") from error
+        raise VideoReadError(name, f"cannot be opened ({error.strerror})") from error
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream that is a video and not a cover picture."""
-    pictures = Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+def _moving_streams(container: InputContainer) -> list[VideoStream]:
+    """Video streams that are no cover image."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The stream that is read: the one marked as default, else the largest, else the first."""
+    streams = [stream for stream in _moving_streams(container) if stream.codec_context is not None]
     if not streams:
+        if _moving_streams(container):
+            raise VideoReadError(name, "its video codec is unknown")
         what = "sound only" if container.streams.audio else "no video stream"
-        raise VideoReadError(path, f"there are no moving pictures in the file ({what})")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise VideoReadError(path, "its video codec is unknown")
-    _check_size(stream.codec_context.width, stream.codec_context.height, path)
+        raise VideoReadError(name, f"there are no moving pictures in the file ({what})")
+    marked = [stream for stream in streams if stream.disposition & Disposition.default]
+    stream = max(
+        marked if len(marked) == 1 else streams,
+        key=lambda stream: stream.codec_context.width * stream.codec_context.height,
+    )
+    _check_size(stream.codec_context.width, stream.codec_context.height, name)
     return stream
 
 
-def _check_size(width: int, height: int, path: Path) -> None:
+def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise VideoReadError(path, f"frames of {width}x{height} pixels exceed the limit of {MAX_PIXELS} pixels")
+        raise VideoReadError(name, f"frames of {width}x{height} pixels exceed the limit of {MAX_PIXELS} pixels")
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:
-    """Nominal rate; 25 where the file states none, or an absurd one."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and Fraction(1, 3600) <= rate <= 1000:
-            return Fraction(rate)
+    """Nominal rate; 25 where the file states none, or an absurd one. A clock of many ticks is no rate of frames."""
+    rates = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+    for least_absurd in (MAX_RATE, 1000):
+        for rate in rates:
+            if Fraction(1, 3600) <= rate <= least_absurd:
+                return Fraction(rate)
     return Fraction(25)
 
 
@@ -221,21 +255,6 @@ def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedge
             continue
         errors_in_a_row = 0
         yield packet
-
-
-def _upright(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of (width, height), turned in steps of 90 degrees and then mirrored as the display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
-        return pixels
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), dtype=np.int32)[:5])
-    is_mirrored = a * d - b * c < 0
-    if is_mirrored:
-        a, c = -a, -c
-    turns = round(np.degrees(np.arctan2(-b, a)) / 90) % 4
-    pixels = np.rot90(pixels, turns)
-    return np.ascontiguousarray(pixels[:, ::-1] if is_mirrored else pixels)
 
 
 def _words(error: Exception) -> str:

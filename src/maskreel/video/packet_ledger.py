@@ -3,8 +3,9 @@
 import heapq
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from statistics import median_low
 
 from av import Packet
 from av.container import InputContainer
@@ -23,37 +24,54 @@ _HIDDEN_FRAMES = ("vp8", "vp9")
 class PacketLedger:
     """Every packet that was read is either shown, lost for a reason, or never meant to be shown.
 
-    A packet holds one frame and is known by its presentation time. In AVI, which stores none, pictures come out in the
-    order in which the packets' decoding times increase.
+    A packet holds one frame and is known by its presentation time. In AVI, which stores none, and in bare streams,
+    which store no time at all, frames come out in the order in which the packets' decoding times, or places, increase.
     """
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, frame_rate: Fraction) -> None:
+        """`frame_rate` gives the times of a bare stream."""
         self.decoded = 0
+        self._frame_rate = frame_rate
         self._is_avi = stream.container.format.name == "avi"
+        self._is_bare = False
         self._codec = stream.codec_context.name
         self._stream = stream
         self._waiting: dict[int, str | None] = {}
         """Time of each packet without a picture so far, and why it failed, if it did."""
         self._order: list[int] = []
-        """AVI: a heap of the times waiting."""
+        """AVI and bare streams: a heap of the times waiting."""
         self._times: list[int] = []
         """Of the pictures, in the order they came."""
         self._end = 0.0
         self._read_errors: list[str] = []
         self._packets = 0
+        self._sent = 0
+        """Packets of a bare stream."""
         self._failed = 0
+        self._hidden = 0
 
     def sent(self, packet: Packet) -> None:
         """A packet goes to the decoder."""
+        if not self._packets and packet.size and packet.pts is None and packet.dts is None:
+            self._is_bare = True
+        self._sent += self._is_bare and packet.size > 0
         time = self._time(packet)
         if time is None:
             return
         self._packets += 1
-        self._waiting[time] = "the file asks not to show it" if packet.is_discard else None
-        if packet.size == 0:
-            self._waiting[time] = "its packet is empty"
+        if packet.is_discard:
+            # An edit list hides it; other frames may need it.
+            self._hidden += 1
             return
-        if self._is_avi:
+        self._waiting[time] = None
+        if packet.size == 0:
+            if self._is_avi:
+                # What a capture program writes where the frame before is shown once more.
+                del self._waiting[time]
+            else:
+                self._waiting[time] = "its packet is empty"
+            return
+        if self._is_ordered:
             heapq.heappush(self._order, time)
 
     def failed(self, packet: Packet, reason: str) -> None:
@@ -62,7 +80,7 @@ class PacketLedger:
         time = self._time(packet)
         if time is not None:
             self._waiting[time] = f"cannot be decoded: {reason}"
-            if self._is_avi and time in self._order:
+            if time in self._order:
                 self._order.remove(time)
                 heapq.heapify(self._order)
 
@@ -73,13 +91,14 @@ class PacketLedger:
     def shown(self, frame: VideoFrame) -> float:
         """A picture came out; its time in seconds."""
         self.decoded += 1
-        time = heapq.heappop(self._order) if self._is_avi and self._order else frame.pts
+        time = heapq.heappop(self._order) if self._is_ordered and self._order else frame.pts
         if time is None:
             time = self._times[-1] + 1 if self._times else 0
         self._waiting.pop(time, None)
         self._times.append(time)
-        base = self._stream.time_base or Fraction(1, 25)
-        self._end = max(self._end, float((time + (frame.duration or 0)) * base))
+        base = 1 / self._frame_rate if self._is_bare else self._stream.time_base or Fraction(1, 25)
+        duration = 1 if self._is_bare else frame.duration or 0
+        self._end = max(self._end, float((time + duration) * base))
         return float(time * base)
 
     @property
@@ -93,25 +112,32 @@ class PacketLedger:
             parts.append(self._read_errors[0])
         return ", ".join(parts)
 
-    def lost(self, container: InputContainer, declared: int | None, frame_rate: Fraction) -> Iterator[SkippedFrame]:
-        """Frames without a picture after the last packet, in the order of the video."""
+    def lost(
+        self, container: InputContainer, declared: int | None, count_stored: Callable[[], int]
+    ) -> Iterator[SkippedFrame]:
+        """Frames without a picture after the last packet, in the order of the video.
+
+        `count_stored` reads how many packets the file holds, those that an edit list hides among them.
+        """
         times = sorted(self._times)
         missing = sorted((time, reason) for time, reason in self._reasons())
         for place, (time, reason) in enumerate(missing):
             yield SkippedFrame(index=bisect_left(times, time) + place, reason=reason)
-        accounted = self.decoded + len(missing)
+        accounted = self.decoded + len(missing) + self._hidden
         cause = f" ({self._read_errors[0]})" if self._read_errors else ""
         if declared is not None:
-            absent = declared - accounted
-            reason = f"the file ends early{cause}: it declares {declared} frames and holds {accounted}"
+            absent = self._absent(declared, accounted)
+            if absent > 0 and not self.is_damaged and self._has_edit_list:
+                absent = min(absent, declared - count_stored())
+            reason = f"the file ends early{cause}: it declares {accounted + absent} frames and holds {accounted}"
             if absent > MAX_LISTED:
                 yield SkippedFrame(index=accounted, reason=reason)
             else:
                 yield from (SkippedFrame(index=accounted + i, reason=reason) for i in range(absent))
         else:
-            duration = self._shortfall(container, frame_rate)
+            duration = self._shortfall(container)
             if duration is not None:
-                about = round((duration - self._end) * frame_rate)
+                about = round((duration - self._end) * self._frame_rate)
                 seconds = f"at {self._end:.2f} s of {duration:.2f} s"
                 reason = f"the file ends early{cause}: {seconds}, about {about} frames missing"
                 yield SkippedFrame(index=accounted, reason=reason)
@@ -123,7 +149,7 @@ class PacketLedger:
                 continue
             yield time, reason or "the decoder makes no picture of it"
 
-    def _shortfall(self, container: InputContainer, frame_rate: Fraction) -> float | None:
+    def _shortfall(self, container: InputContainer) -> float | None:
         """Seconds that the file should last, where the pictures end clearly before that."""
         if not any(name in container.format.name for name in ("matroska", "mov", "avi")):
             return None
@@ -135,10 +161,30 @@ class PacketLedger:
         if duration is None:
             return None
         # Other streams may last longer than the pictures do.
-        tolerance = float(2 / frame_rate) if own is not None or len(container.streams) == 1 else 1.0
+        tolerance = float(2 / self._frame_rate) if own is not None or len(container.streams) == 1 else 1.0
         return duration if self._end + tolerance < duration else None
 
+    @property
+    def _is_ordered(self) -> bool:
+        """Whether frames are told by their order alone."""
+        return self._is_avi or self._is_bare
+
+    @property
+    def _has_edit_list(self) -> bool:
+        """Whether the format can hide frames that it stores."""
+        return "mov" in self._stream.container.format.name
+
+    def _absent(self, declared: int, accounted: int) -> int:
+        """Frames after the last one. AVI declares ticks, of which programs leave out those without a new frame."""
+        if not self._is_avi or self.is_damaged or len(self._times) < 2:
+            return declared - accounted
+        times = sorted(self._times)
+        usual = max(1, median_low([after - before for before, after in zip(times[:-1], times[1:], strict=True)]))
+        return max(0, (declared - times[-1] - 1) // usual)
+
     def _time(self, packet: Packet) -> int | None:
+        if self._is_bare:
+            return self._sent - 1 if packet.size else None
         if self._is_avi or packet.pts is None:
             return packet.dts
         return packet.pts

@@ -1,6 +1,7 @@
 """From what a user names (files, folders, patterns) to the videos that are read."""
 
 import glob
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,14 +9,36 @@ from functools import partial
 from pathlib import Path
 
 from maskreel.errors import UsageError
+from maskreel.video.animations import AnimatedImage, num_images
 from maskreel.video.files import FrameSource, VideoFile
-from maskreel.video.frame_folders import FRAME_RATE, FramePictures, in_frame_order, numbered_frames
-from maskreel.video.pictures import is_image
+from maskreel.video.frame_folders import FRAME_RATE, FrameImages, numbered_frames
+from maskreel.video.frame_order import in_frame_order, natural_key
+from maskreel.video.images import is_image
+from maskreel.video.pipes import STDIN, PipedVideo, is_pipe
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".gif", ".3gp"}
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".webm", ".mkv", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob"),
+        *(".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogg", ".gif", ".apng", ".3gp", ".3g2", ".y4m", ".mxf", ".dv"),
+        *(".h264", ".264", ".hevc", ".h265", ".265", ".ivf", ".obu", ".mjpeg", ".mjpg", ".nut"),
+    }
 )
 """What is taken for a video where a folder is searched; a file that is named is opened whatever its name."""
+
+_ADDRESSES = (
+    "http://",
+    "https://",
+    "rtsp://",
+    "rtsps://",
+    "rtmp://",
+    "rtmps://",
+    "udp://",
+    "tcp://",
+    "srt://",
+    "ftp://",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +49,8 @@ class NamedSource:
     stem: str
     """Name for files made from it."""
     open: Callable[[], FrameSource]
+    paths: tuple[Path, ...] = ()
+    """The files that it reads."""
     video_id: int | None = None
     """Of a video in a data set."""
     is_missing: bool = False
@@ -46,9 +71,10 @@ def open_source(path: str | Path, *, frame_rate: Fraction = FRAME_RATE) -> Frame
 def find_sources(words: Sequence[str], *, frame_rate: Fraction = FRAME_RATE) -> list[NamedSource]:
     """The videos that the words name, in their order, nothing opened yet.
 
-    A word is a video file, a folder of frames, a folder of videos, or a glob pattern. Pictures that come from one
-    pattern, or stand one after the other and lie in one folder (a pattern that the shell has replaced), are the frames
-    of one video. `frame_rate` is that of pictures, which know no time.
+    A word is a video file, "-" for one on the standard input, a folder of frames, a folder of videos, a folder of such
+    folders, or a glob pattern. Images that come from one pattern, or stand one after the other and lie in one folder (a
+    pattern that the shell has replaced), are the frames of one video; an image of several frames is a video of its own.
+    `frame_rate` is that of images, which know no time.
     """
     sources: list[NamedSource] = []
     loose: list[Path] = []
@@ -56,56 +82,100 @@ def find_sources(words: Sequence[str], *, frame_rate: Fraction = FRAME_RATE) -> 
         path = Path(word)
         is_loose = is_image(path) and path.is_file()
         if loose and not (is_loose and path.parent == loose[0].parent):
-            sources.append(_pictures(loose, frame_rate))
+            sources.extend(_images(loose, frame_rate))
             loose = []
         if is_loose:
             loose.append(path)
-        elif path.exists():
-            sources.extend(_from_path(path, frame_rate))
-        elif glob.has_magic(word):
-            sources.extend(_from_pattern(word, frame_rate))
         else:
-            sources.append(_missing(word, "no such file or folder"))
-    return [*sources, _pictures(loose, frame_rate)] if loose else sources
+            sources.extend(_from_word(word, path, frame_rate))
+    return [*sources, *_images(loose, frame_rate)] if loose else sources
+
+
+def _from_word(word: str, path: Path, frame_rate: Fraction) -> list[NamedSource]:
+    if word == STDIN or is_pipe(path):
+        stem = "stdin" if word == STDIN else f"pipe-{path.name}"
+        return [NamedSource(name=word, stem=stem, open=partial(PipedVideo, word))]
+    if path.exists():
+        return _from_path(path, frame_rate)
+    if word.lower().startswith(_ADDRESSES):
+        advice = f"record it to a file first (ffmpeg -i {word} -t 60 clip.mp4) and name that"
+        return [_missing(word, f"addresses are not read, nothing is fetched over a network; {advice}")]
+    if word.isdecimal() or word.startswith("/dev/video"):
+        return [_missing(word, "no such file or folder, and cameras are not read; record to a file first")]
+    if glob.has_magic(word):
+        return _from_pattern(word, frame_rate)
+    return [_missing(word, "no such file or folder")]
 
 
 def _from_path(path: Path, frame_rate: Fraction) -> list[NamedSource]:
     if not path.is_dir():
         return [_video(path)]
-    entries = sorted(entry for entry in path.iterdir() if entry.is_file())
-    videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES]
-    if videos and not any(is_image(entry) for entry in entries):
+    entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()]
+    images = [entry for entry in entries if is_image(entry) and entry.is_file()]
+    if videos and len(videos) >= len(images):
+        if images:
+            logger.warning("%s: holds videos; %s", path, _left_out(images, "image"))
         return [_video(entry) for entry in videos]
+    folders = [entry for entry in entries if entry.is_dir() and any(map(is_image, entry.iterdir()))]
+    if folders and not images:
+        # One folder of frames for each video, as DAVIS and YouTube-VIS have them.
+        return [source for folder in sorted(folders, key=_natural) for source in _from_path(folder, frame_rate)]
+    if videos:
+        logger.warning("%s: holds frames; %s", path, _left_out(videos, "video"))
     stem = path.resolve().name or "frames"
 
     def open_frames() -> FrameSource:
-        return FramePictures(numbered_frames(path), name=str(path), frame_rate=frame_rate)
+        return FrameImages(numbered_frames(path), name=str(path), frame_rate=frame_rate)
 
-    return [NamedSource(name=str(path), stem=stem, open=open_frames)]
+    return [NamedSource(name=str(path), stem=stem, open=open_frames, paths=tuple(images))]
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    return natural_key(path.name)
+
+
+def _left_out(paths: Sequence[Path], what: str) -> str:
+    names = paths[0].name if len(paths) == 1 else f"{len(paths)} {what}s such as {paths[0].name}"
+    return f"{names} left out (name it to have it read)"
 
 
 def _from_pattern(pattern: str, frame_rate: Fraction) -> list[NamedSource]:
-    paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    # A link may lead to the same file once more, or to a folder above.
+    real = {path.resolve(): path for path in map(Path, sorted(glob.glob(pattern, recursive=True), reverse=True))}
+    paths = sorted(real.values(), key=lambda path: natural_key(str(path)))
     if not paths:
         return [_missing(pattern, "no file matches this pattern")]
-    is_picture = [is_image(path) and path.is_file() for path in paths]
-    if all(is_picture):
-        return [_pictures(paths, frame_rate, name=pattern)]
-    if any(is_picture):
-        other = paths[is_picture.index(False)]
-        return [_missing(pattern, f"matches pictures and other things, such as {other}; use a narrower pattern")]
+    is_frame = [is_image(path) and path.is_file() for path in paths]
+    if all(is_frame):
+        return _images(paths, frame_rate, name=pattern)
+    if any(is_frame):
+        other = paths[is_frame.index(False)]
+        return [_missing(pattern, f"matches images and other things, such as {other}; use a narrower pattern")]
     return [source for path in paths for source in _from_path(path, frame_rate)]
 
 
 def _video(path: Path) -> NamedSource:
-    return NamedSource(name=str(path), stem=path.stem, open=partial(VideoFile, path))
+    return NamedSource(name=str(path), stem=path.stem, open=partial(VideoFile, path), paths=(path,))
 
 
-def _pictures(paths: Sequence[Path], frame_rate: Fraction, name: str | None = None) -> NamedSource:
-    paths = in_frame_order(paths)
+def _images(paths: Sequence[Path], frame_rate: Fraction, name: str | None = None) -> list[NamedSource]:
+    """One video of single images, or as many videos as there are animated ones."""
+    if all(num_images(path) > 1 for path in paths):
+        return [
+            NamedSource(
+                name=str(path),
+                stem=path.stem,
+                open=partial(AnimatedImage, path, frame_rate=frame_rate),
+                paths=(path,),
+            )
+            for path in paths
+        ]
+    paths = in_frame_order(paths).paths
     name = name or (str(paths[0]) if len(paths) == 1 else f"{paths[0]} ... {paths[-1].name}")
     stem = paths[0].stem if len(paths) == 1 else paths[0].resolve().parent.name or "frames"
-    return NamedSource(name=name, stem=stem, open=partial(FramePictures, paths, name=name, frame_rate=frame_rate))
+    open_images = partial(FrameImages, paths, name=name, frame_rate=frame_rate)
+    return [NamedSource(name=name, stem=stem, open=open_images, paths=tuple(paths))]
 
 
 def _missing(name: str, reason: str) -> NamedSource:

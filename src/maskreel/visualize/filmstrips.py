@@ -15,7 +15,7 @@ from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklets
 from maskreel.video.files import FrameSource
 from maskreel.visualize.draw import DrawnObject, contact_sheet, draw, draw_objects, evenly_spaced, save_picture
-from maskreel.visualize.video import write_video
+from maskreel.visualize.video import TimedImage, write_video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ def write_track_video(
     """An mp4 of all frames with the tracks drawn in, one frame in memory at a time."""
     video = dataset.videos[index]
 
-    def drawn() -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+    def drawn() -> Iterator[TimedImage]:
         for t in range(video.length):
             (frame,) = _pictures(dataset, index, [t])
-            yield float(t / frame_rate), _painted(frame, tracks, t, video.height, video.width)
+            yield TimedImage(float(t / frame_rate), _painted(frame, tracks, t, video.height, video.width))
 
     write_video(path, drawn(), frame_rate=frame_rate)
 

@@ -1,24 +1,34 @@
 """Videos that a browser plays: H.264, yuv420p, index in front, time stamps kept."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 from jaxtyping import UInt8
+from PIL import Image
 
 from maskreel.errors import DataError
 from maskreel.files import complete_file
 from maskreel.geometry.masklets import Masklets
+from maskreel.video.colour import matrix_of_lines
 from maskreel.video.files import FrameSource
 from maskreel.video.sources import open_source
 from maskreel.visualize.draw import draw
 
+logger = logging.getLogger(__name__)
+
 TIME_BASE = Fraction(1, 90_000)
 """Finer than any source's clock needs; the usual one of video."""
+
+MAX_SIDE = 16384
+"""Of an H.264 frame, in pixels."""
 
 
 def write_overlay(
@@ -34,24 +44,33 @@ def write_overlay(
     """
     source = open_source(video) if isinstance(video, str | Path) else video
 
-    def drawn() -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+    def drawn() -> Iterator[TimedImage]:
         for frame in source:
             if frame.index >= masklets.decoded:
                 raise DataError(f"{source.name}: has changed since its objects were found; predict it again")
-            yield frame.time, draw(frame.pixels, masklets, frame.index)
+            yield TimedImage(frame.time, draw(frame.pixels, masklets, frame.index), frame.duration)
             if on_frames is not None:
                 on_frames(1)
 
     write_video(Path(path), drawn(), frame_rate=source.frame_rate)
 
 
-def write_video(
-    path: Path, frames: Iterable[tuple[float, UInt8[np.ndarray, "h w 3"]]], *, frame_rate: Fraction
-) -> None:
-    """Write (seconds, picture) as an mp4; times may be uneven and start anywhere, the first becomes 0.
+class TimedImage(NamedTuple):
+    """One frame of a video that is written."""
 
-    Odd sides are padded by one repeated row or column. The file appears when it is complete. Raises DataError when
-    there is no frame or no H.264 encoder.
+    time: float
+    """Seconds on any clock; the first frame becomes 0."""
+    pixels: UInt8[np.ndarray, "h w 3"]
+    duration: float | None = None
+    """Seconds that it is shown; None until the next one comes, the last one as long as the one before it."""
+
+
+def write_video(path: Path, frames: Iterable[TimedImage], *, frame_rate: Fraction) -> None:
+    """Write an mp4; times may be uneven and start anywhere.
+
+    Frames larger than H.264 can be are scaled down, with a warning; odd sides are padded by one repeated row or column.
+    The file names the colour matrix that it is coded with, so that players show the colours that were drawn. It appears
+    when it is complete. Raises DataError when there is no frame or no H.264 encoder.
     """
     with complete_file(path) as new:
         # The format is named because a temporary file's ending need not tell it.
@@ -61,31 +80,38 @@ def write_video(
             raise DataError(f"{path}: there is no frame to write")
 
 
-def _encode(
-    container: OutputContainer,
-    frames: Iterable[tuple[float, UInt8[np.ndarray, "h w 3"]]],
-    frame_rate: Fraction,
-    path: Path,
-) -> int:
+def _encode(container: OutputContainer, frames: Iterable[TimedImage], frame_rate: Fraction, path: Path) -> int:
     stream: av.VideoStream | None = None
-    start, last = 0.0, -1
-    count = 0
-    for time, picture in frames:
+    start, last, count = 0.0, -1, 0
+    duration = max(1, round(1 / frame_rate / TIME_BASE))
+    matrix = Colorspace.ITU601
+    for time, pixels, seconds in frames:
         count += 1
-        picture = _with_even_sides(picture)
+        pixels = _with_even_sides(_within_limits(pixels, path if stream is None else None))
         if stream is None:
-            stream = _stream(container, picture.shape[1], picture.shape[0], frame_rate, path)
+            matrix = matrix_of_lines(pixels.shape[0])
+            stream = _stream(container, pixels.shape[1], pixels.shape[0], frame_rate, path, matrix)
             start = time
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        last = max(last + 1, round((time - start) / TIME_BASE))
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=matrix, interpolation=Interpolation.AREA
+        )
+        before, last = last, max(last + 1, round((time - start) / TIME_BASE))
         frame.pts, frame.time_base = last, TIME_BASE
+        if seconds is not None:
+            duration = max(1, round(seconds / TIME_BASE))
+        elif count > 1:
+            duration = last - before
         container.mux(stream.encode(frame))
-    if stream is not None:
-        container.mux(stream.encode())
+    for packet in [] if stream is None else stream.encode():
+        if packet.pts == last:
+            packet.duration = duration
+        container.mux(packet)
     return count
 
 
-def _stream(container: OutputContainer, width: int, height: int, frame_rate: Fraction, path: Path) -> av.VideoStream:
+def _stream(
+    container: OutputContainer, width: int, height: int, frame_rate: Fraction, path: Path, matrix: Colorspace
+) -> av.VideoStream:
     try:
         stream = container.add_stream("libx264", rate=frame_rate.limit_denominator(100_000))
     except (FFmpegError, ValueError) as error:
@@ -94,13 +120,31 @@ def _stream(container: OutputContainer, width: int, height: int, frame_rate: Fra
     stream.width, stream.height = width, height
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = TIME_BASE
-    stream.options = {"crf": "20", "preset": "veryfast"}
+    stream.codec_context.colorspace = matrix
+    stream.codec_context.color_range = ColorRange.MPEG
+    is_hd = matrix == Colorspace.ITU709
+    stream.codec_context.color_primaries = ColorPrimaries.BT709 if is_hd else ColorPrimaries.SMPTE170M
+    stream.codec_context.color_trc = ColorTrc.BT709 if is_hd else ColorTrc.SMPTE170M
+    # Without B-frames the last packet is the last frame, and the file lasts as long as that is shown.
+    stream.options = {"crf": "20", "preset": "veryfast", "bf": "0"}
     return stream
 
 
-def _with_even_sides(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+def _within_limits(pixels: UInt8[np.ndarray, "h w 3"], path: Path | None) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Pixels scaled down to what H.264 can hold; `path` is that of the file, where a line has to be said about it."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, MAX_SIDE / max(height, width))
+    if scale == 1.0:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if path is not None:
+        logger.warning("%s: %dx%d pixels are more than H.264 can hold; scaled to %dx%d", path, width, height, *size)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+def _with_even_sides(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
     """yuv420p shares one colour among four pixels, so both sides must be even."""
-    height, width = picture.shape[:2]
+    height, width = pixels.shape[:2]
     if height % 2 or width % 2:
-        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(picture)
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(pixels)

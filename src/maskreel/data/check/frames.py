@@ -12,7 +12,7 @@ from PIL import Image
 from maskreel.data.check.annotations import CheckedVideo
 from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
-from maskreel.video.pictures import UNREADABLE
+from maskreel.video.images import UNREADABLE
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 

@@ -32,7 +32,7 @@ from maskreel.data.records import field_of, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
-from maskreel.video.pictures import UNREADABLE
+from maskreel.video.images import UNREADABLE
 
 LABELS = "labels.txt"
 CROWD = "iscrowd"

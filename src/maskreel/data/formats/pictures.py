@@ -8,8 +8,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from maskreel.errors import DataError, UsageError
-from maskreel.video.files import MAX_PIXELS
-from maskreel.video.pictures import UNREADABLE, is_image
+from maskreel.video.images import MAX_PIXELS, UNREADABLE, is_image
 
 
 def first_folder(candidates: Iterable[Path]) -> Path | None:

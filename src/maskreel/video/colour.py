@@ -1,0 +1,55 @@
+"""From a decoded frame to the RGB pixels that a person is shown: colour matrix, shape of pixels, rotation."""
+
+from fractions import Fraction
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace, ColorTrc
+from jaxtyping import UInt8
+
+HD_LINES = 720
+"""Frames of as many lines or more are BT.709 where they do not say, smaller ones BT.601, as players take them."""
+
+HDR_CURVES = {ColorTrc.SMPTE2084: "PQ (HDR10)", ColorTrc.ARIB_STD_B67: "HLG"}
+
+MAX_STRETCH = 8
+"""Pixels that claim to be wider or higher than this many times the other side are taken for square."""
+
+
+def matrix_of_lines(lines: int) -> Colorspace:
+    """Colour matrix of frames that name none."""
+    return Colorspace.ITU709 if lines >= HD_LINES else Colorspace.ITU601
+
+
+def shown_size(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[int, int]:
+    """(width, height) of a frame with square pixels, before it is turned; the longer way is the one that grows."""
+    if pixel_aspect is None or not 1 / MAX_STRETCH <= pixel_aspect <= MAX_STRETCH:
+        return width, height
+    if pixel_aspect < 1:
+        return width, max(1, round(height / pixel_aspect))
+    return max(1, round(width * pixel_aspect)), height
+
+
+def upright_rgb(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of (width, height), turned in steps of 90 degrees and then mirrored as the display matrix says."""
+    is_marked = int(frame.colorspace) != _UNSPECIFIED
+    pixels = frame.to_ndarray(
+        format="rgb24",
+        width=size[0],
+        height=size[1],
+        **({} if is_marked or frame.format.is_rgb else {"src_colorspace": matrix_of_lines(frame.height)}),
+    )
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return pixels
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), dtype=np.int32)[:5])
+    is_mirrored = a * d - b * c < 0
+    if is_mirrored:
+        a, c = -a, -c
+    turns = round(np.degrees(np.arctan2(-b, a)) / 90) % 4
+    pixels = np.rot90(pixels, turns)
+    return np.ascontiguousarray(pixels[:, ::-1] if is_mirrored else pixels)
+
+
+_UNSPECIFIED = 2
+"""FFmpeg's number of a colour matrix that is not named."""

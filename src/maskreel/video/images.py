@@ -1,0 +1,130 @@
+"""Single images: which files are some, and how their pixels become 8-bit RGB; the one place where images are read.
+
+- Only the formats below are opened. Pillow hands others to further programs (PostScript to Ghostscript).
+- Images are turned upright as EXIF says.
+- More than 8 bits are scaled, never cut: 65535 becomes 255. Floats count from 0 to 1, or to 255 or 65535 where they are
+  greater.
+- Under alpha, colours are laid on white.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+from PIL import Image, ImageOps
+
+from maskreel.errors import VideoReadError
+from maskreel.files import content_words
+
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif", ".jp2"),
+        *(".ppm", ".pgm", ".pbm", ".pnm"),
+    }
+)
+"""Endings of the files that are taken for images where a folder is searched."""
+
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "GIF")
+"""Pillow's names of the formats that are opened, whatever a file is called."""
+
+MAX_PIXELS = 2**26
+"""Largest image or frame that is decoded (8192 x 8192): a small file can declare a size that fills the memory."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises on damaged images, by format."""
+
+_DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its name; hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """An image whose pixels are not read yet.
+
+    Raises VideoReadError for a file of none of `FORMATS` and for one that declares more than `MAX_PIXELS`.
+    """
+    try:
+        opened = Image.open(path, formats=FORMATS)
+    except Image.UnidentifiedImageError as error:
+        words = content_words(path)
+        if words.endswith(" image"):
+            raise VideoReadError(path, f"cannot be read: it begins as {words} and is damaged behind that") from error
+        raise VideoReadError(path, f"cannot be read as an image: it is {words}") from error
+    except Image.DecompressionBombError as error:
+        raise VideoReadError(path, f"declares more pixels than the limit of {MAX_PIXELS} ({error})") from error
+    with opened as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise VideoReadError(path, f"{image.width}x{image.height} pixels exceed the limit of {MAX_PIXELS} pixels")
+        yield image
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of an image, upright, by the rules of this module; raises VideoReadError or one of `UNREADABLE`."""
+    with open_image(path) as image:
+        return rgb(ImageOps.exif_transpose(image))
+
+
+def rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """Pixels of an image in any of Pillow's modes, by the rules of this module."""
+    if image.mode in _DEEP_MODES:
+        return _grey(_from_16_bits(np.asarray(image)))
+    if image.mode == "F":
+        return _grey(_from_floats(np.asarray(image)))
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        white = Image.new("RGBA", shown.size, "white")
+        return np.array(Image.alpha_composite(white, shown).convert("RGB"))
+    return np.array(image.convert("RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image as it is shown, its pixels unread; raises as `read_image` does."""
+    with open_image(path) as image:
+        is_lying = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        return (image.height, image.width) if is_lying else image.size
+
+
+_ORIENTATION = 0x0112
+"""EXIF tag."""
+
+
+def _grey(values: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    return np.repeat(values[..., None], 3, axis=-1)
+
+
+def _from_16_bits(values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Whole numbers up to 65535 rounded to 8 bits."""
+    wide = values.astype(np.int64)
+    if wide.size and not 0 <= wide.min() <= wide.max() <= 65535:
+        raise ValueError(f"values from {wide.min()} to {wide.max()}; save the image with 8 or 16 bits a channel")
+    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _from_floats(values: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Floats scaled by the least of 1, 255 and 65535 that holds them all."""
+    if not np.isfinite(values).all():
+        raise ValueError("values that are not finite; save the image with 8 or 16 bits a channel")
+    top = next((top for top in (1.0, 255.0, 65535.0) if not values.size or values.max() <= top), None)
+    if top is None or (values.size and values.min() < 0):
+        raise ValueError(
+            f"values from {values.min():g} to {values.max():g}; save the image with 8 or 16 bits a channel"
+        )
+    return np.rint(values.astype(np.float64) * (255 / top)).astype(np.uint8)

@@ -1,0 +1,121 @@
+"""Pixels of single images: depth, orientation, transparency, and files that are something else."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskreel.errors import VideoReadError
+from maskreel.video.images import image_size, is_image, read_image
+
+RAMP = np.array([[0, 16384, 32768, 49152, 65535]], dtype=np.uint16)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    if ending == "pgm":
+        path.write_bytes(b"P5\n5 1\n65535\n" + RAMP.byteswap().tobytes())
+    else:
+        Image.fromarray(RAMP).save(path)
+    pixels = read_image(path)
+    assert pixels.shape == (1, 5, 3)
+    np.testing.assert_array_equal(pixels[0, :, 0], [0, 64, 128, 191, 255])
+    assert (pixels == pixels[..., :1]).all()
+
+
+@pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 128, 255]), (255.0, [0, 128, 255]), (65535.0, [0, 128, 255])])
+def test_floats_are_scaled_by_the_range_that_holds_them(tmp_path: Path, top: float, expected: list[int]) -> None:
+    Image.fromarray(np.array([[0, top / 2, top]], dtype=np.float32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0, :, 1], expected)
+
+
+@pytest.mark.parametrize("values", [[0, np.nan], [-1, 2], [0, 1e6]])
+def test_floats_that_mean_no_grey_are_refused(tmp_path: Path, values: list[float]) -> None:
+    Image.fromarray(np.array([values], dtype=np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="save the image with 8 or 16 bits"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_colours_under_transparent_places_become_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (4, 2), (10, 200, 30, 0))
+    image.paste((40, 40, 40, 255), (0, 0, 2, 2))
+    if mode == "P":
+        converted = image.convert("RGB").quantize(4)
+        converted.info["transparency"] = converted.getpixel((3, 0))
+        converted.save(tmp_path / "a.png", transparency=converted.info["transparency"])
+    else:
+        image.convert(mode).save(tmp_path / "a.png")
+    pixels = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(pixels[:, 2:], 255)
+    np.testing.assert_allclose(pixels[:, :2].astype(int), 40, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"), [(1, (0, 0)), (2, (0, -1)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))]
+)
+def test_images_are_turned_upright(tmp_path: Path, orientation: int, corner: tuple[int, int]) -> None:
+    pixels = np.zeros((8, 24, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    upright = read_image(tmp_path / "a.png")
+    assert tuple(upright[corner]) == (255, 255, 255)
+    assert upright.sum() == 3 * 255
+    assert image_size(tmp_path / "a.png") == upright.shape[1::-1]
+
+
+def test_postscript_behind_the_name_of_an_image_starts_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "was_run"
+    program = tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EOF\nshowpage\n")
+    with pytest.raises(VideoReadError, match=r"a\.png: cannot be read as an image: it is a PostScript document"):
+        read_image(tmp_path / "a.png")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00", "a HEIC image (convert it to JPEG or PNG)"),
+        (b"ID3\x04\x00", "a sound file"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "a sound file"),
+        (b"hello, world\n", "plain text"),
+        ("größer\n".encode("utf-8-sig"), "plain text"),
+        (b"<!DOCTYPE html><html>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "a Git LFS pointer"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"PK\x03\x04rest", "a zip archive"),
+        (bytes(range(200, 256)), "a file of an unknown kind"),
+    ],
+)
+def test_a_file_that_is_something_else_is_named_as_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(VideoReadError) as caught:
+        read_image(tmp_path / "a.png")
+    assert words in str(caught.value)
+
+
+def test_a_declared_size_beyond_the_limit_is_refused_before_decoding(tmp_path: Path) -> None:
+    for side, message in ((9000, "9000x9000 pixels exceed the limit"), (30000, "declares more pixels than the limit")):
+        Image.new("1", (side, side)).save(tmp_path / "a.png")
+        with pytest.raises(VideoReadError, match=message):
+            read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.JFIF", True), ("a.avif", True), ("._a.png", False), ("a.eps", False)]
+)
+def test_endings_tell_what_is_taken_for_an_image(name: str, expected: bool) -> None:
+    assert is_image(Path(name)) is expected
