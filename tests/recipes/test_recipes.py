@@ -72,7 +72,7 @@ COUNTS = {
     "tt-spn-tiny-mlp": Counts(trainable=2_266_192, parameters=2_266_192, state_dict=2_266_192),
 }
 """In our own layout."""
-RIVALS = {"ms_sts": 2_891_008}
+DISCRIMINATORS = {"ms_sts": 2_891_008}
 """Parameters of discriminators, which belong to the loss, at the published width."""
 SCHEME = (
     r"(?P<model>seqformer|ms-sts|taformer|vistr|deformable-vistr|tt-spn)-"
@@ -93,11 +93,11 @@ def test_the_size_of_every_model_is_pinned() -> None:
 def test_the_model_builds_and_has_the_pinned_size(recipe: Recipe) -> None:
     with torch.device("meta"):
         assert own_counts(build_model(recipe.model)) == COUNTS[recipe.name]
-        rival = sum(p.numel() for p in build_criterion(recipe.model).parameters())
-    has_rival = getattr(recipe.model, "adversary", None) is not None
-    assert (rival > 0) == has_rival
-    if has_rival and recipe.model.width == 256:
-        assert rival == RIVALS[recipe.model.kind]
+        discriminator = sum(p.numel() for p in build_criterion(recipe.model).parameters())
+    has_discriminator = getattr(recipe.model, "adversary", None) is not None
+    assert (discriminator > 0) == has_discriminator
+    if has_discriminator and recipe.model.width == 256:
+        assert discriminator == DISCRIMINATORS[recipe.model.kind]
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if "-tiny" in name])

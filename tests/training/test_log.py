@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from maskreel.errors import DataError
-from maskreel.training.log import LossMeans, ResultsTable, Row, TrainingDisplay
+from maskreel.training.log import ResultsTable, Row, TrainingDisplay
+from maskreel.training.progress import LossMeans
 
 
 def row(step: int, metrics: dict[str, float | None] | None = None) -> Row:

@@ -119,7 +119,7 @@ def foreground(masks: Sequence[Float[Tensor, "_ t h w"]]) -> Float[Tensor, "n 1 
 
 
 class AdversarialLoss(nn.Module):
-    """Another loss, the model's `adversarial` term, and the loss of its opponent, the `discriminator`.
+    """Another loss, the model's `adversarial` term, and the `discriminator`'s own.
 
     One backward pass serves both sides: the discriminator's loss reads detached features and masks, the model's term a
     detached discriminator. The discriminator's parameters need an optimizer of their own (`learning_rate`), stepped
@@ -143,6 +143,9 @@ class AdversarialLoss(nn.Module):
         self.form: Form = form
         self.weight, self.learning_rate, self.warmup = weight, learning_rate, warmup
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def discriminator_parameters(self) -> Iterator[nn.Parameter]:
+        return self.discriminator.parameters()
 
     @property
     def is_active(self) -> bool:

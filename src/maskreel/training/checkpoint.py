@@ -2,23 +2,24 @@
 
 import json
 import logging
-import random
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from maskreel.config import ConfigError, from_dict, to_dict
+from maskreel.data.loading import ClipLoader
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
 from maskreel.models.folder import read_tensors
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
+from maskreel.training.progress import Best, LossMeans, Progress
+from maskreel.training.random_state import RandomState, capture_random
+from maskreel.training.step import Learner
 
 logger = logging.getLogger(__name__)
 
@@ -28,40 +29,13 @@ OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Best:
-    """The best validation so far."""
-
-    ap: float
-    step: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomState:
-    """State of the three random number generators that training code may draw from (torch's on CUDA as well)."""
-
-    torch: str
-    """Bytes in hexadecimal."""
-    cuda: tuple[str, ...]
-    numpy: tuple[int, ...]
-    numpy_position: int
-    numpy_has_gauss: int
-    numpy_gauss: float
-    python_version: int
-    python: tuple[int, ...]
-    python_gauss: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """What a checkpoint holds besides tensors."""
+    """What a checkpoint holds besides tensors; `Progress` says what its own fields mean."""
 
     format: int = FORMAT
     step: int
-    """Optimizer steps done."""
     is_reported: bool = True
-    """Whether the validation and the line of results.csv that the step asks for are done."""
     seconds: float
-    """Time trained, over all resumptions."""
     sampler: dict[str, int]
     random: RandomState
     best: Best | None
@@ -74,45 +48,10 @@ class TrainingState:
     """Steps since the loss scale grew."""
 
 
-def capture_random() -> RandomState:
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  the global generator is what is saved
-    version, internal, python_gauss = random.getstate()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return RandomState(
-        torch=_to_hex(torch.get_rng_state()),
-        cuda=tuple(_to_hex(state) for state in cuda),
-        numpy=tuple(int(key) for key in keys),
-        numpy_position=int(position),
-        numpy_has_gauss=int(has_gauss),
-        numpy_gauss=float(gauss),
-        python_version=version,
-        python=internal,
-        python_gauss=python_gauss,
-    )
-
-
-def restore_random(state: RandomState) -> None:
-    torch.set_rng_state(_from_hex(state.torch))
-    if torch.cuda.is_available() and len(state.cuda) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([_from_hex(each) for each in state.cuda])
-    keys = np.array(state.numpy, dtype=np.uint32)
-    gauss = (state.numpy_position, state.numpy_has_gauss, state.numpy_gauss)
-    np.random.set_state(("MT19937", keys, *gauss))  # noqa: NPY002
-    random.setstate((state.python_version, state.python, state.python_gauss))
-
-
-def seed_random(seed: int, rank: int = 0) -> None:
-    """Start every generator; processes that train together draw different numbers."""
-    torch.manual_seed(seed + rank)
-    np.random.seed((seed + rank) % 2**32)  # noqa: NPY002
-    random.seed(seed + rank)
-
-
-def save_checkpoint(
-    run: Path, objective: Objective, optimizers: Optimizers, state: TrainingState, *, keep: int
-) -> Path:
+def save_checkpoint(run: Path, learner: Learner, loader: ClipLoader, progress: Progress, *, keep: int) -> Path:
     """Write `checkpoints/step-XXXXXXXX` whole or not at all, and remove all but the `keep` newest."""
-    folder = run / "checkpoints" / f"step-{state.step:08d}"
+    folder = run / "checkpoints" / f"step-{progress.step:08d}"
+    objective, optimizers = learner.objective, learner.optimizers
     # Two names may share storage (heads shared between layers), which the format refuses; copies do not.
     model = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in objective.state_by_name().items()}
     moments = {
@@ -121,6 +60,7 @@ def save_checkpoint(
         if (known := optimizers.state(parameter))
         for key in OPTIMIZER_STATE
     }
+    state = _training_state(learner, loader, progress)
     with complete_folder(folder) as new:
         save_file(model, new / "model.safetensors", metadata={"format": "pt"})
         save_file(moments, new / "optimizer.safetensors", metadata={"format": "pt"})
@@ -129,6 +69,30 @@ def save_checkpoint(
     for _, old in _checkpoints(run)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple[Progress, RandomState]:
+    """Fill the learner and put the loader in its place; the caller restores the random state, last of all.
+
+    Raises DataError when the checkpoint is of another version or another model, ValueError when it is of other data.
+    """
+    state = _read_state(folder / "state.json")
+    model = read_tensors(folder / "model.safetensors")
+    _require_same_shapes(learner.objective.state_by_name(), model, folder / "model.safetensors")
+    learner.objective.load_state_by_name(model)
+    _load_moments(learner.objective, learner.optimizers, read_tensors(folder / "optimizer.safetensors"), folder)
+    loader.load_state_dict(state.sampler)
+    if learner.scaler.is_enabled() and state.scale is not None:
+        fresh = learner.scaler.state_dict()
+        learner.scaler.load_state_dict({**fresh, "scale": state.scale, "_growth_tracker": state.scale_age or 0})
+    progress = Progress(
+        step=state.step,
+        is_reported=state.is_reported,
+        seconds=state.seconds,
+        best=state.best,
+        means=LossMeans(sums=dict(state.pending), steps=state.pending_steps),
+    )
+    return progress, state.random
 
 
 def newest_checkpoint(run: Path) -> Path:
@@ -151,23 +115,33 @@ def newest_checkpoint(run: Path) -> Path:
     )
 
 
-def load_checkpoint(folder: Path, objective: Objective, optimizers: Optimizers) -> TrainingState:
-    """Fill the weights and the optimizers; the caller restores the sampler and, last of all, `random`."""
-    raw = read_json(folder / "state.json")
+def _training_state(learner: Learner, loader: ClipLoader, progress: Progress) -> TrainingState:
+    scaler = learner.scaler.state_dict()
+    return TrainingState(
+        step=progress.step,
+        is_reported=progress.is_reported,
+        seconds=progress.seconds,
+        sampler=loader.state_dict(),
+        random=capture_random(),
+        best=progress.best,
+        pending=dict(progress.means.sums),
+        pending_steps=progress.means.steps,
+        scale=scaler.get("scale"),
+        scale_age=scaler.get("_growth_tracker"),
+    )
+
+
+def _read_state(path: Path) -> TrainingState:
+    raw = read_json(path)
     if raw.get("format") != FORMAT:
         raise DataError(
-            f"{folder / 'state.json'}: format {raw.get('format')!r} is not {FORMAT}; "
+            f"{path}: format {raw.get('format')!r} is not {FORMAT}; "
             "the checkpoint was written by another version of Maskreel"
         )
     try:
-        state = from_dict(TrainingState, raw)
+        return from_dict(TrainingState, raw)
     except ConfigError as error:
-        raise DataError(f"{folder / 'state.json'}: {error}") from error
-    model = read_tensors(folder / "model.safetensors")
-    _require_same_shapes(objective.state_by_name(), model, folder / "model.safetensors")
-    objective.load_state_by_name(model)
-    _load_moments(objective, optimizers, read_tensors(folder / "optimizer.safetensors"), folder)
-    return state
+        raise DataError(f"{path}: {error}") from error
 
 
 def _load_moments(objective: Objective, optimizers: Optimizers, moments: dict[str, Tensor], folder: Path) -> None:
@@ -205,11 +179,3 @@ def _checkpoints(run: Path) -> list[tuple[int, Path]]:
         if match := FOLDER_NAME.fullmatch(path.name):
             found.append((int(match[1]), path))
     return sorted(found, reverse=True)
-
-
-def _to_hex(state: Tensor) -> str:
-    return state.cpu().numpy().tobytes().hex()
-
-
-def _from_hex(text: str) -> Tensor:
-    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)

@@ -3,7 +3,7 @@
 import csv
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -79,25 +79,6 @@ class ResultsTable:
 
 def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
-
-
-@dataclass(kw_only=True)
-class LossMeans:
-    """Running means of the losses since the last line."""
-
-    sums: dict[str, float] = field(default_factory=dict)
-    steps: int = 0
-
-    def add(self, losses: Mapping[str, float]) -> None:
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.steps += 1
-
-    def take(self) -> dict[str, float]:
-        """The means, and start anew."""
-        means = {name: total / max(1, self.steps) for name, total in self.sums.items()}
-        self.sums, self.steps = {}, 0
-        return means
 
 
 class TrainingDisplay:

@@ -1,17 +1,38 @@
 """A model and its loss as one module, so that the mask head runs inside the forward pass of data parallelism."""
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maskreel.criteria.adversarial import AdversarialLoss
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.folder import build_criterion, build_model
 from maskreel.structures import ClipBatch, ClipTarget
 
 MODEL_PREFIX = "model."
+
+
+@runtime_checkable
+class AdversarialStep(Protocol):
+    """What a loss has beside its value when it trains a discriminator against the model.
+
+    The discriminator gets an optimizer of its own. Its loss is one of those that the objective returns.
+    """
+
+    learning_rate: float
+    """Of the discriminator, constant."""
+
+    def discriminator_parameters(self) -> Iterator[nn.Parameter]: ...
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the discriminator learns in this step."""
+        ...
+
+    def after_step(self) -> None:
+        """To be called after every optimizer step."""
 
 
 class Objective(nn.Module):
@@ -26,9 +47,9 @@ class Objective(nn.Module):
         return self.criterion(self.model(clip), targets, clip)
 
     @property
-    def opponent(self) -> AdversarialLoss | None:
+    def adversarial_step(self) -> AdversarialStep | None:
         """The loss, where it trains a discriminator of its own against the model."""
-        return self.criterion if isinstance(self.criterion, AdversarialLoss) else None
+        return self.criterion if isinstance(self.criterion, AdversarialStep) else None
 
     def parameters_by_name(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters of the model under its own names, those of the loss (if any) under `criterion.`."""

@@ -65,10 +65,10 @@ class Optimizers:
     def __init__(self, objective: Objective, config: TrainingConfig) -> None:
         self.model = build_optimizer(cast(Grouped, objective.model).parameter_groups(), config)
         self._clip_norm = config.clip_norm or float("inf")
-        self._rival = objective.opponent
+        self._adversarial = objective.adversarial_step
         self._all = [self.model]
-        if self._rival is not None:
-            parameters, rate = self._rival.discriminator.parameters(), self._rival.learning_rate
+        if self._adversarial is not None:
+            parameters, rate = self._adversarial.discriminator_parameters(), self._adversarial.learning_rate
             self._all.append(AdamW(parameters, lr=rate, weight_decay=config.weight_decay))
 
     def zero_grad(self) -> None:
@@ -89,8 +89,8 @@ class Optimizers:
         for optimizer in self._stepping():
             scaler.step(optimizer)
         scaler.update()
-        if self._rival is not None:
-            self._rival.after_step()
+        if self._adversarial is not None:
+            self._adversarial.after_step()
 
     def state(self, parameter: nn.Parameter) -> dict[str, Any]:
         """What is remembered about a parameter; empty before its first step."""
@@ -102,5 +102,5 @@ class Optimizers:
                 optimizer.state[parameter] = state
 
     def _stepping(self) -> list[AdamW]:
-        is_resting = self._rival is not None and not self._rival.is_active
+        is_resting = self._adversarial is not None and not self._adversarial.is_active
         return self._all[:1] if is_resting else self._all

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import maskreel
 from maskreel.config import ConfigError, from_dict, to_dict
-from maskreel.data.joint import JointSets, TrainingData
+from maskreel.data.joint import JointSets
 from maskreel.data.loading import DataConfig
-from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
-from maskreel.files import numbered_folder, read_json, write_json
+from maskreel.files import numbered_folder, read_json, remove_unfinished, write_json
+from maskreel.models.folder import save_model
 from maskreel.training.recipe import Recipe
+from maskreel.training.run_data import RunData
 
 REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "av", "safetensors")
 
@@ -51,19 +53,34 @@ def read_recipe(folder: Path) -> Recipe:
         raise DataError(f"{path}: {error}") from error
 
 
-def write_dataset(folder: Path, data: DataConfig, training: TrainingData, validation: YouTubeVIS | None) -> None:
+def describe_run(folder: Path, recipe: Recipe, data: RunData, device: torch.device) -> None:
+    """Write what is run, on what and by what; what a killed process left unfinished is removed."""
+    for place in (folder, folder / "checkpoints", folder / "weights"):
+        remove_unfinished(place)
+    write_recipe(folder, recipe)
+    write_environment(folder, device)
+    write_dataset(folder, recipe.data, data)
+
+
+def write_weights(folder: Path, model: nn.Module, recipe: Recipe, classes: tuple[tuple[int, str], ...]) -> None:
+    """A model folder of the model as it is now, to be used as it is evaluated in training."""
+    save_model(folder, model, recipe.model, classes, inference=to_dict(recipe.evaluation))
+
+
+def write_dataset(folder: Path, config: DataConfig, data: RunData) -> None:
     """What the data was: counts and the hash of the annotation file per split; of joint sets also the union of classes.
 
     The union gives each class its id in every set: `root` first, then the sets of `joint` in their order.
     """
+    training, validation = data.training, data.validation
     own, *further = training.sets if isinstance(training, JointSets) else (training,)
-    splits = {data.train_split: own} | ({} if validation is None else {data.valid_split: validation})
+    splits = {config.train_split: own} | ({} if validation is None else {config.valid_split: validation})
     content: dict[str, Any] = {
-        "root": str(data.root),
+        "root": str(config.root),
         "splits": {name: asdict(dataset.fingerprint()) for name, dataset in splits.items()},
     }
     if isinstance(training, JointSets):
-        pairs = zip(data.joint or (), further, strict=True)
+        pairs = zip(config.joint or (), further, strict=True)
         content["joint"] = [{"root": str(place), **asdict(dataset.fingerprint())} for place, dataset in pairs]
         content["classes"] = training.classes_to_json()
     write_json(folder / "dataset.json", content)

@@ -1,0 +1,76 @@
+"""What a run learns from and is measured on."""
+
+import logging
+from dataclasses import dataclass
+
+from maskreel.data.joint import JointSets, TrainingData, load_sets
+from maskreel.data.loading import ClipLoader, DataConfig, TrainingSet, build_loader
+from maskreel.data.sampling import ClipSampler
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import DataError, UsageError
+from maskreel.training.distributed import Processes
+from maskreel.training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunData:
+    """Both splits of a run; `validation` is None where it is absent, has no truth, or is not wanted."""
+
+    training: TrainingData
+    validation: YouTubeVIS | None
+
+    @property
+    def classes(self) -> tuple[tuple[int, str], ...]:
+        """(category id of the data, name) per class index."""
+        return tuple((category.id, category.name) for category in self.training.categories)
+
+
+def load_run_data(recipe: Recipe) -> RunData:
+    """Read the splits that a recipe names.
+
+    Raises UsageError when the training split is not there, DataError when the two splits have different classes.
+    """
+    data = recipe.data
+    training = load_sets(data.root, data.joint, data.train_split)
+    return RunData(training=training, validation=_load_validation(recipe, training))
+
+
+def _load_validation(recipe: Recipe, training: TrainingData) -> YouTubeVIS | None:
+    data = recipe.data
+    if recipe.training.validate_every == 0:
+        return None
+    assert data.root is not None, "the training split was loaded from it"
+    try:
+        validation = YouTubeVIS.load(data.root, data.valid_split)
+    except UsageError as error:
+        logger.info("training without validation: %s", error)
+        return None
+    if not validation.has_annotations:
+        logger.info("training without validation: %s has no annotations", validation.annotation_path)
+        return None
+    own = training.sets[0] if isinstance(training, JointSets) else training
+    if validation.categories != own.categories:
+        raise DataError(
+            f"{validation.annotation_path}: its categories differ from those of {training.annotation_path}; "
+            "both splits need the same classes, or pass --training.validate-every 0"
+        )
+    return validation
+
+
+def training_loader(training: TrainingData, data: DataConfig, group: Processes, *, seed: int) -> ClipLoader:
+    """This process's batches of a run, in the order that `seed` gives."""
+    clips = TrainingSet(
+        training,
+        num_frames=data.num_frames,
+        augmentation=data.augmentation,
+        seed=seed,
+        on_missing_frames=data.on_missing_frames,
+        frames=data.frames,
+        stills=data.stills,
+    )
+    sampler = ClipSampler(
+        len(clips), batch_size=data.batch_size, seed=seed, rank=group.rank, world_size=group.world_size
+    )
+    return build_loader(clips, sampler, workers=data.workers, pin_memory=group.device.type == "cuda")

@@ -1,0 +1,59 @@
+"""Measuring a model between two steps of its training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.evaluation.evaluate import EvaluationConfig, evaluate
+from maskreel.training import pictures
+from maskreel.training.distributed import Processes, decided_by_first
+from maskreel.training.interruption import CutOff, Interruption
+from maskreel.training.random_state import capture_random, restore_random
+
+
+class Validation:
+    """The validation split of a run and how it is evaluated; pictures of the first videos go into the run's folder.
+
+    `classes` are those that the model knows, (id, name) per class index: of joint sets more than the split has.
+    """
+
+    def __init__(
+        self,
+        split: YouTubeVIS,
+        classes: Sequence[tuple[int, str]],
+        config: EvaluationConfig,
+        group: Processes,
+        folder: Path,
+    ) -> None:
+        self._split, self._classes, self._config = split, tuple(classes), config
+        self._group, self._folder = group, folder
+
+    def __call__(self, model: nn.Module, interruption: Interruption) -> dict[str, float | None] | None:
+        """Metrics over all classes, in every process; None when Ctrl-C cut the validation off.
+
+        The first process measures. It leaves every random number generator as it was and the model in training mode,
+        so that validating changes nothing in training.
+        """
+        metrics = self._measure(model, interruption) if self._group.is_first else None
+        return decided_by_first(self._group, lambda: metrics)
+
+    def _measure(self, model: nn.Module, interruption: Interruption) -> dict[str, float | None] | None:
+        before = capture_random()
+        try:
+            evaluation = evaluate(
+                model,
+                self._classes,
+                self._split,
+                self._config,
+                device=self._group.device,
+                on_video=lambda _: interruption.cut_off(),
+            )
+        except CutOff:
+            return None
+        finally:
+            model.train()
+            restore_random(before)
+        pictures.validation_batch(self._folder, self._split, evaluation)
+        return evaluation.overall
