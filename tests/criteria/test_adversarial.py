@@ -92,11 +92,11 @@ def test_each_side_gains_by_its_own_loss(form: Form) -> None:
         return loss(given.prediction, given.targets, given.clip)
 
     first = losses()
-    rival = torch.optim.AdamW(loss.discriminator.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(loss.discriminator.parameters(), lr=1e-3)
     for _ in range(5):
-        rival.zero_grad()
+        optimizer.zero_grad()
         losses()["discriminator"].backward()
-        rival.step()
+        optimizer.step()
     second = losses()
     assert second["discriminator"] < first["discriminator"]
     model = torch.optim.AdamW([given.logits], lr=0.3)
@@ -190,3 +190,58 @@ def test_the_discriminator_scores_patches_of_stride_32() -> None:
     features = [torch.randn(1, 32, *size) for size in ((9, 13), (5, 7), (3, 4))]
     scores = discriminator(torch.randn(1, 3, 9, 13), features, torch.rand(1, 1, 9, 13))
     assert scores.shape == (1, 1, 3, 4)
+
+
+def test_pixels_and_masks_of_the_padding_are_hidden_too() -> None:
+    """A clip of 32 x 64 pixels inside 64 x 96; both sides are multiples of every stride."""
+    given, loss = case(), criterion()
+    is_padding = given.clip.is_padding.clone()
+    is_padding[1] = True
+    is_padding[1, :, :32, :64] = False
+    padding = [F.interpolate(is_padding.float(), size, mode="nearest").bool().flatten(2) for size in LEVELS]
+    memory = replace(given.prediction.memory, is_padding=torch.cat(padding, 2))
+    prediction = replace(given.prediction, memory=memory)
+    targets = [given.targets[0], clip_target((32, 64), 1, num_frames=2, seed=1)]
+    before = loss(prediction, targets, replace(given.clip, is_padding=is_padding))
+    frames = torch.where(is_padding[:, :, None], 100.0, given.clip.frames)
+    logits = given.logits.detach().clone()
+    logits[1, :, :, 8:] = logits[1, :, :, :, 16:] = 50.0
+    layers = (replace(prediction.final, masks=GivenMasks(logits)),)
+    # Elsewhere the noise is in the losses, so the matches and the other losses are not compared.
+    after = loss(replace(prediction, layers=layers), targets, replace(given.clip, frames=frames, is_padding=is_padding))
+    for name in ("adversarial", "discriminator"):
+        torch.testing.assert_close(before[name], after[name])
+
+
+def test_a_scene_holds_the_three_finest_levels_and_the_frames_at_the_size_of_the_finest() -> None:
+    given = case()
+    memory = given.prediction.memory
+    scene = Scene.of(memory, given.clip)
+    assert [tuple(level.shape[-2:]) for level in scene.features] == list(LEVELS)
+    start = 0
+    for level, (h, w) in zip(scene.features, LEVELS, strict=True):
+        own, hidden = memory.tokens[:, :, start : start + h * w], memory.is_padding[:, :, start : start + h * w]
+        start += h * w
+        for clip, t, i, j in ((0, 1, h - 1, w - 1), (1, 0, 0, 1), (1, 1, h - 1, w - 1)):
+            wanted = own[clip, t, i * w + j] * (not hidden[clip, t, i * w + j])
+            assert torch.equal(level[2 * clip + t, :, i, j], wanted)
+    # Halfway between pixels 3 and 4 of every eight.
+    own = given.clip.frames[0, 1, :, 11:13, 19:21].mean((1, 2))
+    torch.testing.assert_close(scene.frames[1, :, 1, 2], own)
+    assert torch.equal(scene.valid[:, 0].bool(), ~memory.is_padding[:, :, :96].reshape(4, 8, 12))
+    assert torch.equal(scene.valid_patches[:, 0].bool(), ~memory.is_padding[:, :, 120:].reshape(4, 2, 3))
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_every_level_of_features_moves_the_scores_near_it_and_no_others(level: int) -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(32)
+    sizes = ((64, 64), (32, 32), (16, 16))
+    features = [torch.randn(1, 32, *size) for size in sizes]
+    frames, mask = torch.randn(1, 3, *sizes[0]), torch.rand(1, 1, *sizes[0])
+    before = discriminator(frames, features, mask)
+    features[level][:, :, 0, 0] += 10.0
+    changed = (discriminator(frames, features, mask) != before)[0, 0]
+    assert changed[0, 0]
+    assert not changed[8:].any()
+    assert not changed[:, 8:].any()

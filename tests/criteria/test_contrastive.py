@@ -77,3 +77,20 @@ def test_layers_with_embeddings_are_summed_and_others_left_out() -> None:
     torch.testing.assert_close(losses["contrast"], expected)
     assert losses["label"] == 3
     assert set(criterion(ClipPrediction(layers=layers[:1]), [], clip)) == {"label"}
+
+
+def test_cosines_are_taken_in_float32_where_the_rest_runs_in_less() -> None:
+    torch.manual_seed(0)
+    embedding = torch.randn(2, 6, 3, 8)
+    plain = contrastive_loss(embedding)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = contrastive_loss(embedding)
+    assert mixed.dtype == torch.float32
+    assert mixed == plain
+
+
+def test_clips_of_a_batch_are_contrasted_within_themselves() -> None:
+    torch.manual_seed(0)
+    embedding = torch.randn(3, 4, 3, 5)
+    alone = [contrastive_loss(clip[None]) for clip in embedding]
+    torch.testing.assert_close(contrastive_loss(embedding), torch.stack(alone).mean())
