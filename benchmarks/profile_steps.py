@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from maskreel.bench.protocol import hardware
-from maskreel.inference.postprocess import clip_findings
+from maskreel.inference.postprocess import clip_detections
 from maskreel.kernels.allocator import tune_allocator
 from maskreel.models.folder import build_criterion, build_model
 from maskreel.recipes.catalog import RECIPES
@@ -69,7 +69,7 @@ def prediction_step(name: str, size: tuple[int, int], precision: Precision) -> C
     @torch.no_grad()
     def step() -> object:
         with number_format(precision, torch.device("cpu")):
-            return clip_findings(form(batch), top_k=10, source_size=size, network_size=size)
+            return clip_detections(form(batch), top_k=10, source_size=size, network_size=size)
 
     return step
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maskreel.geometry import rle
-from maskreel.inference.postprocess import clip_findings
+from maskreel.inference.postprocess import clip_detections
 from maskreel.inference.tracks import VideoTracks
 from maskreel.structures import ClipPrediction, LayerPrediction
 from tests.builders import golden, golden_bytes
@@ -34,9 +34,9 @@ def test_seqformer_pairs_scores_and_masks_are_those_of_the_published_script(vide
             ),
         )
     )
-    findings = clip_findings(prediction, top_k=10, source_size=(height, width), network_size=None)
+    detections = clip_detections(prediction, top_k=10, source_size=(height, width), network_size=None)
     tracks = VideoTracks(height, width, [(index, str(index)) for index in range(logits.shape[-1])])
-    tracks.add(0, list(range(1, len(findings) + 1)), findings)
+    tracks.add(0, list(range(1, len(detections) + 1)), detections)
     ours = tracks.pairs(masks.shape[2])
 
     theirs = sorted(
@@ -59,7 +59,7 @@ def test_only_queries_in_a_pair_are_decoded() -> None:
     masks = ColourMasks(outputs["video2.pred_masks"])
     logits = outputs["video2.pred_logits"]
     layer = LayerPrediction(class_logits=logits[:, :, None], boxes=torch.zeros(1, 12, 3, 4), masks=masks)
-    clip_findings(ClipPrediction(layers=(layer,)), top_k=10, source_size=(54, 96), network_size=None)
+    clip_detections(ClipPrediction(layers=(layer,)), top_k=10, source_size=(54, 96), network_size=None)
     best = logits[0].flatten().topk(10).indices // logits.shape[-1]
     ((clip, asked),) = masks.asked
     assert clip == 0

@@ -7,7 +7,7 @@ import pytest
 from einops import rearrange
 
 from maskreel.geometry import rle
-from maskreel.inference.postprocess import clip_findings
+from maskreel.inference.postprocess import clip_detections
 from maskreel.inference.tracks import VideoTracks
 from maskreel.structures import ClipPrediction, LayerPrediction
 from tests.builders import golden, golden_bytes
@@ -34,9 +34,11 @@ def test_classes_scores_and_masks_are_those_of_the_published_script(system: str,
     )
     layer = LayerPrediction(class_logits=logits, boxes=boxes, masks=ColourMasks(masks))
     prediction = ClipPrediction(layers=(layer,), votes="per_frame")
-    findings = clip_findings(prediction, top_k=10, source_size=(height, width), network_size=None, num_frames=length)
+    detections = clip_detections(
+        prediction, top_k=10, source_size=(height, width), network_size=None, num_frames=length
+    )
     tracks = VideoTracks(height, width, [(index, str(index)) for index in range(41)])
-    tracks.add(0, list(range(1, len(findings) + 1)), findings)
+    tracks.add(0, list(range(1, len(detections) + 1)), detections)
     ours = tracks.pairs(length)
 
     theirs = sorted(

@@ -6,19 +6,19 @@ import torch
 
 from maskreel.geometry import rle
 from maskreel.inference.link import Linker, class_agreement
-from maskreel.inference.postprocess import ClipFindings
+from maskreel.inference.postprocess import ClipDetections
 
 LENGTH, OVERLAP = 6, 2
 
 
-def findings(*objects: tuple[int, list[float]], hidden: tuple[int, ...] = (), length: int = LENGTH) -> ClipFindings:
+def detections(*objects: tuple[int, list[float]], hidden: tuple[int, ...] = (), length: int = LENGTH) -> ClipDetections:
     """Objects of (column of a 4 pixels wide block, class probabilities), at rest; `hidden` frames show nothing."""
     masks = torch.zeros(len(objects), length, 8, 40, dtype=torch.bool)
     for n, (column, _) in enumerate(objects):
         masks[n, :, 2:6, column : column + 4] = True
     masks[:, list(hidden)] = False
     probability = np.array([values for _, values in objects], dtype=np.float32).reshape(len(objects), 2)
-    return ClipFindings(
+    return ClipDetections(
         probability=probability,
         is_chosen=probability == probability.max(axis=1, keepdims=True, initial=0),
         masks=[[rle.encode(mask) if mask.any() else None for mask in frames.numpy()] for frames in masks],
@@ -31,54 +31,54 @@ CAT, DOG = [0.9, 0.1], [0.1, 0.9]
 
 def test_ids_follow_objects_though_their_order_changes() -> None:
     linker = Linker()
-    assert linker.link(0, findings((0, CAT), (10, DOG), (20, CAT))) == [1, 2, 3]
-    assert linker.link(4, findings((20, CAT), (0, CAT), (10, DOG))) == [3, 1, 2]
-    assert linker.link(8, findings((10, DOG), (20, CAT))) == [2, 3]
+    assert linker.link(0, detections((0, CAT), (10, DOG), (20, CAT))) == [1, 2, 3]
+    assert linker.link(4, detections((20, CAT), (0, CAT), (10, DOG))) == [3, 1, 2]
+    assert linker.link(8, detections((10, DOG), (20, CAT))) == [2, 3]
 
 
 def test_a_new_object_gets_a_new_id_and_an_old_id_never_returns() -> None:
     linker = Linker()
-    assert linker.link(0, findings((0, CAT), (10, DOG))) == [1, 2]
-    assert linker.link(4, findings((10, DOG))) == [2]
-    assert linker.link(8, findings((10, DOG), (0, CAT))) == [2, 3]
-    assert linker.link(12, findings((0, CAT), (10, DOG))) == [3, 2]
+    assert linker.link(0, detections((0, CAT), (10, DOG))) == [1, 2]
+    assert linker.link(4, detections((10, DOG))) == [2]
+    assert linker.link(8, detections((10, DOG), (0, CAT))) == [2, 3]
+    assert linker.link(12, detections((0, CAT), (10, DOG))) == [3, 2]
 
 
 def test_an_object_unseen_where_windows_meet_is_a_new_object() -> None:
     linker = Linker()
-    assert linker.link(0, findings((0, CAT), hidden=(4, 5))) == [1]
-    assert linker.link(4, findings((0, CAT), hidden=(0, 1))) == [2]
+    assert linker.link(0, detections((0, CAT), hidden=(4, 5))) == [1]
+    assert linker.link(4, detections((0, CAT), hidden=(0, 1))) == [2]
 
 
 def test_of_two_overlapping_objects_the_one_of_the_same_class_is_the_same() -> None:
     linker = Linker()
-    assert linker.link(0, findings((0, CAT), (1, DOG))) == [1, 2]
-    assert linker.link(4, findings((1, CAT), (0, DOG))) == [1, 2]
+    assert linker.link(0, detections((0, CAT), (1, DOG))) == [1, 2]
+    assert linker.link(4, detections((1, CAT), (0, DOG))) == [1, 2]
 
 
 def test_a_confident_object_is_not_swapped_with_its_faint_double() -> None:
     linker = Linker()
-    assert linker.link(0, findings((0, [0.9, 0.1]), (0, [0.2, 0.0]))) == [1, 2]
-    assert linker.link(4, findings((0, [0.2, 0.0]), (0, [0.9, 0.1]))) == [2, 1]
+    assert linker.link(0, detections((0, [0.9, 0.1]), (0, [0.2, 0.0]))) == [1, 2]
+    assert linker.link(4, detections((0, [0.2, 0.0]), (0, [0.9, 0.1]))) == [2, 1]
 
 
 @pytest.mark.parametrize(("second", "expected"), [((1, CAT), [1]), ((3, CAT), [2]), ((0, DOG), [1]), ((2, DOG), [2])])
 def test_less_overlap_is_needed_where_the_classes_agree(second: tuple[int, list[float]], expected: list[int]) -> None:
     linker = Linker()
-    linker.link(0, findings((0, CAT)))
-    assert linker.link(4, findings(second)) == expected
+    linker.link(0, detections((0, CAT)))
+    assert linker.link(4, detections(second)) == expected
 
 
 def test_windows_that_share_more_frames_are_linked_too() -> None:
     linker = Linker()
-    linker.link(0, findings((0, CAT), (10, DOG)))
-    assert linker.link(1, findings((10, DOG), (0, CAT))) == [2, 1]
+    linker.link(0, detections((0, CAT), (10, DOG)))
+    assert linker.link(1, detections((10, DOG), (0, CAT))) == [2, 1]
 
 
 @pytest.mark.parametrize("windows", [[(), ((0, CAT),)], [((0, CAT),), (), ((0, CAT),)]])
 def test_a_window_without_objects_starts_afresh(windows: list[tuple[tuple[int, list[float]], ...]]) -> None:
     linker = Linker()
-    ids = [linker.link(4 * number, findings(*objects)) for number, objects in enumerate(windows)]
+    ids = [linker.link(4 * number, detections(*objects)) for number, objects in enumerate(windows)]
     assert [len(window) for window in ids] == [len(objects) for objects in windows]
     used = [track_id for window in ids for track_id in window]
     assert used == list(range(1, len(used) + 1))
@@ -86,8 +86,8 @@ def test_a_window_without_objects_starts_afresh(windows: list[tuple[tuple[int, l
 
 def test_windows_that_do_not_meet_share_no_id() -> None:
     linker = Linker()
-    assert linker.link(0, findings((0, CAT))) == [1]
-    assert linker.link(LENGTH, findings((0, CAT))) == [2]
+    assert linker.link(0, detections((0, CAT))) == [1]
+    assert linker.link(LENGTH, detections((0, CAT))) == [2]
 
 
 def test_agreement_is_one_for_equal_and_zero_for_foreign_probabilities() -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from maskreel.errors import DataError
 from maskreel.geometry import rle
-from maskreel.inference.postprocess import choose_pairs, clip_findings, encode_masks
+from maskreel.inference.postprocess import choose_pairs, clip_detections, encode_masks
 from maskreel.structures import ClipPrediction, LayerPrediction
 from tests.inference.colour_model import ColourMasks
 
@@ -53,35 +53,35 @@ def test_masks_are_decoded_once_and_only_for_chosen_queries() -> None:
     class_logits[0, 4, 0] = torch.tensor([3.0, 2.0])
     class_logits[0, 1, 0] = torch.tensor([-5.0, 1.0])
     found = prediction(class_logits, torch.ones(1, 6, 2, 3, 4))
-    findings = clip_findings(found, top_k=3, source_size=(12, 16), network_size=(12, 16))
+    detections = clip_detections(found, top_k=3, source_size=(12, 16), network_size=(12, 16))
     masks = found.final.masks
     assert isinstance(masks, ColourMasks)
     assert masks.asked == [(0, [4, 1])]
-    assert findings.is_chosen.tolist() == [[True, True], [False, True]]
+    assert detections.is_chosen.tolist() == [[True, True], [False, True]]
 
 
 def test_objects_without_a_mask_in_any_frame_are_dropped() -> None:
     masks = torch.full((1, 3, 2, 3, 4), -1.0)
     masks[0, 1, 1, 1, 1] = 5.0
-    findings = clip_findings(
+    detections = clip_detections(
         prediction(torch.zeros(1, 3, 1, 1), masks), top_k=3, source_size=(12, 16), network_size=(12, 16)
     )
-    assert len(findings) == 1
-    assert findings.masks[0][0] is None
-    assert findings.masks[0][1] is not None
+    assert len(detections) == 1
+    assert detections.masks[0][0] is None
+    assert detections.masks[0][1] is not None
 
 
 def test_padding_does_not_reach_the_masks() -> None:
     size, network = (30, 50), (45, 75)
     inside = torch.randn(1, 1, 1, 12, 19) * 3
-    findings = []
+    detections = []
     for padding in (-50.0, 50.0):
         masks = torch.full((1, 1, 1, 16, 24), padding)
         masks[..., :12, :19] = inside
         found = prediction(torch.zeros(1, 1, 1, 1), masks)
-        findings.append(clip_findings(found, top_k=1, source_size=size, network_size=network))
-    assert findings[0].masks == findings[1].masks
-    assert findings[0].coarse.shape == (1, 1, 12, 19)
+        detections.append(clip_detections(found, top_k=1, source_size=size, network_size=network))
+    assert detections[0].masks == detections[1].masks
+    assert detections[0].coarse.shape == (1, 1, 12, 19)
 
 
 def test_a_padded_map_lies_where_the_frame_lay() -> None:
@@ -91,7 +91,7 @@ def test_a_padded_map_lies_where_the_frame_lay() -> None:
     masks = smooth[None, :, None]
     network, size = (90, 154), (180, 308)
     found = prediction(torch.zeros(1, 3, 1, 1), masks)
-    ours = dense(clip_findings(found, top_k=3, source_size=size, network_size=network).masks, size)[:, 0]
+    ours = dense(clip_detections(found, top_k=3, source_size=size, network_size=network).masks, size)[:, 0]
     enlarged = F.interpolate(masks[0], scale_factor=4, mode="bilinear")[..., :90, :154]
     reference = (F.interpolate(enlarged, size=size, mode="bilinear") > 0)[:, 0].numpy()
     order = [int(np.argmax([(ours[n] == reference[m]).mean() for m in range(3)])) for n in range(3)]
@@ -111,10 +111,10 @@ def test_the_straight_stretch_equals_bilinear_interpolation(size: tuple[int, int
 def test_numbers_that_are_none_are_refused() -> None:
     masks = torch.ones(1, 1, 1, 3, 4)
     with pytest.raises(DataError, match="class scores are not numbers"):
-        clip_findings(
+        clip_detections(
             prediction(torch.full((1, 1, 1, 1), torch.nan), masks), top_k=1, source_size=(3, 4), network_size=None
         )
     with pytest.raises(DataError, match="masks are not numbers"):
-        clip_findings(
+        clip_detections(
             prediction(torch.zeros(1, 1, 1, 1), masks * torch.inf), top_k=1, source_size=(3, 4), network_size=None
         )

@@ -159,10 +159,10 @@ def test_a_file_without_frames_is_an_error(tmp_path: Path) -> None:
 
 def test_one_clip_can_be_searched_alone() -> None:
     frames = torch.from_numpy(np.stack([picture(0), picture(1)])).permute(0, 3, 1, 2)
-    findings = predictor()[0].find(Clip(frames=frames, frame_index=torch.arange(2), video_id=0, size=(96, 160)))
-    assert len(findings) == 4
-    assert all(mask is None or (mask.height, mask.width) == (96, 160) for masks in findings.masks for mask in masks)
-    areas = [rle.area(mask) for masks in findings.masks if (mask := masks[0])]
+    detections = predictor()[0].find(Clip(frames=frames, frame_index=torch.arange(2), video_id=0, size=(96, 160)))
+    assert len(detections) == 4
+    assert all(mask is None or (mask.height, mask.width) == (96, 160) for masks in detections.masks for mask in masks)
+    areas = [rle.area(mask) for masks in detections.masks if (mask := masks[0])]
     assert areas == pytest.approx([4 * 16 * 11] * 4, rel=0.4)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from maskreel.geometry import rle
 from maskreel.inference.tracks import MaskStore, StoredMasks, VideoTracks, handover_frame
-from tests.inference.test_link import CAT, DOG, findings
+from tests.inference.test_link import CAT, DOG, detections
 
 CLASSES = ((3, "cat"), (7, "dog"))
 
@@ -20,8 +20,8 @@ def columns(masks: StoredMasks) -> list[int | None]:
 
 def test_masks_of_shared_frames_come_from_the_window_whose_border_is_farther() -> None:
     tracks = VideoTracks(8, 40, CLASSES)
-    tracks.add(0, [1], findings((0, CAT)))
-    tracks.add(2, [1], findings((10, CAT)))
+    tracks.add(0, [1], detections((0, CAT)))
+    tracks.add(2, [1], detections((10, CAT)))
     (masklet,) = tracks.masklets(8, 0.3)
     assert columns(masklet.segmentations) == [0, 0, 0, 0, 10, 10, 10, 10]
 
@@ -33,8 +33,8 @@ def test_the_later_window_takes_over_in_the_middle(start: int, end: int, expecte
 
 def test_a_track_has_the_mean_score_of_its_windows_and_their_best_class() -> None:
     tracks = VideoTracks(8, 40, CLASSES)
-    tracks.add(0, [1, 2], findings((0, [0.75, 0.25]), (10, DOG)))
-    tracks.add(4, [1], findings((0, [0.25, 0.875])))
+    tracks.add(0, [1, 2], detections((0, [0.75, 0.25]), (10, DOG)))
+    tracks.add(4, [1], detections((0, [0.25, 0.875])))
     first, second = tracks.masklets(10, 0.3)
     assert (first.track_id, first.label, first.category_id, first.score) == (1, 1, 7, 0.5625)
     assert (second.track_id, second.label, second.score) == (2, 1, pytest.approx(0.9))
@@ -44,7 +44,7 @@ def test_a_track_has_the_mean_score_of_its_windows_and_their_best_class() -> Non
 
 def test_pairs_hold_an_object_under_every_class_that_was_chosen() -> None:
     tracks = VideoTracks(8, 40, CLASSES)
-    found = findings((0, [0.5, 0.75]), (10, [0.25, 0.0]))
+    found = detections((0, [0.5, 0.75]), (10, [0.25, 0.0]))
     found.is_chosen[0] = True
     tracks.add(0, [1, 2], found)
     pairs = tracks.pairs(6)
@@ -65,7 +65,7 @@ def test_masks_beyond_the_memory_limit_read_the_same() -> None:
 
 def test_stored_masks_are_a_sequence_that_can_be_copied() -> None:
     tracks = VideoTracks(8, 40, CLASSES)
-    tracks.add(2, [1], findings((0, CAT), hidden=(1,)))
+    tracks.add(2, [1], detections((0, CAT), hidden=(1,)))
     (masklet,) = tracks.masklets(10, 0.3)
     masks = masklet.segmentations
     assert [mask is not None for mask in masks] == [frame in (2, 4, 5, 6, 7) for frame in range(10)]

@@ -5,16 +5,16 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
 from maskreel.geometry.masks import spatio_temporal_iou
-from maskreel.inference.postprocess import ClipFindings
+from maskreel.inference.postprocess import ClipDetections
 
 MATCH_THRESHOLD = 0.25
 """Least similarity of a match: a quarter of overlap where the classes agree, half where they have nothing in common."""
 
 
 class Linker:
-    """Assigns track ids to the findings of one window after the other; remembers only the last window.
+    """Assigns track ids to the detections of one window after the other; remembers only the last window.
 
-    Two findings are the same object when their masks overlap in the frames that the windows share. Each pair has the
+    Two detections are the same object when their masks overlap in the frames that the windows share. Each pair has the
     similarity IoU x (1 + agreement) / 2, where agreement is the overlap of the class probabilities; pairs are matched
     so that the sum is greatest. What has no match is a new object. An object that is not seen where windows meet gets a
     new id when it returns; ids count up from 1 and are never used again.
@@ -22,40 +22,40 @@ class Linker:
 
     def __init__(self) -> None:
         self._next_id = 1
-        self._previous: ClipFindings | None = None
+        self._previous: ClipDetections | None = None
         self._previous_start = 0
         self._previous_ids: list[int] = []
         self._mean: dict[int, tuple[Float[np.ndarray, " k"], int]] = {}
         """Sum of class probabilities and number of windows of the tracks of the last window."""
 
-    def link(self, start: int, findings: ClipFindings) -> list[int]:
-        """Track id of every finding of the window that begins at frame `start`."""
-        matched = self._match(start, findings)
+    def link(self, start: int, detections: ClipDetections) -> list[int]:
+        """Track id of every detection of the window that begins at frame `start`."""
+        matched = self._match(start, detections)
         ids = []
-        for n in range(len(findings)):
+        for n in range(len(detections)):
             if n not in matched:
                 matched[n] = self._next_id
                 self._next_id += 1
             ids.append(matched[n])
-        zero = np.zeros(findings.probability.shape[1], dtype=np.float32), 0
+        zero = np.zeros(detections.probability.shape[1], dtype=np.float32), 0
         sums = [self._mean.get(track_id, zero) for track_id in ids]
         self._mean = {
             track_id: (total + probability, count + 1)
-            for track_id, (total, count), probability in zip(ids, sums, findings.probability, strict=True)
+            for track_id, (total, count), probability in zip(ids, sums, detections.probability, strict=True)
         }
-        self._previous, self._previous_start, self._previous_ids = findings, start, ids
+        self._previous, self._previous_start, self._previous_ids = detections, start, ids
         return ids
 
-    def _match(self, start: int, findings: ClipFindings) -> dict[int, int]:
-        if self._previous is None or not len(self._previous) or not len(findings):
+    def _match(self, start: int, detections: ClipDetections) -> dict[int, int]:
+        if self._previous is None or not len(self._previous) or not len(detections):
             return {}
         first = start - self._previous_start
         shared = self._previous.coarse.shape[1] - first
         if shared <= 0:
             return {}
-        iou = spatio_temporal_iou(self._previous.coarse[:, first:], findings.coarse[:, :shared]).numpy()
+        iou = spatio_temporal_iou(self._previous.coarse[:, first:], detections.coarse[:, :shared]).numpy()
         means = np.stack([total / count for total, count in (self._mean[i] for i in self._previous_ids)])
-        similarity = iou * (1 + class_agreement(means, findings.probability)) / 2
+        similarity = iou * (1 + class_agreement(means, detections.probability)) / 2
         rows, columns = linear_sum_assignment(similarity, maximize=True)
         return {
             int(column): self._previous_ids[row]

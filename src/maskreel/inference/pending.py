@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from maskreel.geometry.rle import Rle
-from maskreel.inference.postprocess import ClipFindings
+from maskreel.inference.postprocess import ClipDetections
 from maskreel.inference.tracks import ClassEvidence, handover_frame
 
 
@@ -41,24 +41,24 @@ class PendingFrames:
         """Of the tracks of the last window."""
         self._end = 0
 
-    def add(self, start: int, track_ids: Sequence[int], findings: ClipFindings) -> None:
-        """The findings of the window that begins at frame `start`."""
+    def add(self, start: int, track_ids: Sequence[int], detections: ClipDetections) -> None:
+        """The detections of the window that begins at frame `start`."""
         known, self._evidence = self._evidence, {}
         for n, track_id in enumerate(track_ids):
             is_known = track_id in known
-            evidence = known[track_id] if is_known else ClassEvidence(findings.probability.shape[1])
-            evidence.add(findings, n, seen=max(0, self._end - start) if is_known else 0)
+            evidence = known[track_id] if is_known else ClassEvidence(detections.probability.shape[1])
+            evidence.add(detections, n, seen=max(0, self._end - start) if is_known else 0)
             self._evidence[track_id] = evidence
             label = evidence.label
             handover = handover_frame(start, self._end) if is_known else start
-            for frame, mask in enumerate(findings.masks[n], start):
+            for frame, mask in enumerate(detections.masks[n], start):
                 if frame < handover:
                     continue
                 seen = self._frames.setdefault(frame, {})
                 seen.pop(track_id, None)
                 if mask is not None:
                     seen[track_id] = SeenObject(track_id=track_id, label=label, score=evidence.score(label), mask=mask)
-        self._end = start + findings.coarse.shape[1]
+        self._end = start + detections.coarse.shape[1]
 
     def hand_out(self, end: int, timestamps: Sequence[float]) -> Iterator[FrameObjects]:
         """Every frame before `end` that was not handed out yet."""

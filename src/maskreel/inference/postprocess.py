@@ -40,7 +40,7 @@ class FrameVotes:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ClipFindings:
+class ClipDetections:
     """The objects found in one clip, best first."""
 
     probability: Float[np.ndarray, "n k"]
@@ -58,7 +58,7 @@ class ClipFindings:
         return len(self.masks)
 
 
-def clip_findings(
+def clip_detections(
     prediction: ClipPrediction,
     *,
     clip: int = 0,
@@ -66,7 +66,7 @@ def clip_findings(
     source_size: tuple[int, int],
     network_size: tuple[int, int] | None,
     num_frames: int | None = None,
-) -> ClipFindings:
+) -> ClipDetections:
     """Choose the objects of a clip and decode their masks at the source's size, (height, width).
 
     `top_k` counts the pairs of a model that votes per clip. `network_size` is the size of the frames that the network
@@ -96,7 +96,7 @@ def clip_findings(
         logits = logits.masked_fill(is_absent[..., None, None], -1.0)
     masks = encode_masks(logits, source_size=source_size, covered=covered)
     kept = [n for n, frames in enumerate(masks) if any(mask is not None for mask in frames)]
-    return ClipFindings(
+    return ClipDetections(
         probability=probability[kept],
         is_chosen=is_chosen[kept],
         masks=[masks[n] for n in kept],

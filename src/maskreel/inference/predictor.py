@@ -13,7 +13,7 @@ from maskreel.errors import OptionError
 from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.inference.link import Linker
 from maskreel.inference.pending import FrameObjects, PendingFrames
-from maskreel.inference.postprocess import ClipFindings, clip_findings
+from maskreel.inference.postprocess import ClipDetections, clip_detections
 from maskreel.inference.tracks import VideoTracks
 from maskreel.inference.windows import cut_windows
 from maskreel.models.folder import load_model
@@ -95,7 +95,7 @@ class VideoResult:
 class _Window:
     start: int
     track_ids: list[int]
-    findings: ClipFindings
+    detections: ClipDetections
 
 
 class VideoPredictor:
@@ -141,7 +141,7 @@ class VideoPredictor:
         tracks = VideoTracks(*source.size, classes=self.classes)
         timestamps: list[float] = []
         for window in self._windows(source, timestamps, on_frames):
-            tracks.add(window.start, window.track_ids, window.findings)
+            tracks.add(window.start, window.track_ids, window.detections)
         return VideoResult(source=source, timestamps=tuple(timestamps), tracks=tracks, classes=self.classes)
 
     def stream(self, path: str | Path) -> Iterator[FrameObjects]:
@@ -153,11 +153,11 @@ class VideoPredictor:
         pending = PendingFrames()
         for window in self._windows(open_source(path), timestamps):
             yield from pending.hand_out(window.start, timestamps)
-            pending.add(window.start, window.track_ids, window.findings)
+            pending.add(window.start, window.track_ids, window.detections)
         yield from pending.hand_out(len(timestamps), timestamps)
 
     @torch.inference_mode()
-    def find(self, clip: Clip) -> ClipFindings:
+    def find(self, clip: Clip) -> ClipDetections:
         """Objects of one clip whose frames have the size that the network is to see."""
         num_frames, (height, width) = len(clip.frames), clip.frames.shape[-2:]
         shown = clip
@@ -165,7 +165,7 @@ class VideoPredictor:
             order = torch.arange(self.options.clip_frames) % num_frames
             shown = replace(clip, frames=clip.frames[order], frame_index=clip.frame_index[order])
         with self.number_format():
-            return clip_findings(
+            return clip_detections(
                 self.model(pad_clips([shown]).to(self.device)),
                 top_k=self.options.top_k,
                 source_size=clip.size,
@@ -180,7 +180,7 @@ class VideoPredictor:
     def _windows(
         self, source: FrameSource, timestamps: list[float], on_frames: Callable[[int], None] | None = None
     ) -> Iterator[_Window]:
-        """Linked findings window by window; `timestamps` is filled while frames are read."""
+        """Linked detections window by window; `timestamps` is filled while frames are read."""
         linker = Linker()
         frames = self.resized(source, timestamps, on_frames)
         options = self.options
@@ -191,8 +191,8 @@ class VideoPredictor:
                 video_id=0,
                 size=source.size,
             )
-            findings = self.find(clip)
-            yield _Window(start=start, track_ids=linker.link(start, findings), findings=findings)
+            detections = self.find(clip)
+            yield _Window(start=start, track_ids=linker.link(start, detections), detections=detections)
 
     def resized(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskreel.geometry.masklets import Masklet
 from maskreel.geometry.rle import Rle
-from maskreel.inference.postprocess import ClipFindings
+from maskreel.inference.postprocess import ClipDetections
 
 MEMORY_LIMIT = 8 * 2**20
 """Bytes of masks held in memory; more of them move to a temporary file."""
@@ -91,14 +91,14 @@ class ClassEvidence:
         self._votes = np.zeros(num_classes, dtype=np.int64)
         self._frame_scores = 0.0
 
-    def add(self, findings: ClipFindings, n: int, *, seen: int) -> None:
+    def add(self, detections: ClipDetections, n: int, *, seen: int) -> None:
         """Object `n` of a window; an earlier window has shown its first `seen` frames."""
-        self._probability += findings.probability[n]
+        self._probability += detections.probability[n]
         self._windows += 1
-        self._is_chosen |= findings.is_chosen[n]
-        if findings.votes is not None:
-            self._votes += np.bincount(findings.votes.label[n, seen:], minlength=len(self._votes))
-            self._frame_scores += float(findings.votes.score[n, seen:].sum(dtype=np.float64))
+        self._is_chosen |= detections.is_chosen[n]
+        if detections.votes is not None:
+            self._votes += np.bincount(detections.votes.label[n, seen:], minlength=len(self._votes))
+            self._frame_scores += float(detections.votes.score[n, seen:].sum(dtype=np.float64))
 
     @property
     def label(self) -> int:
@@ -146,15 +146,15 @@ class VideoTracks:
         self._tracks: dict[int, _Track] = {}
         self._num_frames = 0
 
-    def add(self, start: int, track_ids: Sequence[int], findings: ClipFindings) -> None:
-        """The findings of the window that begins at frame `start`, under the ids that linking gave them."""
+    def add(self, start: int, track_ids: Sequence[int], detections: ClipDetections) -> None:
+        """The detections of the window that begins at frame `start`, under the ids that linking gave them."""
         for n, track_id in enumerate(track_ids):
             track = self._tracks.get(track_id)
             if track is None:
                 track = self._tracks[track_id] = _Track(track_id, start, len(self._classes))
-            track.evidence.add(findings, n, seen=max(0, track.end - start))
+            track.evidence.add(detections, n, seen=max(0, track.end - start))
             handover = handover_frame(start, track.end)
-            for frame, mask in enumerate(findings.masks[n], start):
+            for frame, mask in enumerate(detections.masks[n], start):
                 if frame >= handover:
                     self._put(track, frame, mask)
             self._num_frames = max(self._num_frames, track.end)
