@@ -3,32 +3,25 @@
 This is the result that `predict` writes and that Python users get. It needs numpy, not torch.
 """
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskreel.errors import DataError
 from maskreel.files import complete_file, read_json
-from maskreel.geometry import rle
-from maskreel.geometry.rle import Rle
+from maskreel.geometry import masklet_exports, rle
+from maskreel.geometry.masklet import Masklet, json_text, write_masklet
+from maskreel.geometry.masklet_exports import MaskletArrays
 
 if TYPE_CHECKING:
     from supervision import Detections  # pyright: ignore[reportMissingImports]
 
-    Masks = Sequence[Rle | None]
-else:
-    # Some sequences read or parse a mask when it is asked for, so that a check of types at run time must ask for none.
-    Masks = Sequence
-
 FORMAT = 1
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,63 +31,6 @@ class SkippedFrame:
     index: int
     """Position among all frames of the source, the skipped ones counted."""
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Masklet:
-    """One object followed through a video."""
-
-    track_id: int
-    """Unique in its video."""
-    label: int
-    """Position of the class in `Masklets.classes`."""
-    category_id: int
-    """The class's id in the data that the model was trained on."""
-    score: float
-    """Confidence in [0, 1]."""
-    segmentations: Masks
-    """One mask per decoded frame, None where the object is not seen."""
-
-    @property
-    def boxes(self) -> list[Box | None]:
-        """Tight box (x, y, width, height) in pixels per decoded frame, None where the object is not seen."""
-        return [_box(mask) for mask in self.segmentations]
-
-    def to_youtube_vis(self, video_id: int) -> dict[str, Any]:
-        """Entry of a YouTube-VIS results file."""
-        return {
-            "video_id": video_id,
-            "category_id": self.category_id,
-            "score": self.score,
-            "segmentations": [None if mask is None else mask.to_json() for mask in self.segmentations],
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        return self._head() | {
-            "segmentations": [None if mask is None else mask.to_json() for mask in self.segmentations],
-            "boxes": [None if box is None else list(box) for box in self.boxes],
-        }
-
-    def _head(self) -> dict[str, Any]:
-        return {
-            "track_id": self.track_id,
-            "category_id": self.category_id,
-            "label": self.label,
-            "score": self.score,
-        }
-
-    def _write(self, out: TextIO) -> None:
-        """`to_dict` as JSON, one mask in memory at a time."""
-        out.write(_json(self._head())[:-1])
-        for key, text in (("segmentations", _mask_text), ("boxes", _box_text)):
-            separator = f',"{key}":['
-            for mask in self.segmentations:
-                out.write(separator)
-                out.write("null" if mask is None else text(mask))
-                separator = ","
-            out.write(separator if separator != "," else "")
-            out.write("]")
-        out.write("}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +67,11 @@ class Masklets(Sequence[Masklet]):
     def __len__(self) -> int:
         return len(self.masklets)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Masklet: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Masklet, ...]: ...
+    def __getitem__(self, index: int | slice) -> Masklet | tuple[Masklet, ...]:
         return self.masklets[index]
 
     @property
@@ -171,11 +111,11 @@ class Masklets(Sequence[Masklet]):
     def save(self, path: str | Path) -> None:
         """Write JSON; equal results give equal bytes, and the file appears under its name only when it is complete."""
         with complete_file(Path(path)) as new, new.open("w", encoding="utf-8", newline="\n") as out:
-            out.write(_json(self._head())[:-1])
+            out.write(json_text(self._head())[:-1])
             out.write(',"masklets":[')
             for place, masklet in enumerate(self.masklets):
                 out.write("," * (place > 0) + "\n")
-                masklet._write(out)
+                write_masklet(masklet, out)
             out.write("]}\n")
 
     @classmethod
@@ -208,22 +148,31 @@ class Masklets(Sequence[Masklet]):
         """Entries of a YouTube-VIS results file."""
         return [masklet.to_youtube_vis(video_id) for masklet in self.masklets]
 
+    def to_coco(self) -> dict[str, Any]:
+        """A COCO document: images (one per decoded frame), annotations with `track_id`, categories; ids from 1.
+
+        `bbox` is (x, y, width, height) in pixels, `segmentation` a run-length code with text counts. The file names of
+        the images are numbers of frames, for the source has none.
+        """
+        return masklet_exports.coco(
+            self,
+            source=self.source,
+            size=(self.height, self.width),
+            timestamps=self.timestamps,
+            classes=self.classes,
+        )
+
+    def to_arrays(self, frames: Iterable[int] | None = None) -> MaskletArrays:
+        """Dense masks (bool `n t h w`), boxes (`n t 4`: x, y, width, height in pixels), scores, labels, track ids.
+
+        `frames` are positions of decoded frames, None for all. Raises UsageError above 2 GB, before anything is made.
+        """
+        size = (self.height, self.width)
+        return masklet_exports.arrays(self, size=size, num_frames=self.decoded, frames=frames)
+
     def to_supervision(self, frame: int) -> "Detections":
         """Objects seen in one decoded frame as `supervision.Detections`; needs the package supervision."""
-        try:
-            from supervision import Detections  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise ImportError("to_supervision needs the package supervision: pip install supervision") from error
-        masks = self.masks(frame)
-        seen = [masklet for masklet in self.masklets if masklet.segmentations[frame] is not None]
-        boxes = np.array([_box(masklet.segmentations[frame]) for masklet in seen], dtype=np.float64).reshape(-1, 4)
-        return Detections(
-            xyxy=np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1),
-            mask=masks[[masklet.segmentations[frame] is not None for masklet in self.masklets]],
-            confidence=np.array([masklet.score for masklet in seen]),
-            class_id=np.array([masklet.label for masklet in seen], dtype=int),
-            tracker_id=np.array([masklet.track_id for masklet in seen], dtype=int),
-        )
+        return masklet_exports.supervision_detections(self, frame, (self.height, self.width))
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -245,22 +194,6 @@ def is_masklet_file(path: Path) -> bool:
     """Whether a file begins as those that `Masklets.save` writes, and not as a list of results."""
     with path.open("rb") as file:
         return file.read(64).lstrip().startswith(b'{"version"')
-
-
-def _box(mask: Rle | None) -> Box | None:
-    return None if mask is None else rle.bounding_box(mask)
-
-
-def _mask_text(mask: Rle) -> str:
-    return _json(mask.to_json())
-
-
-def _box_text(mask: Rle) -> str:
-    return _json(rle.bounding_box(mask))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _read_masklet(entry: dict[str, Any], data: dict[str, Any], path: Path) -> Masklet:
