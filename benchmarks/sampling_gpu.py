@@ -34,7 +34,7 @@ from maskreel.kernels import reference
 from maskreel.kernels.maps import Maps
 from maskreel.models.folder import build_model
 from maskreel.recipes.catalog import RECIPES
-from maskreel.runtimes.form import Precision
+from maskreel.runtimes.precision import Precision
 from maskreel.structures import Clip
 from maskreel.video.prepare import pad_clips
 

@@ -12,7 +12,7 @@ from maskreel.cli.main import main
 from maskreel.models.folder import BUNDLED, build_model, load_model, model_folder, save_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.rendered.synthetic import DEMO_SEED, TEST_SEEDS, TRAIN_SEEDS
-from maskreel.video.sources import open_source
+from maskreel.video.sources import open_video
 
 MEGABYTE = 1_000_000
 
@@ -42,7 +42,7 @@ def test_the_demo_shows_what_the_bundled_model_finds(tmp_path: Path, capsys: pyt
     masklets = json.loads((folder / "demo.json").read_text())
     assert masklets["frames"] == {"declared": 16, "decoded": 16, "skipped": []}
     assert len(masklets["masklets"]) >= 3
-    video = open_source(folder / "demo.mp4")
+    video = open_video(folder / "demo.mp4")
     assert video.size == (288, 480)
     assert sum(1 for _ in video) == 16
     assert Image.open(folder / "demo.png").width > 1000

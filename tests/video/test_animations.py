@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskreel.errors import VideoReadError
 from maskreel.video.animations import AnimatedImage, num_images
-from maskreel.video.sources import find_sources, open_source
+from maskreel.video.sources import find_sources, open_video
 
 LEVELS = (20, 60, 100, 140)
 
@@ -28,7 +28,7 @@ def write(path: Path, durations: list[int] | int = 100, levels: tuple[int, ...] 
 @pytest.mark.parametrize("ending", ["webp", "png", "avif", "tif"])
 def test_every_frame_of_an_animated_image_is_read_at_its_time(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"a.{ending}")
-    source = open_source(path)
+    source = open_video(path)
     frames = list(source)
     assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose([frame.pixels.mean() for frame in frames], LEVELS, atol=4)
@@ -36,13 +36,13 @@ def test_every_frame_of_an_animated_image_is_read_at_its_time(tmp_path: Path, en
 
 
 def test_uneven_times_and_the_last_frames_own_duration_are_kept(tmp_path: Path) -> None:
-    frames = list(open_source(write(tmp_path / "a.png", [100, 300, 50, 3000])))
+    frames = list(open_video(write(tmp_path / "a.png", [100, 300, 50, 3000])))
     assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.4, 0.45])
     assert frames[-1].duration == pytest.approx(3.0)
 
 
 def test_a_stack_of_pages_has_the_frame_rate_that_was_asked_for(tmp_path: Path) -> None:
-    frames = list(open_source(write(tmp_path / "a.tiff"), frame_rate=Fraction(4)))
+    frames = list(open_video(write(tmp_path / "a.tiff"), frame_rate=Fraction(4)))
     assert [frame.time for frame in frames] == pytest.approx([0, 0.25, 0.5, 0.75])
 
 
@@ -71,4 +71,4 @@ def test_a_cut_off_animation_lists_what_is_lost(tmp_path: Path) -> None:
 def test_pages_of_other_sizes_are_refused(tmp_path: Path) -> None:
     grey(1).save(tmp_path / "a.tif", save_all=True, append_images=[grey(2, (8, 8))])
     with pytest.raises(VideoReadError, match="frame 1 has 8x8 pixels, the first one 32x16"):
-        list(open_source(tmp_path / "a.tif"))
+        list(open_video(tmp_path / "a.tif"))

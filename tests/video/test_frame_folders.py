@@ -12,7 +12,7 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError, VideoReadError
 from maskreel.video.files import VideoFile
 from maskreel.video.frame_folders import FrameImages, numbered_frames
-from maskreel.video.sources import find_sources, open_source
+from maskreel.video.sources import find_sources, open_video
 from tests.builders import write_youtube_vis
 from tests.video.videos import write_test_video
 
@@ -27,7 +27,7 @@ def write_frames(folder: Path, names: list[str], size: tuple[int, int] = (6, 8))
 
 def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "cam", ["f9.png", "f10.png", "f11.png"])
-    source = open_source(folder)
+    source = open_video(folder)
     assert [int(frame.pixels[0, 0, 0]) for frame in source] == [0, 1, 2]
     assert [frame.time for frame in source] == [0.0, 0.1, 0.2]
     assert (source.declared, source.size) == (3, (6, 8))
@@ -49,12 +49,12 @@ def test_frames_may_count_in_steps(tmp_path: Path) -> None:
 def test_a_hole_in_the_numbers_is_named(tmp_path: Path, names: list[str], missing: str) -> None:
     folder = write_frames(tmp_path / "cam", names)
     with pytest.raises(DataError, match=missing):
-        open_source(folder)
+        open_video(folder)
 
 
 def test_a_pattern_takes_the_frames_that_are_there(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "cam", ["1.png", "2.png", "10.png"])
-    source = open_source(f"{folder}/*.png", frame_rate=Fraction(5))
+    source = open_video(f"{folder}/*.png", frame_rate=Fraction(5))
     assert [int(frame.pixels[0, 0, 0]) for frame in source] == [0, 1, 2]
     assert [frame.time for frame in source] == [0.0, 0.2, 0.4]
 
@@ -70,13 +70,13 @@ def test_a_pattern_takes_the_frames_that_are_there(tmp_path: Path) -> None:
 def test_an_unclear_folder_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
     folder = write_frames(tmp_path / "cam", names)
     with pytest.raises(DataError, match=message):
-        open_source(folder)
+        open_video(folder)
 
 
 def test_a_broken_picture_is_skipped_and_listed(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "cam", ["1.png", "2.png", "3.png"])
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:30])
-    source = open_source(folder)
+    source = open_video(folder)
     assert [(frame.index, frame.time, int(frame.pixels[0, 0, 0])) for frame in source] == [(0, 0.0, 0), (1, 0.2, 2)]
     (lost,) = source.skipped
     assert lost.index == 1
@@ -88,7 +88,7 @@ def test_pictures_of_different_sizes_are_no_video(tmp_path: Path) -> None:
     write_frames(tmp_path / "cam", ["2.png"], size=(6, 9))
     write_frames(tmp_path / "cam", ["1.png"], size=(6, 8))
     with pytest.raises(VideoReadError, match=r"2\.png: 9x6 pixels, but 1\.png has 8x6 pixels"):
-        list(open_source(folder))
+        list(open_video(folder))
 
 
 def test_only_broken_pictures_are_no_video(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_photo_is_shown_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "1.png", exif=exif)
-    assert open_source(tmp_path / "1.png").size == (8, 6)
+    assert open_video(tmp_path / "1.png").size == (8, 6)
 
 
 def test_a_video_of_a_split_has_the_frames_of_its_file_names(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_a_pattern_that_mixes_pictures_and_other_files_is_refused(tmp_path: Path
     write_frames(tmp_path / "cam", ["1.png"])
     (tmp_path / "cam" / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt; use a narrower pattern"):
-        open_source(f"{tmp_path}/cam/*")
+        open_video(f"{tmp_path}/cam/*")
 
 
 def test_a_pattern_without_matches_is_refused() -> None:
     with pytest.raises(UsageError, match="no file matches"):
-        open_source("no/such/*.mp4")
+        open_video("no/such/*.mp4")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskreel.errors import UsageError
-from maskreel.video.sources import find_sources, open_source
+from maskreel.video.sources import find_sources, open_video
 from tests.video.videos import write_test_video
 
 
@@ -53,7 +53,7 @@ def test_images_of_unread_formats_are_counted_in_a_line(tmp_path: Path, caplog: 
     folder = write_frames(tmp_path / "frames", ["0.png", "1.png"])
     for number in range(2, 5):
         (folder / f"{number}.heic").write_bytes(b"x")
-    assert len(list(open_source(folder))) == 2
+    assert len(list(open_video(folder))) == 2
     assert "3 .heic left out" in caplog.text
 
 
@@ -63,7 +63,7 @@ def test_a_pipe_is_read_to_its_end_and_more_than_once(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(video.read_bytes()))
     writer.start()
-    source = open_source(pipe)
+    source = open_video(pipe)
     writer.join(timeout=20)
     assert [len(list(source)), len(list(source))] == [4, 4]
     assert source.name == str(pipe)
@@ -82,4 +82,4 @@ def test_a_pipe_is_read_to_its_end_and_more_than_once(tmp_path: Path) -> None:
 )
 def test_what_is_not_there_or_not_read_is_refused_by_name(word: str, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{word.replace('*', '.*')}: .*{message}"):
-        open_source(word)
+        open_video(word)

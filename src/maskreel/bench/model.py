@@ -19,8 +19,8 @@ from maskreel.inference.predictor import VideoPredictor
 from maskreel.rendered.dials import SyntheticDials
 from maskreel.rendered.rendering import render_video
 from maskreel.structures import Clip
-from maskreel.video.prepare import pad_clips
-from maskreel.video.sources import open_source
+from maskreel.video.prepare import pad_clips, show_frame
+from maskreel.video.sources import open_video
 from maskreel.visualize.video import TimedImage, write_video
 
 RATE = 10
@@ -57,8 +57,11 @@ def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> li
 
     Raises VideoReadError when the video cannot be read; a video shorter than a clip is a shorter clip.
     """
-    source = open_source(video)
-    frames = torch.stack(list(islice(predictor.resized(source), predictor.options.clip_frames)))
+    source = open_video(video)
+    options = predictor.options
+    frames = torch.stack(
+        [show_frame(frame.pixels, options.short_side) for frame in islice(source, options.clip_frames)]
+    )
     clip = Clip(frames=frames, frame_index=torch.arange(len(frames)), video_id=0, size=source.size)
     batch = pad_clips([clip]).to(predictor.device)
 
@@ -68,12 +71,12 @@ def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> li
             return predictor.model(batch)
 
     # The first call compiles and fills caches.
-    num_frames = len(predictor.predict(open_source(video)).timestamps)
+    num_frames = len(predictor.predict(open_video(video)).timestamps)
 
     steps: dict[str, tuple[int, Step]] = {
         "model": (len(frames), network),
         "with post-processing": (len(frames), lambda: predictor.find(clip)),
-        "end to end": (num_frames, lambda: predictor.predict(open_source(video))),
+        "end to end": (num_frames, lambda: predictor.predict(open_video(video))),
     }
     peaks = {stage: peak_mebibytes(step, predictor.device) for stage, (_, step) in steps.items()}
     times = take_turns({stage: step for stage, (_, step) in steps.items()}, samples=samples, device=predictor.device)

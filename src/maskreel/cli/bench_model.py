@@ -20,7 +20,7 @@ from maskreel.errors import UsageError
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import BUNDLED, build_model, load_model
 from maskreel.recipes.catalog import RECIPES
-from maskreel.runtimes.form import Precision
+from maskreel.runtimes.precision import Precision
 
 MAX_FRAMES = 1000
 

@@ -16,7 +16,7 @@ from maskreel.errors import UsageError
 from maskreel.evaluation.results import Predictions, read_predictions
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets, is_masklet_file
-from maskreel.video.sources import open_source
+from maskreel.video.sources import open_video
 from maskreel.visualize.filmstrips import (
     ShownTrack,
     annotated_tracks,
@@ -87,12 +87,12 @@ def _of_video(args: View) -> list[Path]:
     masklets = replace(masklets, masklets=kept)
     folder = args.out or numbered_folder(Path("runs/view") / args.root.stem)
     paths = [folder / f"{args.root.stem}.jpg"]
-    write_masklet_filmstrip(paths[0], open_source(args.root, frame_rate=frame_rate), masklets, num_frames=args.frames)
+    write_masklet_filmstrip(paths[0], open_video(args.root, frame_rate=frame_rate), masklets, num_frames=args.frames)
     if args.video:
         paths.append(folder / f"{args.root.stem}_results.mp4")
         if paths[-1].resolve() == args.root.resolve():
             raise UsageError(f"{paths[-1]}: is the video itself; choose another --out")
-        write_overlay(paths[-1], open_source(args.root, frame_rate=frame_rate), masklets)
+        write_overlay(paths[-1], open_video(args.root, frame_rate=frame_rate), masklets)
     return _listed(args, paths)
 
 

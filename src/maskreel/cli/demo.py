@@ -16,7 +16,7 @@ from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
 from maskreel.models.folder import BUNDLED
 from maskreel.rendered.synthetic import DEMO_SEED, SyntheticDials, write_dataset
-from maskreel.video.sources import open_source
+from maskreel.video.sources import open_video
 from maskreel.visualize.draw import contact_sheet, draw, evenly_spaced, save_picture
 from maskreel.visualize.video import write_overlay
 
@@ -46,7 +46,7 @@ def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
     predictor = VideoPredictor.load(weights)
     write_dataset(folder, "valid", num_videos=1, seed=DEMO_SEED, dials=DIALS)
     truth = read_ground_truth(folder / "valid.json")
-    source = open_source(folder / "valid" / "JPEGImages" / truth.videos[0].name)
+    source = open_video(folder / "valid" / "JPEGImages" / truth.videos[0].name)
     result = predictor.predict(source)
     masklets = result.masklets(predictor.options.min_score)
     found = predicted_tracks(result.pairs())

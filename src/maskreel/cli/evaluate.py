@@ -25,7 +25,7 @@ from maskreel.evaluation.evaluate import (
 )
 from maskreel.files import numbered_folder, write_json
 from maskreel.models.folder import BUNDLED, load_model
-from maskreel.runtimes.form import Precision
+from maskreel.runtimes.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import complete_file, numbered_folder
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import load_model
-from maskreel.runtimes.form import Precision
+from maskreel.runtimes.precision import Precision
 from maskreel.video.sources import NamedSource, find_sources
 from maskreel.visualize.video import write_overlay
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from maskreel.errors import UsageError
+from maskreel.errors import OptionError
 from maskreel.geometry import rle
 from maskreel.geometry.masklet import Masklet
 
@@ -87,16 +87,16 @@ def arrays(
 ) -> MaskletArrays:
     """Dense masks and boxes in the decoded frames `frames`, None for all; `size` is (height, width) in pixels.
 
-    Raises UsageError for a frame that there is not, and above `ARRAY_LIMIT` bytes, before anything is made.
+    Raises OptionError for a frame that there is not, and above `ARRAY_LIMIT` bytes, before anything is made.
     """
     chosen = tuple(range(num_frames) if frames is None else frames)
     for frame in chosen:
         if not 0 <= frame < num_frames:
-            raise UsageError(f"to_arrays: there is no frame {frame}; {num_frames} were decoded, counted from 0")
+            raise OptionError(f"to_arrays: there is no frame {frame}; {num_frames} were decoded, counted from 0")
     shape = (len(masklets), len(chosen), *size)
     needed = len(masklets) * len(chosen) * (size[0] * size[1] + 4 * 8)
     if needed > ARRAY_LIMIT:
-        raise UsageError(
+        raise OptionError(
             f"to_arrays: masks of {' x '.join(map(str, shape))} (objects, frames, rows, columns) take "
             f"{needed / 1e9:.1f} GB, more than {ARRAY_LIMIT / 1e9:.0f} GB; choose fewer frames, as in frames=range(10)"
         )

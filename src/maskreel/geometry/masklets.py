@@ -165,7 +165,7 @@ class Masklets(Sequence[Masklet]):
     def to_arrays(self, frames: Iterable[int] | None = None) -> MaskletArrays:
         """Dense masks (bool `n t h w`), boxes (`n t 4`: x, y, width, height in pixels), scores, labels, track ids.
 
-        `frames` are positions of decoded frames, None for all. Raises UsageError above 2 GB, before anything is made.
+        `frames` are positions of decoded frames, None for all. Raises OptionError above 2 GB, before anything is made.
         """
         size = (self.height, self.width)
         return masklet_exports.arrays(self, size=size, num_frames=self.decoded, frames=frames)

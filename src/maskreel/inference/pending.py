@@ -1,6 +1,7 @@
 """Frames of a stream that wait until no later window can change their masks."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maskreel.geometry.rle import Rle
@@ -30,16 +31,22 @@ class FrameObjects:
 class PendingFrames:
     """Holds the objects of about one window of frames, whatever the length of the video.
 
-    A frame is final when the next window begins behind it. Where windows overlap, masks change hands as in
+    A frame is final when no later window can show it. Where windows overlap, masks change hands as in
     `VideoTracks`.
     """
 
     def __init__(self) -> None:
         self._next = 0
+        self._times: deque[float] = deque()
+        """Of the frames from `_next` on."""
         self._frames: dict[int, dict[int, SeenObject]] = {}
         self._evidence: dict[int, ClassEvidence] = {}
         """Of the tracks of the last window."""
         self._end = 0
+
+    def push(self, time: float) -> None:
+        """A frame has come, at `time` in seconds."""
+        self._times.append(time)
 
     def add(self, start: int, track_ids: Sequence[int], detections: ClipDetections) -> None:
         """The detections of the window that begins at frame `start`."""
@@ -60,11 +67,12 @@ class PendingFrames:
                     seen[track_id] = SeenObject(track_id=track_id, label=label, score=evidence.score(label), mask=mask)
         self._end = start + detections.coarse.shape[1]
 
-    def hand_out(self, end: int, timestamps: Sequence[float]) -> Iterator[FrameObjects]:
+    def hand_out(self, end: int) -> list[FrameObjects]:
         """Every frame before `end` that was not handed out yet."""
+        final = []
         for frame in range(self._next, end):
             objects = self._frames.pop(frame, {})
-            self._next = frame + 1
-            yield FrameObjects(
-                index=frame, time=timestamps[frame], objects=tuple(objects[key] for key in sorted(objects))
-            )
+            seen = tuple(objects[key] for key in sorted(objects))
+            final.append(FrameObjects(index=frame, time=self._times.popleft(), objects=seen))
+        self._next = max(self._next, end)
+        return final

@@ -6,15 +6,12 @@ tenth; sampling positions and weights and the dynamic mask layers are still comp
 """
 
 import copy
-from typing import Literal
 
 import torch
 from torch import nn
 
 from maskreel.nn.backbones.resnet import ResNet
-
-Precision = Literal["float32", "bf16"]
-"""Number format of convolutions and linear layers at inference."""
+from maskreel.runtimes.precision import Precision
 
 
 def inference_form(model: nn.Module) -> nn.Module:

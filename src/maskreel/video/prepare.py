@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -12,6 +13,9 @@ from maskreel.structures import Clip, ClipBatch
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 """Of RGB values in [0, 1]; the backbones' weights expect frames normalised with them."""
+
+MAX_ASPECT = 4
+"""The longest side shown to the network, in shortest sides; longer frames are shrunk until it fits."""
 
 
 def fit_size(height: int, width: int, *, shortest: int, longest: int | None = None) -> tuple[int, int]:
@@ -35,6 +39,12 @@ def resize_frames(frames: UInt8[Tensor, "t 3 h w"], size: tuple[int, int]) -> UI
     # Channels last is the layout of decoded frames, and about five times as fast here.
     channels_last = frames.contiguous(memory_format=torch.channels_last)
     return F.interpolate(channels_last, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def show_frame(pixels: UInt8[np.ndarray, "h w 3"], short_side: int) -> UInt8[Tensor, "3 new_h new_w"]:
+    """A copy of a frame at the size that a network is to see: `short_side` pixels and at most `MAX_ASPECT` times so."""
+    size = fit_size(*pixels.shape[:2], shortest=short_side, longest=MAX_ASPECT * short_side)
+    return resize_frames(torch.tensor(pixels).permute(2, 0, 1)[None], size)[0].contiguous()
 
 
 def normalise(frames: UInt8[Tensor, "*any 3 h w"]) -> Float[Tensor, "*any 3 h w"]:

@@ -1,15 +1,19 @@
-"""From what a user names (files, folders, patterns) to the videos that are read."""
+"""From what a user names (files, folders, patterns) or holds (arrays, frames) to the videos that are read."""
 
 import glob
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any, SupportsFloat
 
-from maskreel.errors import UsageError
+from PIL.Image import Image
+
+from maskreel.errors import OptionError, UsageError
 from maskreel.video.animations import AnimatedImage, num_images
+from maskreel.video.arrays import GivenFrames
 from maskreel.video.files import FrameSource, VideoFile
 from maskreel.video.frame_folders import FRAME_RATE, FrameImages, numbered_frames
 from maskreel.video.frame_order import in_frame_order, natural_key
@@ -26,6 +30,9 @@ VIDEO_SUFFIXES = frozenset(
     }
 )
 """What is taken for a video where a folder is searched; a file that is named is opened whatever its name."""
+
+MAX_DENOMINATOR = 1001
+"""Of frame rates: 30000/1001 is the finest that is in use."""
 
 _ADDRESSES = (
     "http://",
@@ -57,15 +64,32 @@ class NamedSource:
     """Nothing of that name exists; `open` raises UsageError."""
 
 
-def open_source(path: str | Path, *, frame_rate: Fraction = FRAME_RATE) -> FrameSource:
-    """The one video that `path` names: a video file, a folder of frames, or a pattern of frames.
+def open_video(source: str | Path | Iterable[Any], *, frame_rate: SupportsFloat = FRAME_RATE) -> FrameSource:
+    """Open one video: a path, frames that a program holds already, or a source that is open.
 
-    Raises UsageError for what does not exist, DataError (VideoReadError) for what cannot be read.
+    A path is a video file, a folder of frames, or a pattern of frames. Frames are an array `t h w 3` (torch: `t 3 h w`)
+    of uint8, or an iterable of what `video.arrays` takes; an iterator can be read once. `frame_rate` is that of
+    images and arrays, which know no time, in frames per second.
+
+    Raises UsageError for what does not exist, OptionError for what is no video, DataError (VideoReadError) for what
+    cannot be read.
     """
-    found = find_sources([str(path)], frame_rate=frame_rate)
-    if len(found) != 1:
-        raise UsageError(f"{path}: names {len(found)} videos; give one of them")
-    return found[0].open()
+    if not 0.001 <= float(frame_rate) <= 1000:
+        raise OptionError(f"frame rate {frame_rate}: must lie between 0.001 and 1000")
+    rate = frame_rate
+    if not isinstance(rate, Fraction):
+        rate = Fraction(float(rate)).limit_denominator(MAX_DENOMINATOR)
+    if isinstance(source, str | Path):
+        found = find_sources([str(source)], frame_rate=rate)
+        if len(found) != 1:
+            raise UsageError(f"{source}: names {len(found)} videos; give one of them")
+        return found[0].open()
+    if isinstance(source, FrameSource):
+        return source
+    if isinstance(source, Iterable) and not isinstance(source, bytes | Mapping):
+        return GivenFrames(source, frame_rate=rate)
+    way_out = "; give a list of images" if isinstance(source, Image) else ""
+    raise OptionError(f"{type(source).__name__}: not a video; give a path, an array t h w 3, or frames{way_out}")
 
 
 def find_sources(words: Sequence[str], *, frame_rate: Fraction = FRAME_RATE) -> list[NamedSource]:

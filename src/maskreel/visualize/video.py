@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -18,8 +18,7 @@ from maskreel.errors import DataError
 from maskreel.files import complete_file
 from maskreel.geometry.masklets import Masklets
 from maskreel.video.colour import matrix_of_lines
-from maskreel.video.files import FrameSource
-from maskreel.video.sources import open_source
+from maskreel.video.sources import open_video
 from maskreel.visualize.draw import draw
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ MAX_SIDE = 16384
 
 def write_overlay(
     path: str | Path,
-    video: str | Path | FrameSource,
+    video: str | Path | Iterable[Any],
     masklets: Masklets,
     *,
     on_frames: Callable[[int], None] | None = None,
@@ -42,7 +41,7 @@ def write_overlay(
 
     Raises DataError when the video no longer yields the frames that the masklets were found in.
     """
-    source = open_source(video) if isinstance(video, str | Path) else video
+    source = open_video(video)
 
     def drawn() -> Iterator[TimedImage]:
         for frame in source:

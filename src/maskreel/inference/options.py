@@ -1,0 +1,80 @@
+"""How a model is run over a video; torch is not needed to say it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypedDict, get_args
+
+from maskreel.config import ConfigError, from_dict, to_dict
+from maskreel.errors import OptionError
+from maskreel.runtimes.precision import Precision
+
+ShortClips = Literal["pad", "repeat"]
+"""What fills a clip of fewer frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorOptions:
+    """How a model is run over a video. Defaults are those published for SeqFormer."""
+
+    short_side: int = 360
+    """Frames are resized to this shortest side, in pixels."""
+    clip_frames: int = 36
+    """Frames per clip; longer videos are cut into windows."""
+    clip_overlap: int = 6
+    """Frames that neighbouring windows share."""
+    top_k: int = 10
+    """(query, class) pairs kept per clip, by score, where a model votes once per clip."""
+    short_clips: ShortClips = "pad"
+    """What fills a clip of fewer frames: padding, which nothing reads (so the clip is shown as it is), or its frames
+    over and over, as published for VisTR."""
+    min_score: float = 0.3
+    """Objects below this score are left out of the masklets."""
+    precision: Precision = "float32"
+    """Number format of the network; bf16 is faster where the processor computes in it, and slightly less exact."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
+        if not 0 <= self.clip_overlap < self.clip_frames:
+            raise OptionError(
+                f"clip_overlap {self.clip_overlap}: must be at least 0 and below clip_frames {self.clip_frames}"
+            )
+        if not 0 <= self.min_score <= 1:
+            raise OptionError(f"min_score {self.min_score}: must lie between 0 and 1")
+        for name, allowed in (("precision", get_args(Precision)), ("short_clips", get_args(ShortClips))):
+            if getattr(self, name) not in allowed:
+                raise OptionError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+
+
+class OptionChanges(TypedDict, total=False):
+    """Options of `PredictorOptions` by name, any of them."""
+
+    short_side: int
+    clip_frames: int
+    clip_overlap: int
+    top_k: int
+    short_clips: ShortClips
+    min_score: float
+    precision: Precision
+
+
+def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorOptions:
+    """Options as a model folder records them, with `changes` that are not None; the defaults for what is unknown.
+
+    A recorded score threshold of 0 is that of an evaluation, where none is wanted, and is left out; one above 0 belongs
+    to the model.
+    """
+    known = {field.name for field in fields(PredictorOptions)}
+    if not inference.get("min_score"):
+        known.discard("min_score")
+    recorded = PredictorOptions(**{name: value for name, value in inference.items() if name in known})
+    return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
+
+
+def changed_options(options: PredictorOptions, changes: Mapping[str, Any]) -> PredictorOptions:
+    """Options with some values changed by name; OptionError for a name or a value that is not allowed."""
+    try:
+        return from_dict(PredictorOptions, {**to_dict(options), **changes})
+    except ConfigError as error:
+        raise OptionError(f"option {error}") from error
