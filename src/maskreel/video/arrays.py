@@ -6,7 +6,7 @@ numbers and other layouts are refused.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from typing import Any
@@ -64,7 +64,7 @@ class GivenFrames:
                 f"array of shape {tuple(frames.shape)}: expected t h w 3 (numpy) or t 3 h w (torch); "
                 "one frame alone is array[None]"
             )
-        self.declared: int | None = len(frames) if isinstance(frames, Sized) else None
+        self.declared: int | None = len(frames) if hasattr(frames, "__len__") else None
         self.frame_rate = frame_rate
         self.skipped: tuple[SkippedFrame, ...] = ()
         self._frames = frames
