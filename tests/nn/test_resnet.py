@@ -32,6 +32,20 @@ def test_maps_have_strides_4_to_32_and_round_up() -> None:
     assert all(level.is_padding.shape[-2:] == level.values.shape[-2:] for level in maps)
 
 
+@pytest.mark.parametrize("depth", [18, 50])
+def test_the_last_stage_can_stay_at_stride_16_with_the_same_parameters(depth: Depth) -> None:
+    coarse, fine = (ResNet(depth, width=8, last_stride=last) for last in (32, 16))
+    assert {n: p.shape for n, p in coarse.state_dict().items()} == {n: p.shape for n, p in fine.state_dict().items()}
+    clip = clip_batch([(33, 70)], padded=(33, 70))
+    before, after = coarse(clip), fine(clip)
+    assert [level.stride for level in after] == [4, 8, 16, 16]
+    assert after[3].values.shape[-2:] == after[2].values.shape[-2:] == after[3].is_padding.shape[-2:] == (3, 5)
+    assert before[3].values.shape[-2:] == (2, 3)
+    fine.load_state_dict(coarse.state_dict())
+    for level, same in list(zip(before, fine(clip), strict=True))[:3]:
+        assert torch.equal(level.values, same.values)
+
+
 @pytest.mark.parametrize("frozen_stages", range(6))
 def test_frozen_stages_are_counted_from_the_stem(frozen_stages: int) -> None:
     model = ResNet(18, width=8, norm="batch", frozen_stages=frozen_stages)

@@ -36,6 +36,14 @@ def test_no_row_or_column_is_lost(model: TwinsSVT, size: tuple[int, int]) -> Non
         assert (values[..., -1, -1] - changed[..., -1, -1]).abs().max() > 1e-4
 
 
+def test_the_last_stage_can_stay_at_stride_16() -> None:
+    model = TwinsSVT((8, 16, 24, 32), (1, 2, 2, 4), (2, 2, 3, 2), last_stride=16)
+    levels = model(clip_batch([(50, 70)], padded=(50, 70)))
+    assert [level.stride for level in levels] == [4, 8, 16, 16]
+    assert [tuple(level.values.shape[-2:]) for level in levels] == [(13, 18), (7, 9), (4, 5), (4, 5)]
+    assert levels[3].is_padding.shape[-2:] == (4, 5)
+
+
 @pytest.mark.parametrize("size", [(50, 70), (64, 96)])
 def test_padding_changes_nothing(model: TwinsSVT, size: tuple[int, int]) -> None:
     own = maps(model, clip_batch([size], num_frames=2, padded=size))

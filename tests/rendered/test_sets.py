@@ -11,7 +11,7 @@ from maskreel.rendered.synthetic import dataset_hash, write_dataset
 
 PINNED_HASHES: dict[str, str] = {
     "rendered-default": "33702987d3237a292741f507feb061b5dc62cb258d38be1ac927367686df265b",
-    "rendered-crossing": "338c5731ab30c19060a36701abc3844ab26729434b401a99baa1aa8affc24fde",
+    "rendered-crossing": "c650bab76bd87ea6ba090ea45da3f6911ac082ae8104c7a7199d3a2ea5b8374d",
     "rendered-motion": "b6f2dc2d2de9727662e33c8d15bbb05ead69db51b027431aee66339056dc6241",
     "rendered-deform": "f2c465d13f7d86bc5d38aecce648a947ba01c73e7adb1949533232688d04480e",
     "rendered-hard": "564b7e80ded2626ecb7f9123a7771992f931c3d0c807fad9148da646de85db56",

@@ -28,7 +28,7 @@ RENDERED_SETS = {
             exit_probability=0.0,
             lookalike_probability=0.0,
             lookalikes_meet=0.5,
-            passing_distance=0.3,
+            passing_distance=0.35,
         ),
     ),
     "rendered-motion": RenderedSet(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from einops import rearrange
 from torch import nn
@@ -9,6 +10,9 @@ from torch import nn
 from maskreel.errors import OptionError
 from maskreel.nn.layers.position import shrink_padding
 from maskreel.structures import ClipBatch, FeatureMap
+
+LastStride = Literal[16, 32]
+"""Of a backbone's last map; 16 leaves small frames four times as many tokens."""
 
 
 class Pyramid(nn.Module):

@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maskreel.nn.backbones.pyramid import LastStride
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.normalize import FrozenBatchNorm, Norm, build_norm, fold_norm
 from maskreel.nn.layers.padding import Padding, blank_padding
@@ -79,15 +80,13 @@ def _shortcut(channels: int, out: int, stride: int, norm: Norm) -> nn.Module | N
 
 
 class ResNet(Checkpointed):
-    """Feature maps of the four stages, strides 4, 8, 16 and 32.
+    """Feature maps of the four stages, strides 4, 8, 16 and 32, or 16 twice.
 
     `frozen_stages` parts of the net are not trained, counted from the stem: 2 freezes stem and first stage, as the
     published systems do; 0 trains everything. Batch norms of frozen parts keep their statistics too. With `padding`
     "masked" a map does not depend on how far its frame was padded: it is the map of the frame at its own size (group
     norm aside, which counts every cell).
     """
-
-    strides = (4, 8, 16, 32)
 
     def __init__(
         self,
@@ -97,8 +96,10 @@ class ResNet(Checkpointed):
         norm: Norm = "frozen",
         frozen_stages: int = 2,
         padding: Padding = "seen",
+        last_stride: LastStride = 32,
     ) -> None:
         super().__init__()
+        self.strides = (4, 8, 16, last_stride)
         self.is_masking = padding == "masked"
         # Batch norm would count a recomputed batch twice.
         self.is_recomputable = norm != "batch"
@@ -110,7 +111,7 @@ class ResNet(Checkpointed):
         for stage, blocks in enumerate(BLOCKS[depth]):
             layers: list[nn.Module] = []
             for index in range(blocks):
-                stride = 2 if index == 0 and stage > 0 else 1
+                stride = self.strides[stage] // self.strides[max(stage - 1, 0)] if index == 0 else 1
                 layers.append(block(channels, width << stage, stride, norm))
                 channels = (width << stage) * block.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))

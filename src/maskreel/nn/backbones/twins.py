@@ -11,14 +11,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskreel.errors import OptionError
+from maskreel.nn.backbones.pyramid import LastStride
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.padding import Padding
 from maskreel.structures import ClipBatch, FeatureMap
 
 WINDOW = 7
 """Cells along a side of an attention window."""
-PATCHES = (4, 2, 2, 2)
-"""Cells of the map before that become one token, per stage."""
 REDUCTIONS = (8, 4, 2, 1)
 """Cells along a side that become one key of global attention, per stage."""
 
@@ -155,14 +154,12 @@ class PositionGenerator(nn.Module):
 
 
 class TwinsSVT(Checkpointed):
-    """Feature maps of the four stages, strides 4, 8, 16 and 32; any frame size, and no row is lost.
+    """Feature maps of the four stages, strides 4, 8, 16 and 32, or 16 twice; any frame size, and no row is lost.
 
     Blocks alternate between window and global attention. With `padding` "masked" nothing reads padded cells, so a map
     is that of the frame at its own size; "seen" is the published detector, which agrees where sizes divide evenly.
     Final norm and classifier of the official classifier are no part of it.
     """
-
-    strides = (4, 8, 16, 32)
 
     def __init__(
         self,
@@ -174,8 +171,12 @@ class TwinsSVT(Checkpointed):
         drop_path: float = 0.2,
         padding: Padding = "masked",
         stage_norm: StageNorm = "none",
+        last_stride: LastStride = 32,
     ) -> None:
         super().__init__()
+        self.strides = (4, 8, 16, last_stride)
+        self.patches = (4, 2, 2, last_stride // 16)
+        """Cells of the map before that become one token, per stage."""
         self.channels = tuple(widths)
         self.is_masking = padding == "masked"
         drops = torch.linspace(0, drop_path, sum(depths), device="cpu").tolist()
@@ -184,7 +185,7 @@ class TwinsSVT(Checkpointed):
         for stage, (width, heads, depth) in enumerate(zip(widths, num_heads, depths, strict=True)):
             if width % heads:
                 raise OptionError(f"width {width} of stage {stage + 1} does not divide into {heads} attention heads")
-            self.patch_embeds.append(PatchEmbedding(inputs, width, PATCHES[stage]))
+            self.patch_embeds.append(PatchEmbedding(inputs, width, self.patches[stage]))
             blocks = []
             for index in range(depth):
                 is_window = index % 2 == 0
@@ -209,7 +210,7 @@ class TwinsSVT(Checkpointed):
         ):
             if self.is_masking:
                 x = x * valid[:, None]
-            patch = PATCHES[stage]
+            patch = self.patches[stage]
             x, valid = embed(x), pad_to_multiple(valid, patch)[:, ::patch, ::patch]
             mask = valid if self.is_masking else None
             assert isinstance(blocks, nn.ModuleList)
