@@ -146,11 +146,14 @@ def test_values_without_a_form_in_json_are_refused_on_writing() -> None:
         ("a", None),
         ("at", None),
         ("it", None),
+        ("ay", "any"),
+        ("IN", "in"),
+        ("inn", "in"),
         ("", None),
     ],
 )
 def test_nearest_is_near_in_letters_or_absent(word: str, expected: str | None) -> None:
-    allowed = ["seqformer-tiny", "ms-sts-r50", "train", "evaluate", "score", "--aperture", "in"]
+    allowed = ["seqformer-tiny", "ms-sts-r50", "train", "evaluate", "score", "--aperture", "in", "any"]
     assert nearest(word, allowed) == expected
 
 

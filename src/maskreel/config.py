@@ -30,17 +30,16 @@ class ConfigError(DataError):
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed word that `word` was most likely meant to be, None when nothing is near in letters.
 
-    Near are words that differ in one letter (two, from six letters on; none, up to two letters), where a letter is
-    left out, added, another, or swapped with its neighbour, and words that begin as `word` does. The first of equally
-    near ones is taken.
+    Near are words that differ in one letter (two, from six letters on), where a letter is left out, added, another, or
+    swapped with its neighbour; of two letters typed, a third may be left out. And words that begin as `word` does. The
+    first of equally near ones is taken.
     """
     typed = _folded(word)
     candidates = {candidate: _folded(candidate) for candidate in allowed}
-    most = 0 if len(typed) <= 2 else 1 if len(typed) <= 5 else 2
     near = {
         candidate: distance
         for candidate, letters in candidates.items()
-        if abs(len(letters) - len(typed)) <= most and (distance := _edits(typed, letters)) <= most
+        if (distance := _edits(typed, letters)) <= _most_edits(typed, letters)
     }
     if near:
         return min(near, key=near.__getitem__)
@@ -56,6 +55,12 @@ def suggestion(word: str, allowed: Iterable[str], otherwise: str) -> str:
 
 def _folded(word: str) -> str:
     return word.lower().replace("_", "-").lstrip("-")
+
+
+def _most_edits(typed: str, meant: str) -> int:
+    if len(typed) <= 2:
+        return int(len(typed) == 2 and len(meant) == 3)
+    return 1 if len(typed) <= 5 else 2
 
 
 def _edits(one: str, other: str) -> int:

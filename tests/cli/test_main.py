@@ -10,7 +10,9 @@ from maskreel.cli.main import COMMANDS, Command, main
 
 @pytest.fixture(autouse=True)
 def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "faulty", Command("tests.cli.faulty_command", "Faulty", "fail"))
+    monkeypatch.setitem(
+        COMMANDS, "faulty", Command("tests.cli.faulty_command", "tests.cli.faulty_command:Faulty", "fail")
+    )
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -24,21 +26,6 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         code, out, err = run(capsys, *words)
         assert (code, err) == (0, "")
         assert all(f"  {name} " in out for name in COMMANDS)
-
-
-def test_help_imports_nothing_heavy() -> None:
-    script = (
-        "import sys; from maskreel.cli.main import main; main(['--help']);"
-        "print(sorted({'torch', 'numpy', 'tyro', 'rich', 'numba', 'av', 'scipy', 'PIL'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--version")
-    assert code == 0
-    assert out.startswith("maskreel ")
 
 
 @pytest.mark.parametrize("words", [["faulty"], ["data"], ["data", "synth"], []])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from maskreel.cli.main import main
-from maskreel.cli.train import parse
+from maskreel.cli.recipe_first import parse
 from maskreel.errors import UsageError
 from maskreel.recipes.catalog import RECIPES
 from maskreel.training.run_folder import read_recipe

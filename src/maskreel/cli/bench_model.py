@@ -2,17 +2,17 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import tyro
 
 from maskreel.bench.model import measure_model, render_clip
 from maskreel.checkpoints.class_names import numbered
 from maskreel.cli.bench_report import check_options, note, write_report
 from maskreel.cli.options import refused_as_typed
+from maskreel.cli.records.bench import BenchModel
 from maskreel.cli.tables import table
 from maskreel.config import suggestion
 from maskreel.device import choose_device
@@ -20,35 +20,8 @@ from maskreel.errors import UsageError
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import BUNDLED, build_model, load_model
 from maskreel.recipes.catalog import RECIPES
-from maskreel.runtimes.precision import Precision
 
 MAX_FRAMES = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchModel:
-    """Time a model on a clip: the network alone, with post-processing, and end to end from a video file.
-
-    A recipe's model has random weights: what it costs to turn their masks, which are noise, into codes is more than
-    those of a trained model cost.
-    """
-
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
-    """A recipe (see maskreel recipes), a run folder, a model folder, or the word bundled."""
-    frames: int = 5
-    """Frames of the clip."""
-    short_side: int | None = None
-    """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
-    precision: Precision = "float32"
-    """Number format of the network."""
-    video: Path | None = None
-    """Video for the end-to-end times; default a rendered one of 360x640 and as many frames as the clip."""
-    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 10
-    """Quiet samples wanted of each stage; at most twice as many are taken."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
-    json: str | None = None
-    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: BenchModel) -> None:

@@ -1,36 +1,20 @@
 """`maskreel bench sampling`: the sampling primitive against its published form, on this machine."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Any
 
 import torch
-import tyro
 
 from maskreel.bench.protocol import Times, take_turns
 from maskreel.bench.sampling import cases
 from maskreel.cli.bench_report import check_options, note, write_report
+from maskreel.cli.records.bench import BenchSampling
 from maskreel.cli.tables import table
 from maskreel.device import choose_device
 
 CASES = ("encoder", "decoder", "neighbour frames", "space-time")
 KINDS = {"forward": "forward", "both": "forward+backward"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSampling:
-    """Time deformable sampling, forward and with backward, beside the published grid_sample forms.
-
-    5 frames of 360x640; encoder (all 24,100 cells are queries), decoder (300 queries a frame), neighbour frames,
-    space-time. Both sides take turns in this process, whose allocator is tuned as for every command.
-    """
-
-    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 5
-    """Quiet samples wanted of each side; at most twice as many are taken."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
-    json: str | None = None
-    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: BenchSampling) -> None:

@@ -2,13 +2,10 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
+from dataclasses import asdict
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.score import Compare
 from maskreel.cli.score import COUNTS
 from maskreel.cli.tables import table
 from maskreel.errors import DataError, UsageError
@@ -24,24 +21,6 @@ from maskreel.evaluation.comparison import (
 
 GROUPS = {"all": "", "detection_averaged": "all detections", "class_averaged": "mean of classes"}
 """Ways to average, and their titles."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compare:
-    """Differences of two score files (`maskreel score GT PRED --json PATH`, or a run's metrics.json): every overall
-    figure, then the main figure of each class, and of each video where both were scored with --per-video."""
-
-    before: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A.json")]
-    """Score file to compare with."""
-    after: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B.json")]
-    """Score file to judge."""
-    fail_below: float | None = None
-    """Exit code 1 when a main figure (AP, HOTA, MOTA, IDF1, TrackMAP's AP, J&F) changes by less than this, in percent
-    points from A to B: 0 allows no loss, --fail-below=-0.5 half a point, 1 asks for a gain of one."""
-    rows: int = 20
-    """Most classes and videos to print, the largest losses first."""
-    json: str | None = None
-    """Also write all differences as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: Compare) -> None:

@@ -2,15 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from maskreel.checkpoints.class_names import Classes, numbered, read_classes
 from maskreel.checkpoints.conversion import (
-    AUTO,
     HEADS,
     STATUSES,
     Conversion,
@@ -22,37 +18,12 @@ from maskreel.checkpoints.conversion import (
 from maskreel.checkpoints.foreign import read_foreign
 from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
 from maskreel.cli.options import report_json
+from maskreel.cli.records.models import Convert
 from maskreel.config import suggestion, to_dict
 from maskreel.errors import DataError, OptionError, UsageError
 from maskreel.files import complete_file
 from maskreel.models.catalog import CATALOG
 from maskreel.models.folder import FORMAT, save_model, write_model_folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Convert:
-    """Turn weights of a published system into a model folder for predict, evaluate and train --init.
-
-    Fails when a single tensor, of theirs or of ours, cannot be explained.
-    """
-
-    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
-    """A .pth, .pkl or .safetensors file; nothing that stands in it is run."""
-    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """Model folder to write; must not exist yet, or be empty."""
-    source: Annotated[str, tyro.conf.arg(name="from")] = AUTO
-    """What the file is: seqformer, seqformer-detectron2, mssts, mssts-discriminator, vistr, deformable-detr, detr,
-    resnet, swin, swin-timm or twins; auto recognises it by names and shapes."""
-    to: str | None = None
-    """Kind of the model to make, where the weights are a start for more than one."""
-    heads: int = HEADS
-    """Attention heads, which no shape tells."""
-    classes: str | None = None
-    """What the classes are called: ytvis19, ytvis21, or an annotation file; without it they have numbers."""
-    report: Path | None = None
-    """Write what became of every tensor as JSON here, also when the conversion fails."""
-    json: str | None = None
-    """Also write the summary as JSON here; without a path, JSON alone."""
 
 
 def run(args: Convert) -> None:
@@ -88,7 +59,7 @@ def save_conversion(conversion: Conversion, folder: Path, classes: Classes | Non
 
 
 def _check(args: Convert) -> None:
-    if args.heads < 1:
+    if args.heads is not None and args.heads < 1:
         raise UsageError(f"--heads {args.heads}: must be at least 1")
     if args.to is not None and args.to not in CATALOG:
         hint = suggestion(args.to, CATALOG, f"known are {', '.join(CATALOG)}")
@@ -100,7 +71,9 @@ def _check(args: Convert) -> None:
 
 def _convert(args: Convert, state: dict[str, Any], classes: Classes | None) -> Conversion:
     source = find_source(state, named_source(args.source))
-    conversion = convert_state(state, source, heads=args.heads, num_classes=None if classes is None else len(classes))
+    conversion = convert_state(
+        state, source, heads=args.heads or HEADS, num_classes=None if classes is None else len(classes)
+    )
     return conversion if args.to is None else convert_for(conversion, args.to)
 
 

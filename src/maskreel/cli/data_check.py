@@ -1,30 +1,13 @@
 """`maskreel data check`: everything that is wrong with a data set, at once."""
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from dataclasses import asdict
+from typing import Any
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.data import Check
 from maskreel.data.check.problems import KINDS
 from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
 from maskreel.errors import DataError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """Look for everything that can be wrong with a data set in the YouTube-VIS layout: records, ids, lists, masks,
-    boxes, frames on disk. Exit code 1 when something is wrong; notes are no faults."""
-
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the data set."""
-    split: str | None = None
-    """Check this split alone; default all that are found."""
-    fix: bool = False
-    """Repair what is safe into a new file, the split NAME.fixed; exit code 1 when something remains."""
-    json: str | None = None
-    """Also write the findings as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: Check) -> None:

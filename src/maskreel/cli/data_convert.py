@@ -1,45 +1,10 @@
 """`maskreel data convert`: annotations of one format into another."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
-
 from maskreel.cli.options import report_json
+from maskreel.cli.records.data import Convert
 from maskreel.data.formats.annotations import ReadOptions
-from maskreel.data.formats.catalog import FormatName
-from maskreel.data.formats.convert import PictureTransfer, convert
+from maskreel.data.formats.convert import convert
 from maskreel.errors import UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Convert:
-    """Convert annotations between YouTube-VIS and other formats; refuses what the target cannot keep."""
-
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
-    """Annotation file, or folder of annotations."""
-    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DST")]
-    """Folder to write into."""
-    read_as: Annotated[FormatName, tyro.conf.arg(name="from")]
-    """Format of SRC."""
-    write_as: Annotated[FormatName, tyro.conf.arg(name="to")] = "youtube-vis"
-    """Format of DST."""
-    split: str = "train"
-    """Split to read from a YouTube-VIS folder, and the name of the one written."""
-    images: Path | None = None
-    """Folder of the pictures (of a folder per video, except for coco and youtube-vis), where they do not lie beside the
-    annotations in the usual way."""
-    frames: PictureTransfer = "link"
-    """Put the pictures of the frames into DST as hard links (copies where DST is on another disk), as copies, or not at
-    all. Hard links take no room; editing one changes the other."""
-    classes: Literal["ytvis19", "ytvis21"] | None = None
-    """Only with --from coco: keep the classes that YouTube-VIS 2019 (2021 and 2022) has, under its names and ids, and
-    the pictures that show one."""
-    allow_loss: bool = False
-    """Write what the target can keep, and name the rest in a warning."""
-    json: str | None = None
-    """Also write what was converted as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: Convert) -> None:

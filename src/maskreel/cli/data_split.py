@@ -2,37 +2,16 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.data import Split
 from maskreel.cli.tables import table
 from maskreel.data.hold_out import classes_by_video, divided, held_out
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file, read_json
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Divide a split into two, with every class in both by its share: DIR/SPLIT_fit.json to train on and
-    DIR/SPLIT_held.json to score against. The same file and seed give the same division; frames stay where they are."""
-
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the data set."""
-    split: str = "train"
-    """Split to divide."""
-    share: float = 0.1
-    """Share of the videos to hold out."""
-    seed: int = 0
-    """Names the division."""
-    names: tuple[str, str] | None = None
-    """Names of the two new splits; default SPLIT_fit SPLIT_held."""
-    json: str | None = None
-    """Also write what was divided as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: Split) -> None:

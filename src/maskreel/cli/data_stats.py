@@ -1,12 +1,9 @@
 """`maskreel data stats`: what a split holds, as a table, JSON and a picture."""
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
+from dataclasses import asdict
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.data import Stats
 from maskreel.cli.tables import table
 from maskreel.data.statistics import ClassCounts, Statistics, statistics
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -14,21 +11,6 @@ from maskreel.errors import UsageError
 
 COLUMNS = ("videos", "tracks", "crowds", "masks", "small", "medium", "large")
 PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stats:
-    """Count videos, frames, tracks and masks of a split, by class and size (mean area below 128 x 128 pixels, up to
-    256 x 256, above)."""
-
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the data set."""
-    split: str = "train"
-    """Name of the split."""
-    picture: Path | None = None
-    """Also draw objects per class, objects per video, lengths and sizes here (PNG, JPEG, PDF, SVG)."""
-    json: str | None = None
-    """Also write the counts as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: Stats) -> None:

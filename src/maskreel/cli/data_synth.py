@@ -1,48 +1,22 @@
 """`maskreel data synth`: render a dataset with known truth."""
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.progress import Progress
 
 from maskreel.cli.options import parse_options, report_json
+from maskreel.cli.records.data import Synth
 from maskreel.cli.tables import table
 from maskreel.config import nearest
 from maskreel.errors import UsageError
 from maskreel.rendered.sets import RENDERED_SETS, SPLITS
 from maskreel.rendered.synthetic import SyntheticDials, changed_dials, dataset_hash, write_dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class Synth:
-    """Render videos with known truth, in YouTube-VIS layout; the same seed gives the same pixels on every machine."""
-
-    root: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = None
-    """Folder to write DIR/SPLIT.json and DIR/SPLIT/JPEGImages into."""
-    set_name: Annotated[str | None, tyro.conf.arg(name="set", metavar="NAME")] = None
-    """A named set: its dials, its seeds and its sizes (see --list); dials typed beside it replace its own."""
-    list_sets: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
-    """List the named sets and render nothing."""
-    videos: int | None = None
-    """Number of videos; 200, or as many as the named set has in the split."""
-    seed: int | None = None
-    """Names the set; 0, or that of the named set's split. Train with seeds below 10000; seeds from 10000 on are for
-    tests."""
-    split: Literal["train", "valid", "test"] | None = None
-    """Name of the split; train, or train and valid of a named set. Only named sets have a test split."""
-    workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 8))
-    """Processes that render; the result does not depend on it."""
-    json: str | None = None
-    """Also write what was rendered as JSON here; without a path, JSON alone on stdout."""
-    dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()
 
 
 def parse(words: Sequence[str]) -> Synth:

@@ -2,14 +2,12 @@
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.data import View
 from maskreel.config import suggestion
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
@@ -25,34 +23,6 @@ from maskreel.visualize.filmstrips import (
     write_track_video,
 )
 from maskreel.visualize.video import write_overlay
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """Draw the tracks of videos: NAME.jpg, a filmstrip with truth above results, and one overlay video of each,
-    NAME_truth.mp4 and NAME_results.mp4. For a data set or, with the JSON that predict wrote, for any video."""
-
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the data set; or a video file or folder of frames, with --results."""
-    split: str = "train"
-    """Name of the split."""
-    videos: str | None = None
-    """Ids or folder names of videos, comma-separated, or all; default the first four."""
-    results: Path | None = None
-    """Results file in the YouTube-VIS layout, whose predictions are drawn too; or of one video the <stem>.json of
-    predict."""
-    min_score: float = 0.3
-    """Leave out predictions below this score."""
-    frames: int = 8
-    """Frames in a filmstrip."""
-    frame_rate: float = 6.0
-    """Frames per second of the videos; the data set's files know no time."""
-    video: bool = True
-    """Write overlay videos beside the filmstrips."""
-    out: Path | None = None
-    """Folder for the pictures; default runs/view/SPLIT, then SPLIT-2 and so on."""
-    json: str | None = None
-    """Also write the names of the files as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: View) -> None:

@@ -1,11 +1,11 @@
 """`maskreel demo`: a first result without data or network, next to its truth."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from maskreel.cli.records.video import Demo
 from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import UsageError
 from maskreel.evaluation.average_precision import AveragePrecision, average_precision
@@ -14,7 +14,6 @@ from maskreel.evaluation.results import Predictions
 from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
-from maskreel.models.folder import BUNDLED
 from maskreel.rendered.synthetic import DEMO_SEED, SyntheticDials, write_dataset
 from maskreel.video.sources import open_video
 from maskreel.visualize.draw import contact_sheet, draw, evenly_spaced, save_picture
@@ -22,16 +21,6 @@ from maskreel.visualize.video import write_overlay
 
 DIALS = SyntheticDials(frames=16, height=288, width=480, min_objects=4)
 SHEET_FRAMES = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo:
-    """Render a clip that no model was trained on, find and follow its objects, and compare with the truth."""
-
-    run: str = BUNDLED
-    """Weights to use: a run folder, a model folder, or the word bundled."""
-    out: Path | None = None
-    """Folder to write to; runs/demo/NAME by default."""
 
 
 def run(args: Demo) -> None:

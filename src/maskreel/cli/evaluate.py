@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.progress import Progress
 
 from maskreel.cli.options import refused_as_typed, report_json, require_json
+from maskreel.cli.records.video import Evaluate
 from maskreel.cli.tables import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -25,47 +24,6 @@ from maskreel.evaluation.evaluate import (
 )
 from maskreel.files import numbered_folder, write_json
 from maskreel.models.folder import BUNDLED, load_model
-from maskreel.runtimes.precision import Precision
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluatedData:
-    """What the model is run on."""
-
-    root: Path | None = None
-    """Folder of the data set, in one of the YouTube-VIS layouts."""
-    split: str = "valid"
-    """Split to run on; it needs annotations."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Run a model over a split, print AP and AR, and write metrics.json and results.json."""
-
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run folder (its best weights), a model folder, or the word bundled."""
-    data: EvaluatedData = EvaluatedData()
-    out: Path | None = None
-    """Folder of metrics.json and results.json; default runs/evaluate/NAME, then NAME-2 and so on."""
-    json: str | None = None
-    """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
-    short_side: int | None = None
-    """Shortest side of the frames, in pixels; as the model was evaluated where it is not given."""
-    clip_frames: int | None = None
-    """Frames per clip; longer videos are cut into windows."""
-    clip_overlap: int | None = None
-    """Frames that neighbouring windows share."""
-    top_k: int | None = None
-    """(query, class) pairs kept per clip, by score."""
-    min_score: float | None = None
-    """Pairs below this score are left out; 0 counts all, as published."""
-    precision: Precision | None = None
-    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
-    float32."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 def run(args: Evaluate) -> None:

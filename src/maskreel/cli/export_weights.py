@@ -1,17 +1,14 @@
 """`maskreel export-weights RUN OUT`: a model under the names of its official checkpoints."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 from safetensors.torch import save_file
 
 from maskreel.checkpoints.layout import Layout
 from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.checkpoints.sources.vistr import to_vistr
+from maskreel.cli.records.models import ExportWeights
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file
 from maskreel.models.folder import load_model, model_folder, read_unused
@@ -19,16 +16,6 @@ from maskreel.models.folder import load_model, model_folder, read_unused
 WRITERS: dict[str, Callable[..., Layout]] = {"seqformer": to_seqformer, "vistr": to_vistr}
 """By kind of model."""
 ENDINGS = (".pth", ".safetensors")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportWeights:
-    """Write a SeqFormer or a VisTR as the original code loads it; what was converted comes back bit by bit."""
-
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run folder, model folder, or the word bundled."""
-    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """File to write, .pth or .safetensors; must not exist yet."""
 
 
 def run(args: ExportWeights) -> None:

@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from maskreel.config import nearest
@@ -20,10 +19,11 @@ from maskreel.errors import DataError, OptionError, PartialFailure, UsageError
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command lives: `module` has a record `record` of its options, and `run(record)`."""
+    """Where a command lives: `module` has `run(options)`; `options` names what makes them of the words typed."""
 
     module: str
-    record: str
+    options: str
+    """MODULE:RECORD, a record of options, or MODULE:FUNCTION of the words; its module imports nothing heavy."""
     summary: str
     is_heavy: bool = False
     """Whether it computes with large tensors, for which memory is set up first."""
@@ -32,43 +32,94 @@ class Command:
 COMMANDS = {
     "demo": Command(
         "maskreel.cli.demo",
-        "Demo",
+        "maskreel.cli.records.video:Demo",
         "render a clip with known truth, run the bundled model on it, show what it found",
         is_heavy=True,
     ),
     "predict": Command(
-        "maskreel.cli.predict", "Predict", "find, cut out and follow every object in videos", is_heavy=True
+        "maskreel.cli.predict",
+        "maskreel.cli.records.video:Predict",
+        "find, cut out and follow every object in videos",
+        is_heavy=True,
     ),
-    "train": Command("maskreel.cli.train", "Train", "train a recipe, or resume a run", is_heavy=True),
+    "train": Command(
+        "maskreel.cli.train", "maskreel.cli.recipe_first:parse", "train a recipe, or resume a run", is_heavy=True
+    ),
     "evaluate": Command(
-        "maskreel.cli.evaluate", "Evaluate", "run a trained model over a split of a dataset and score it", is_heavy=True
+        "maskreel.cli.evaluate",
+        "maskreel.cli.records.video:Evaluate",
+        "run a trained model over a split of a dataset and score it",
+        is_heavy=True,
     ),
-    "score": Command("maskreel.cli.score", "Score", "score a results file against a ground truth file"),
-    "recipes": Command("maskreel.cli.recipes", "Recipes", "list the recipes and the AP known of each"),
-    "models": Command("maskreel.cli.models", "Models", "list the models and their sizes"),
+    "score": Command(
+        "maskreel.cli.score", "maskreel.cli.records.score:Score", "score a results file against a ground truth file"
+    ),
+    "recipes": Command(
+        "maskreel.cli.recipes", "maskreel.cli.records.models:Recipes", "list the recipes and the AP known of each"
+    ),
+    "models": Command("maskreel.cli.models", "maskreel.cli.records.models:Models", "list the models and their sizes"),
     "convert": Command(
-        "maskreel.cli.convert", "Convert", "turn weights of published systems into a model folder, strictly"
+        "maskreel.cli.convert",
+        "maskreel.cli.records.models:Convert",
+        "turn weights of published systems into a model folder, strictly",
     ),
     "export-weights": Command(
-        "maskreel.cli.export_weights", "ExportWeights", "write a SeqFormer or VisTR under its published names"
+        "maskreel.cli.export_weights",
+        "maskreel.cli.records.models:ExportWeights",
+        "write a SeqFormer or VisTR under its published names",
     ),
-    "submit": Command("maskreel.cli.submit", "Submit", "validate a results file and zip it for a benchmark server"),
-    "compare": Command("maskreel.cli.compare", "Compare", "compare two score files by figure, class and video"),
+    "submit": Command(
+        "maskreel.cli.submit",
+        "maskreel.cli.records.score:Submit",
+        "validate a results file and zip it for a benchmark server",
+    ),
+    "compare": Command(
+        "maskreel.cli.compare",
+        "maskreel.cli.records.score:Compare",
+        "compare two score files by figure, class and video",
+    ),
     "bench": Command(
-        "maskreel.cli.bench", "Bench", "time sampling and the bundled model on this machine", is_heavy=True
+        "maskreel.cli.bench",
+        "maskreel.cli.records.bench:Bench",
+        "time sampling and the bundled model on this machine",
+        is_heavy=True,
     ),
     "bench sampling": Command(
-        "maskreel.cli.bench_sampling", "BenchSampling", "time the sampling primitive beside grid_sample", is_heavy=True
+        "maskreel.cli.bench_sampling",
+        "maskreel.cli.records.bench:BenchSampling",
+        "time the sampling primitive beside grid_sample",
+        is_heavy=True,
     ),
     "bench model": Command(
-        "maskreel.cli.bench_model", "BenchModel", "time a model: network, post-processing, whole video", is_heavy=True
+        "maskreel.cli.bench_model",
+        "maskreel.cli.records.bench:BenchModel",
+        "time a model: network, post-processing, whole video",
+        is_heavy=True,
     ),
-    "data synth": Command("maskreel.cli.data_synth", "Synth", "render a dataset of moving objects with known truth"),
-    "data check": Command("maskreel.cli.data_check", "Check", "find everything that is wrong with a dataset"),
-    "data stats": Command("maskreel.cli.data_stats", "Stats", "count what a dataset holds"),
-    "data split": Command("maskreel.cli.data_split", "Split", "hold some videos of a train file out for validation"),
-    "data view": Command("maskreel.cli.data_view", "View", "draw filmstrips and overlay videos of truth or results"),
-    "data convert": Command("maskreel.cli.data_convert", "Convert", "convert annotations from one format to another"),
+    "data synth": Command(
+        "maskreel.cli.data_synth",
+        "maskreel.cli.records.data:Synth",
+        "render a dataset of moving objects with known truth",
+    ),
+    "data check": Command(
+        "maskreel.cli.data_check", "maskreel.cli.records.data:Check", "find everything that is wrong with a dataset"
+    ),
+    "data stats": Command("maskreel.cli.data_stats", "maskreel.cli.records.data:Stats", "count what a dataset holds"),
+    "data split": Command(
+        "maskreel.cli.data_split",
+        "maskreel.cli.records.data:Split",
+        "hold some videos of a train file out for validation",
+    ),
+    "data view": Command(
+        "maskreel.cli.data_view",
+        "maskreel.cli.records.data:View",
+        "draw filmstrips and overlay videos of truth or results",
+    ),
+    "data convert": Command(
+        "maskreel.cli.data_convert",
+        "maskreel.cli.records.data:Convert",
+        "convert annotations from one format to another",
+    ),
 }
 """Every command; two words are a group and its member."""
 
@@ -118,18 +169,20 @@ def _dispatch(words: list[str]) -> int:
         from maskreel.kernels.allocator import tune_allocator
 
         tune_allocator()
-    module = importlib.import_module(command.module)
-    module.run(_parse(module, command, name, _with_json_value(rest)))
+    options = _options(command, name, _with_json_value(rest))
+    importlib.import_module(command.module).run(options)
     return 0
 
 
-def _parse(module: ModuleType, command: Command, name: str, words: list[str]) -> Any:
-    """Options of a command; a module whose options depend on a recipe brings its own `parse`."""
-    if hasattr(module, "parse"):
-        return module.parse(words)
+def _options(command: Command, name: str, words: list[str]) -> Any:
+    """What was typed after a command, as its record."""
+    module, _, attribute = command.options.partition(":")
+    record = getattr(importlib.import_module(module), attribute)
+    if not isinstance(record, type):
+        return record(words)
     from maskreel.cli.options import parse_options
 
-    return parse_options(getattr(module, command.record), words, name)
+    return parse_options(record, words, name)
 
 
 def _find_command(words: list[str]) -> tuple[str | None, list[str]]:

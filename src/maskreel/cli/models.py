@@ -1,27 +1,18 @@
 """`maskreel models`: the recipes' models and their sizes, and how they compare with published counts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 
 from maskreel.checkpoints.published import PUBLISHED_MODELS, count, own_counts
 from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS
 from maskreel.cli.options import report_json
+from maskreel.cli.records.models import Models
 from maskreel.models.folder import build_model
 from maskreel.recipes.catalog import RECIPES
 
 Row = dict[str, str | int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Models:
-    """List the models by recipe with their sizes: trained parameters, all parameters, elements of the saved file."""
-
-    published: bool = False
-    """Compare with published counts instead: our models written out in the published layout, one row per count."""
-    json: str | None = None
-    """Also write the rows as JSON here; without a path, JSON alone."""
 
 
 def run(args: Models) -> None:

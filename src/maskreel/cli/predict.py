@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-import tyro
 
 from maskreel.cli.options import refused_as_typed, report_json, require_json, require_writable
 from maskreel.cli.progress import frame_progress
+from maskreel.cli.records.video import Predict
 from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
@@ -22,7 +22,6 @@ from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import complete_file, numbered_folder
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import load_model
-from maskreel.runtimes.precision import Precision
 from maskreel.video.sources import NamedSource, find_sources
 from maskreel.visualize.video import write_overlay
 
@@ -30,44 +29,6 @@ STDOUT = "-"
 
 FAILURES = (DataError, UsageError, OSError, MemoryError, torch.OutOfMemoryError)
 """What one source may fail with while the others go on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predict:
-    """Find, cut out and follow every object in videos; writes <stem>.json and <stem>_overlay.mp4 for each."""
-
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run folder, model folder, or the word bundled (the weights that come with the package)."""
-    sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """Video files, folders of frames, patterns in quotes; with --split one folder of a YouTube-VIS data set."""
-    out: Path | None = None
-    """Folder for the results; default runs/predict/NAME after the first source, then NAME-2 and so on."""
-    split: str | None = None
-    """Split of the data set that SOURCE names; also writes results.json."""
-    min_score: float | None = None
-    """Leave out objects below this score; default as the model was evaluated, else 0.3, and 0 for results.json."""
-    clip_frames: int | None = None
-    """Frames per clip, longer videos are cut into windows; default as the model was evaluated, else 36."""
-    clip_overlap: int | None = None
-    """Frames that neighbouring windows share; default as the model was evaluated, else 6."""
-    short_side: int | None = None
-    """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
-    short_clips: Literal["pad", "repeat"] | None = None
-    """Clips shorter than --clip-frames: shown as they are, or repeated over and over as published for VisTR; default
-    as the model was evaluated, else pad."""
-    frame_rate: float = 10.0
-    """Frames per second of folders and patterns of pictures, which know no time."""
-    precision: Precision | None = None
-    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
-    float32."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
-    overlay: bool = True
-    """Write a video with the objects drawn in."""
-    json: str | None = None
-    """Also write what was made as JSON here; without a path, JSON alone on stdout."""
-    quiet: bool = False
-    """Report nothing but warnings and errors."""
 
 
 class ResultsFile:

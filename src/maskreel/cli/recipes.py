@@ -2,22 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.models import Recipes
 from maskreel.recipes.listing import Listing, listings
 
 MOST_DIFFERENCES = 5
 """Shown in a line; JSON has all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipes:
-    """List the recipes: name, model, what differs from the model's main row, reported AP, measured AP."""
-
-    json: str | None = None
-    """Also write the list as JSON here; without a path, JSON alone."""
 
 
 def run(args: Recipes) -> None:

@@ -2,13 +2,11 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from maskreel.cli.options import report_json
+from maskreel.cli.records.score import Score
 from maskreel.cli.tables import table
 from maskreel.config import suggestion
 from maskreel.data.annotation_file import read_ground_truth
@@ -29,33 +27,6 @@ _FIGURES = {
     "jf": ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"),
 }
 """Columns of the tables."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """Measure a results file against an annotation file, both in the YouTube-VIS layout."""
-
-    ground_truth: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GT")]
-    """File with the annotated tracks."""
-    predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
-    """File with the predicted tracks: a list of video_id, category_id, score and segmentations."""
-    metrics: str = "ap"
-    """What to measure, comma-separated: ap, hota, clear, identity, trackmap, jf. Of these only ap and trackmap look at
-    scores: filter the results before the others."""
-    per_class: bool = False
-    """Also print the figures of each class."""
-    per_video: bool = False
-    """Also give the figures of each video."""
-    bootstrap: int = 0
-    """Resample the videos so many times (say 1000) for 95 % confidence intervals."""
-    errors: bool = False
-    """Say what AP is lost to: wrong classes, weak masks, lost identities, duplicates, missed and spurious objects."""
-    strict_reference: bool = False
-    """Reproduce the faults of the reference evaluators instead of repairing or refusing."""
-    json: str | None = None
-    """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
-    csv: Path | None = None
-    """Also write the figures as one table here: metric, group, item, figure, value, low, high."""
 
 
 def run(args: Score) -> None:

@@ -1,33 +1,11 @@
 """`maskreel submit`: validate a results file and zip it for a benchmark server."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
 from maskreel.cli.options import report_json
+from maskreel.cli.records.score import Submit
 from maskreel.config import suggestion
 from maskreel.data.annotation_file import read_videos
 from maskreel.errors import DataError, UsageError
 from maskreel.evaluation.submission import BENCHMARKS, check_results, write_archive
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submit:
-    """Validate a results file for a benchmark's server, name every fault, and write the zip with results.json at top
-    level. Nothing is sent."""
-
-    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
-    """Results file in the YouTube-VIS layout."""
-    dataset: str
-    """Benchmark: ytvis19, ytvis21, ytvis22 (40 classes each), or ovis (25)."""
-    videos: Path | None = None
-    """Annotation file of the split (its annotations may be null); also checks ids, lengths and sizes of the videos."""
-    out: Path | None = None
-    """Archive to write; default the results file's name with .zip."""
-    json: str | None = None
-    """Also write the findings as JSON here; without a path, JSON alone on stdout."""
 
 
 def run(args: Submit) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from maskreel.data.formats import burst, coco, cvat, davis, labelme, mots, youtube_vis
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
+from maskreel.data.formats.names import FormatName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,6 @@ class Format:
     picture: Callable[[AnnotatedVideo, int, str], str] | None = None
     """Where in that folder the picture of a frame belongs."""
 
-
-FormatName = Literal["youtube-vis", "coco", "coco-tracks", "mots-txt", "mots-png", "davis", "burst", "cvat", "labelme"]
 
 FORMATS: dict[FormatName, Format] = {
     "youtube-vis": Format(read=youtube_vis.read, write=youtube_vis.write, picture=youtube_vis.picture),

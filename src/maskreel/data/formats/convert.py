@@ -7,17 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from maskreel.data.formats.annotations import Annotations, ReadOptions, differences
-from maskreel.data.formats.catalog import FORMATS, Format, FormatName
+from maskreel.data.formats.catalog import FORMATS, Format
+from maskreel.data.formats.names import FormatName, PictureTransfer
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
-
-PictureTransfer = Literal["link", "copy", "none"]
-"""How pictures get into the target: as hard links (copies on another disk), as copies, not at all."""
 
 
 def convert(

@@ -1,0 +1,71 @@
+"""The words after `maskreel train`: a recipe or a run comes first, because it has the values of all other options.
+
+The list of recipes and a misspelt one are answered before torch is imported.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maskreel.cli.options import parse_options
+from maskreel.config import suggestion
+from maskreel.errors import UsageError
+from maskreel.recipes.catalog import RECIPES
+
+logger = logging.getLogger(__name__)
+
+
+def parse(words: Sequence[str]) -> Any:
+    """A `records.train.Train`. Raises UsageError for a recipe, a run or an option that cannot be."""
+    first = words[0] if words else "--help"
+    if first in ("-h", "--help"):
+        print(_help())
+        sys.exit(0)
+    if first == "--resume" or first.startswith("--resume="):
+        return _parse_resume(words)
+    if first.startswith("-"):
+        raise UsageError(f"the recipe comes first: maskreel train RECIPE {first} ...; recipes: {', '.join(RECIPES)}")
+    if first not in RECIPES:
+        hint = suggestion(first, RECIPES, f"recipes: {', '.join(RECIPES)}")
+        raise UsageError(f"unknown recipe {first!r}; {hint}")
+    from maskreel.cli.records.train import Train
+
+    return parse_options(Train, words, "train", default=Train.of(RECIPES[first]()))
+
+
+def _parse_resume(words: Sequence[str]) -> Any:
+    folder = words[0].partition("=")[2] or (words[1] if len(words) > 1 else "")
+    if not folder or folder.startswith("-"):
+        raise UsageError("--resume needs the folder of a run, such as runs/train/seqformer-tiny")
+    if not Path(folder).is_dir():
+        raise UsageError(f"{folder}: no such folder; --resume needs the folder of a run")
+    from maskreel.cli.records.train import Train
+    from maskreel.training.run_folder import read_recipe
+
+    stored = read_recipe(Path(folder))
+    args = parse_options(Train, words, "train", default=Train.of(stored, resume=Path(folder)))
+    if args.model != stored.model or args.recipe != stored.name:
+        raise UsageError("a resumed run keeps its model; --model options and a recipe need a new run")
+    if args.out is not None:
+        raise UsageError("a resumed run stays in its folder; leave out --out")
+    if args.init is not None:
+        raise UsageError("a resumed run goes on from its checkpoint; leave out --init")
+    if (args.data, args.training, args.evaluation) != (stored.data, stored.training, stored.evaluation):
+        logger.warning("resuming with changed options: the result will differ from that of an uninterrupted run")
+    return args
+
+
+def _help() -> str:
+    return "\n".join(
+        [
+            "usage: maskreel train RECIPE --data.root DIR [--init WEIGHTS] [OPTIONS]",
+            "       maskreel train --resume RUN [OPTIONS]",
+            "",
+            "recipes:",
+            *(f"  {name}" for name in RECIPES),
+            "",
+            "maskreel train RECIPE --help lists the options with the recipe's values.",
+        ]
+    )

@@ -1,0 +1,69 @@
+"""What can be typed after bench.
+
+These modules import nothing heavy, so that help and mistyped options are answered at once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from maskreel.runtimes.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Time the sampling primitive and the bundled model on this machine, with a record of the machine.
+
+    `maskreel bench sampling` and `maskreel bench model NAME` measure one of them, with more options.
+    """
+
+    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Quiet samples wanted of everything; at most twice as many are taken."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    json: str | None = None
+    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSampling:
+    """Time deformable sampling, forward and with backward, beside the published grid_sample forms.
+
+    5 frames of 360x640; encoder (all 24,100 cells are queries), decoder (300 queries a frame), neighbour frames,
+    space-time. Both sides take turns in this process, whose allocator is tuned as for every command.
+    """
+
+    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Quiet samples wanted of each side; at most twice as many are taken."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    json: str | None = None
+    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchModel:
+    """Time a model on a clip: the network alone, with post-processing, and end to end from a video file.
+
+    A recipe's model has random weights: what it costs to turn their masks, which are noise, into codes is more than
+    those of a trained model cost.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+    """A recipe (see maskreel recipes), a run folder, a model folder, or the word bundled."""
+    frames: int = 5
+    """Frames of the clip."""
+    short_side: int | None = None
+    """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
+    precision: Precision = "float32"
+    """Number format of the network."""
+    video: Path | None = None
+    """Video for the end-to-end times; default a rendered one of 360x640 and as many frames as the clip."""
+    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """Quiet samples wanted of each stage; at most twice as many are taken."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    json: str | None = None
+    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""

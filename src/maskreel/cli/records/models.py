@@ -1,0 +1,64 @@
+"""What can be typed after recipes, models, convert and export-weights.
+
+These modules import nothing heavy, so that help and mistyped options are answered at once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """List the recipes: name, model, what differs from the model's main row, reported AP, measured AP."""
+
+    json: str | None = None
+    """Also write the list as JSON here; without a path, JSON alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """List the models by recipe with their sizes: trained parameters, all parameters, elements of the saved file."""
+
+    published: bool = False
+    """Compare with published counts instead: our models written out in the published layout, one row per count."""
+    json: str | None = None
+    """Also write the rows as JSON here; without a path, JSON alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Turn weights of a published system into a model folder for predict, evaluate and train --init.
+
+    Fails when a single tensor, of theirs or of ours, cannot be explained.
+    """
+
+    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
+    """A .pth, .pkl or .safetensors file; nothing that stands in it is run."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Model folder to write; must not exist yet, or be empty."""
+    source: Annotated[str, tyro.conf.arg(name="from")] = "auto"
+    """What the file is: seqformer, seqformer-detectron2, mssts, mssts-discriminator, vistr, deformable-detr, detr,
+    resnet, swin, swin-timm or twins; auto recognises it by names and shapes."""
+    to: str | None = None
+    """Kind of the model to make, where the weights are a start for more than one."""
+    heads: int | None = None
+    """Attention heads, which no shape tells; default as published."""
+    classes: str | None = None
+    """What the classes are called: ytvis19, ytvis21, or an annotation file; without it they have numbers."""
+    report: Path | None = None
+    """Write what became of every tensor as JSON here, also when the conversion fails."""
+    json: str | None = None
+    """Also write the summary as JSON here; without a path, JSON alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportWeights:
+    """Write a SeqFormer or a VisTR as the original code loads it; what was converted comes back bit by bit."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folder, model folder, or the word bundled."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """File to write, .pth or .safetensors; must not exist yet."""

@@ -1,0 +1,52 @@
+"""What can be typed after train; it brings torch with it, because a model's options stand beside the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from maskreel.data.loading import DataConfig
+from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.models.catalog import ModelConfig
+from maskreel.training.recipe import Recipe, TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a recipe; everything below can be overridden."""
+
+    recipe: Annotated[str, tyro.conf.Positional]
+    """Name of the recipe."""
+    model: ModelConfig
+    data: DataConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    out: Path | None = None
+    """Run folder; default runs/train/RECIPE, then RECIPE-2 and so on."""
+    init: str | None = None
+    """Weights to start from: a foreign file (see maskreel convert), a run or model folder, or the word bundled; a class
+    head for other classes is drawn anew."""
+    resume: Path | None = None
+    """Run folder to go on with (instead of a recipe)."""
+    quiet: bool = False
+    """Report nothing but warnings and errors."""
+    json: str | None = None
+    """Also write the run folder and its metrics as JSON here; without a path, JSON alone on stdout."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, *, resume: Path | None = None) -> "Train":
+        """The options that a recipe, or the run that is resumed, has before anything else is typed."""
+        return cls(
+            recipe=recipe.name,
+            model=recipe.model,
+            data=recipe.data,
+            training=recipe.training,
+            evaluation=recipe.evaluation,
+            resume=resume,
+        )
+
+    def to_recipe(self) -> Recipe:
+        return Recipe(
+            name=self.recipe, model=self.model, data=self.data, training=self.training, evaluation=self.evaluation
+        )

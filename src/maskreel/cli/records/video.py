@@ -1,0 +1,100 @@
+"""What can be typed after demo, predict and evaluate.
+
+These modules import nothing heavy, so that help and mistyped options are answered at once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from maskreel.runtimes.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Find, cut out and follow every object in videos; writes <stem>.json and <stem>_overlay.mp4 for each."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folder, model folder, or the word bundled (the weights that come with the package)."""
+    sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """Video files, folders of frames, patterns in quotes; with --split one folder of a YouTube-VIS data set."""
+    out: Path | None = None
+    """Folder for the results; default runs/predict/NAME after the first source, then NAME-2 and so on."""
+    split: str | None = None
+    """Split of the data set that SOURCE names; also writes results.json."""
+    min_score: float | None = None
+    """Leave out objects below this score; default as the model was evaluated, else 0.3, and 0 for results.json."""
+    clip_frames: int | None = None
+    """Frames per clip, longer videos are cut into windows; default as the model was evaluated, else 36."""
+    clip_overlap: int | None = None
+    """Frames that neighbouring windows share; default as the model was evaluated, else 6."""
+    short_side: int | None = None
+    """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
+    short_clips: Literal["pad", "repeat"] | None = None
+    """Clips shorter than --clip-frames: shown as they are, or repeated over and over as published for VisTR; default
+    as the model was evaluated, else pad."""
+    frame_rate: float = 10.0
+    """Frames per second of folders and patterns of pictures, which know no time."""
+    precision: Precision | None = None
+    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
+    float32."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    overlay: bool = True
+    """Write a video with the objects drawn in."""
+    json: str | None = None
+    """Also write what was made as JSON here; without a path, JSON alone on stdout."""
+    quiet: bool = False
+    """Report nothing but warnings and errors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedData:
+    """What the model is run on."""
+
+    root: Path | None = None
+    """Folder of the data set, in one of the YouTube-VIS layouts."""
+    split: str = "valid"
+    """Split to run on; it needs annotations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Run a model over a split, print AP and AR, and write metrics.json and results.json."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A run folder (its best weights), a model folder, or the word bundled."""
+    data: EvaluatedData = EvaluatedData()
+    out: Path | None = None
+    """Folder of metrics.json and results.json; default runs/evaluate/NAME, then NAME-2 and so on."""
+    json: str | None = None
+    """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
+    short_side: int | None = None
+    """Shortest side of the frames, in pixels; as the model was evaluated where it is not given."""
+    clip_frames: int | None = None
+    """Frames per clip; longer videos are cut into windows."""
+    clip_overlap: int | None = None
+    """Frames that neighbouring windows share."""
+    top_k: int | None = None
+    """(query, class) pairs kept per clip, by score."""
+    min_score: float | None = None
+    """Pairs below this score are left out; 0 counts all, as published."""
+    precision: Precision | None = None
+    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
+    float32."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Render a clip that no model was trained on, find and follow its objects, and compare with the truth."""
+
+    run: str = "bundled"
+    """Weights to use: a run folder, a model folder, or the word bundled."""
+    out: Path | None = None
+    """Folder to write to; runs/demo/NAME by default."""
