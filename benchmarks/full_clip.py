@@ -73,7 +73,8 @@ def line(row: dict[str, Any]) -> str:
 def measure(task: dict[str, Any]) -> dict[str, float]:
     """Seconds of one pass, without what builds the model, and the peak of the process."""
     torch.manual_seed(0)
-    config = replace(RECIPES[task["model"]]().model, attention_dropout=0.0)
+    config = RECIPES[task["model"]]().model
+    config = replace(config, transformer=replace(config.transformer, attention_dropout=0.0))
     model, criterion = build_model(config), build_criterion(config)
     t, (height, width) = task["frames"], task["size"]
     clip = pad_frames([torch.randn(t, 3, height, width)])
@@ -89,7 +90,7 @@ def measure(task: dict[str, Any]) -> dict[str, float]:
         if task["pass"] == "forward":
             with torch.inference_mode():
                 final = model.eval()(clip).final
-                final.masks.select(0, torch.arange(config.num_queries))
+                final.masks.select(0, torch.arange(config.queries.count))
         else:
             if task["checkpointing"] == "layers":
                 checkpoint_activations(model)

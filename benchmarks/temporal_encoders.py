@@ -22,7 +22,10 @@ from torch.profiler import ProfilerActivity, profile
 from maskreel.bench.protocol import process_peak, reset_peak
 from maskreel.bench.sampling import FRAMES, LEVELS
 from maskreel.kernels.allocator import tune_allocator
-from maskreel.models import ms_sts, seqformer, taformer
+from maskreel.models import ms_sts, taformer
+from maskreel.models.parts.box_queries import DeformableTransformer
+from maskreel.models.parts.neighbours import Neighbours
+from maskreel.models.parts.split_scale import SplitScale
 from maskreel.nn.encoders.framewise import FramewiseEncoder
 from maskreel.structures import FeatureMap
 
@@ -30,17 +33,16 @@ WIDTH = 256
 
 
 def framewise() -> nn.Module:
-    config = seqformer.SeqFormerConfig()
-    return FramewiseEncoder(config.width, num_layers=config.encoder_layers, num_levels=config.num_levels)
+    return FramewiseEncoder(**DeformableTransformer().encoder_sizes())
 
 
 ENCODERS: dict[str, Callable[[], nn.Module]] = {
     "seqformer": framewise,
-    "ms_sts": lambda: ms_sts.build_encoder(ms_sts.MsStsConfig()),
-    "ms_sts, intra only": lambda: ms_sts.build_encoder(ms_sts.MsStsConfig(split=ms_sts.SplitScale(inter=None))),
-    "taformer": lambda: taformer.build_encoder(taformer.TaFormerConfig()),
+    "ms_sts": lambda: ms_sts.build_encoder(ms_sts.MSSTSConfig()),
+    "ms_sts, intra only": lambda: ms_sts.build_encoder(ms_sts.MSSTSConfig(split=SplitScale(inter=None))),
+    "taformer": lambda: taformer.build_encoder(taformer.TAFormerConfig()),
     "taformer, fusion add": lambda: taformer.build_encoder(
-        taformer.TaFormerConfig(neighbours=taformer.Neighbours(fusion="add"))
+        taformer.TAFormerConfig(neighbours=Neighbours(fusion="add"))
     ),
 }
 

@@ -8,6 +8,7 @@ Axis letters, the same in the whole project:
 Boxes are (centre x, centre y, width, height) in fractions of the un-padded frame. Colour frames are RGB.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -87,6 +88,45 @@ class ClipMemory:
     """Un-padded fraction (x, y) of every level; all frames of a clip share it."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameFeatures:
+    """What a model makes of frames one by one: a frame's are the same in whatever clip it stands, so they can be kept.
+
+    Every tensor has the clip and the frame as its first axes.
+    """
+
+    maps: tuple[FeatureMap, ...]
+    """Fine to coarse."""
+    sizes: Float[Tensor, "b t 2"]
+    """(width, height) of the un-padded frames in pixels."""
+
+    def take(self, frames: Sequence[int] | slice) -> "FrameFeatures":
+        """Features of some frames, by their positions along t."""
+        chosen = frames if isinstance(frames, slice) else list(frames)
+        return self._along_t(lambda tensors: tensors[0][:, chosen], [self])
+
+    @staticmethod
+    def join(parts: "Sequence[FrameFeatures]") -> "FrameFeatures":
+        """Features of the frames of all parts, one after the other; the frames are of one size, padding included."""
+        return parts[0]._along_t(lambda tensors: torch.cat(tensors, 1), parts)
+
+    @staticmethod
+    def _along_t(change: Callable[[list[Tensor]], Tensor], parts: "Sequence[FrameFeatures]") -> "FrameFeatures":
+        """New features; `change` makes each of their tensors from those of the parts."""
+        levels = zip(*(part.maps for part in parts), strict=True)
+        return FrameFeatures(
+            maps=tuple(
+                FeatureMap(
+                    values=change([level.values for level in same]),
+                    is_padding=change([level.is_padding for level in same]),
+                    stride=same[0].stride,
+                )
+                for same in levels
+            ),
+            sizes=change([part.sizes for part in parts]),
+        )
+
+
 @runtime_checkable
 class MaskSource(Protocol):
     """Decodes masks on demand, so that queries x frames x pixels never exists."""
@@ -121,6 +161,34 @@ class ClipPrediction:
     @property
     def final(self) -> LayerPrediction:
         return self.layers[-1]
+
+
+def select_masks(prediction: ClipPrediction, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t h w"]:
+    """Final mask logits of chosen queries of one clip of the batch, at stride 4 of the padded frame."""
+    if prediction.final.masks is None:
+        raise ValueError("this model predicts no masks")
+    return prediction.final.masks.select(clip, queries)
+
+
+@runtime_checkable
+class VideoModel(Protocol):
+    """A model in its three calls; `forward` is `clip(frame_features(frames))`.
+
+    Live video keeps the features of frames that clips share, and exported graphs are cut here: all that passes from
+    call to call stands in the records, nothing on the model.
+    """
+
+    def frame_features(self, frames: ClipBatch) -> FrameFeatures:
+        """What can be said of each frame without the others."""
+        ...
+
+    def clip(self, features: FrameFeatures) -> ClipPrediction:
+        """What the frames say together, as the frames of one clip in this order."""
+        ...
+
+    def masks(self, prediction: ClipPrediction, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t h w"]:
+        """As `select_masks`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

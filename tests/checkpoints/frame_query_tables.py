@@ -3,23 +3,19 @@
 from typing import Any
 
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
-from maskreel.models.parts import ResNetConfig
-from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig, TwinsConfig
+from maskreel.models.parts.backbones import ResNetConfig, TwinsConfig
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
+from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig
 from maskreel.models.vistr import VisTRConfig
 
 # Group norm in the backbone would count padded cells; batch norm is fixed in evaluation.
 _RESNET = ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0, padding="masked")
 _SHARED: dict[str, Any] = {
     "num_classes": 3,
-    "num_frames": 3,
-    "num_queries": 5,
-    "width": 32,
-    "hidden": 24,
-    "num_heads": 4,
-    "encoder_layers": 1,
-    "decoder_layers": 2,
-    "dropout": 0.0,
-    "attention_dropout": 0.0,
+    "transformer": ClipTransformer(
+        width=32, hidden=24, num_heads=4, encoder_layers=1, decoder_layers=2, dropout=0.0, attention_dropout=0.0
+    ),
+    "queries": FrameQueries(count=5, frames=3),
 }
 _TWINS = TwinsConfig(widths=(8, 16, 24, 32), num_heads=(1, 2, 2, 4), depths=(2, 2, 2, 2), drop_path=0.0)
 
@@ -45,29 +41,29 @@ _RESNET_VALUES = {
 }
 _SHARED_VALUES: dict[str, tuple[Any, ...]] = {
     "num_classes": (4,),
-    "num_frames": (4,),
-    "num_queries": (6,),
-    "width": (64,),
-    "hidden": (32,),
-    "num_heads": (2,),
-    "encoder_layers": (2,),
-    "decoder_layers": (3,),
-    "dropout": (0.1,),
-    "attention_dropout": (0.1,),
-    "mask_area": ("padded",),
-    "mask_resize": ("stretched",),
-    "legacy_valid_index": (True,),
-    "costs.label": (50.0,),
-    "costs.box": (100.0,),
-    "costs.overlap": (100.0,),
-    "costs.box_distance": ("l1_sum",),
-    "costs.overlap_measure": ("giou",),
-    "losses.label": (3.0,),
-    "losses.box": (3.0,),
-    "losses.giou": (3.0,),
-    "losses.mask": (3.0,),
-    "losses.dice": (3.0,),
-    "losses.no_object": (0.5,),
+    "transformer.width": (64,),
+    "transformer.hidden": (32,),
+    "transformer.num_heads": (2,),
+    "transformer.encoder_layers": (2,),
+    "transformer.decoder_layers": (3,),
+    "transformer.dropout": (0.1,),
+    "transformer.attention_dropout": (0.1,),
+    "queries.frames": (4,),
+    "queries.count": (6,),
+    "mask_head.area": ("padded",),
+    "loss.mask_resize": ("stretched",),
+    "loss.legacy_valid_index": (True,),
+    "loss.costs.label": (50.0,),
+    "loss.costs.box": (100.0,),
+    "loss.costs.overlap": (100.0,),
+    "loss.costs.box_distance": ("l1_sum",),
+    "loss.costs.overlap_measure": ("giou",),
+    "loss.weights.label": (3.0,),
+    "loss.weights.box": (3.0,),
+    "loss.weights.giou": (3.0,),
+    "loss.weights.mask": (3.0,),
+    "loss.weights.dice": (3.0,),
+    "loss.weights.no_object": (0.5,),
 }
 _TWINS_VALUES = {
     "widths": ((16, 16, 24, 32),),

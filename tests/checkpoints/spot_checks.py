@@ -54,13 +54,13 @@ _VIDEO = """
 decoder.box_heads.2.layers.0.weight detr.bbox_embed.2.layers.0.weight
 decoder.box_heads.1.layers.2.bias  detr.transformer.decoder.bbox_embed.1.layers.2.bias
 decoder.layers.2.frame_weight.weight @2.time_attention_weights.weight
-masks.controller.layers.0.weight  controller.layers.0.weight
-masks.controller.layers.2.bias  controller.layers.2.bias
-masks.branch.reduce.weight  mask_head.lay1.weight
-masks.branch.out.weight  mask_head.lay2.weight
-masks.branch.coarse.weight  mask_head.lay3.weight
-masks.branch.middle.bias  mask_head.lay4.bias
-masks.branch.fine.weight  mask_head.dcn.weight
+mask_head.controller.layers.0.weight  controller.layers.0.weight
+mask_head.controller.layers.2.bias  controller.layers.2.bias
+mask_head.branch.reduce.weight  mask_head.lay1.weight
+mask_head.branch.out.weight  mask_head.lay2.weight
+mask_head.branch.coarse.weight  mask_head.lay3.weight
+mask_head.branch.middle.bias  mask_head.lay4.bias
+mask_head.branch.fine.weight  mask_head.dcn.weight
 """
 SEQFORMER = _table(_PYRAMID_AND_ENCODER + _DECODER + _VIDEO)
 DEFORMABLE_DETR = {
@@ -90,20 +90,20 @@ boxes.layers.1.weight  vistr.bbox_embed.layers.1.weight
 """
 _MASKS = """
 decoder.queries.weight  vistr.query_embed.weight
-masks.attend.query.weight  bbox_attention.q_linear.weight
-masks.attend.key.weight  bbox_attention.k_linear.weight
-masks.fuse.mix.weight  mask_head.lay1.weight
-masks.fuse.mix_norm.weight  mask_head.gn1.weight
-masks.fuse.reduce.0.weight  mask_head.lay2.weight
-masks.fuse.reduce.2.bias  mask_head.lay4.bias
-masks.fuse.reduce_norms.1.bias  mask_head.gn3.bias
-masks.fuse.adapters.0.weight  mask_head.adapter1.weight
-masks.fuse.adapters.2.weight  mask_head.adapter3.weight
-masks.fuse.offsets.weight  mask_head.conv_offset.weight
-masks.fuse.deform.weight  mask_head.dcn.weight
-masks.fuse.deform_norm.weight  mask_head.gn5.weight
-masks.volume.3.weight  insmask_head.3.weight
-masks.volume.9.bias  insmask_head.9.bias
+mask_head.attend.query.weight  bbox_attention.q_linear.weight
+mask_head.attend.key.weight  bbox_attention.k_linear.weight
+mask_head.fuse.mix.weight  mask_head.lay1.weight
+mask_head.fuse.mix_norm.weight  mask_head.gn1.weight
+mask_head.fuse.reduce.0.weight  mask_head.lay2.weight
+mask_head.fuse.reduce.2.bias  mask_head.lay4.bias
+mask_head.fuse.reduce_norms.1.bias  mask_head.gn3.bias
+mask_head.fuse.adapters.0.weight  mask_head.adapter1.weight
+mask_head.fuse.adapters.2.weight  mask_head.adapter3.weight
+mask_head.fuse.offsets.weight  mask_head.conv_offset.weight
+mask_head.fuse.deform.weight  mask_head.dcn.weight
+mask_head.fuse.deform_norm.weight  mask_head.gn5.weight
+mask_head.volume.3.weight  insmask_head.3.weight
+mask_head.volume.9.bias  insmask_head.9.bias
 """
 VISTR = _table(_TRANSFORMER + _MASKS)
 DETR = {ours: theirs.removeprefix("vistr.") for ours, theirs in _table(_TRANSFORMER).items()}

@@ -11,54 +11,46 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union
 
 from maskreel.models.catalog import ModelConfig
-from maskreel.models.ms_sts import Adversary, Colocated, MsStsConfig, SplitScale, Window
-from maskreel.models.parts import ResNetConfig, SwinConfig
+from maskreel.models.ms_sts import Adversary, MSSTSConfig
+from maskreel.models.parts.backbones import ResNetConfig, SwinConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
+from maskreel.models.parts.neighbours import Neighbours
+from maskreel.models.parts.split_scale import Colocated, SplitScale, Window
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.taformer import Neighbours, TaFormerConfig
+from maskreel.models.taformer import TAFormerConfig
 from tests.checkpoints import frame_query_tables
 
 RESNET_TINY = ResNetConfig(depth=18, width=8, norm="group", frozen_stages=0)
 SWIN_TINY = SwinConfig(depth=12, width=32, window=4, drop_path=0.0)
+TRANSFORMER_TINY = DeformableTransformer(
+    width=32, hidden=24, num_heads=4, num_points=2, encoder_layers=2, decoder_layers=2, dropout=0.0
+)
 BOX_QUERIES_TINY: dict[str, Any] = {
     "num_classes": 3,
-    "num_queries": 10,
-    "width": 32,
-    "hidden": 24,
-    "num_heads": 4,
-    "num_points": 2,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "mask_channels": 8,
-    "dropout": 0.0,
+    "transformer": TRANSFORMER_TINY,
+    "queries": BoxQueries(count=10),
 }
 
 TINY: dict[str, ModelConfig] = {
     "seqformer": SeqFormerConfig(
         backbone=RESNET_TINY,
         num_classes=3,
-        num_queries=10,
-        width=32,
-        hidden=24,
-        num_heads=4,
-        num_points=2,
-        encoder_layers=1,
-        decoder_layers=3,
-        mask_channels=8,
-        dropout=0.0,
+        transformer=dataclasses.replace(TRANSFORMER_TINY, encoder_layers=1, decoder_layers=3),
+        queries=BoxQueries(count=10),
     ),
-    "ms_sts": MsStsConfig(
+    "ms_sts": MSSTSConfig(
         backbone=RESNET_TINY,
         split=SplitScale(width=16, hidden=16, num_heads=4),
         adversary=Adversary(warmup=0),
         **BOX_QUERIES_TINY,
     ),
-    "ms_sts_window": MsStsConfig(
+    "ms_sts_window": MSSTSConfig(
         backbone=SWIN_TINY,
         split=SplitScale(inter=Window(), width=16, hidden=16, num_heads=4),
         adversary=Adversary(warmup=0),
         **BOX_QUERIES_TINY,
     ),
-    "taformer": TaFormerConfig(
+    "taformer": TAFormerConfig(
         backbone=RESNET_TINY,
         spatial_levels=(1, 2),
         neighbours=Neighbours(num_points=2, temporal_levels=(1, 2)),
@@ -76,6 +68,16 @@ RESNET = {
     "padding": ("masked",),
 }
 SWIN = {"depth": (24,), "width": (64,), "window": (3,), "drop_path": (0.5,)}
+TRANSFORMER = {
+    "width": (64,),
+    "hidden": (32,),
+    "num_heads": (2,),
+    "num_levels": (5,),
+    "num_points": (3,),
+    "encoder_layers": (3,),
+    "decoder_layers": (4,),
+    "dropout": (0.1,),
+}
 COSTS = {"label": (50.0,), "box": (100.0,), "giou": (100.0,), "box_distance": ("l1_mean",)}
 LOSSES = {"label": (3.0,), "box": (3.0,), "giou": (3.0,), "mask": (3.0,), "dice": (3.0,)}
 TEMPORAL = {"sharing": ("per_layer",), "code": ("normalised", "raw")}
@@ -87,21 +89,14 @@ def _prefixed(prefix: str, values: dict[str, tuple[Any, ...]]) -> dict[str, tupl
 
 BOX_QUERIES: dict[str, tuple[Any, ...]] = {
     "num_classes": (4,),
-    "num_queries": (11,),
-    "width": (64,),
-    "hidden": (32,),
-    "num_heads": (2,),
-    "num_levels": (5,),
-    "num_points": (3,),
-    "encoder_layers": (3,),
-    "decoder_layers": (4,),
-    "mask_channels": (12,),
-    "dropout": (0.1,),
-    "box_refinement": ("none",),
-    "mask_coordinates": ("none",),
-    "absent_box_loss": ("ignore",),
-    **_prefixed("costs", COSTS),
-    **_prefixed("losses", LOSSES),
+    **_prefixed("transformer", TRANSFORMER),
+    "queries.count": (11,),
+    "queries.refinement": ("none",),
+    "mask_head.channels": (12,),
+    "mask_head.coordinates": ("none",),
+    "loss.absent_boxes": ("ignore",),
+    **_prefixed("loss.costs", COSTS),
+    **_prefixed("loss.weights", LOSSES),
 }
 """Options of SeqFormer and of the models that grew from it."""
 
@@ -249,5 +244,5 @@ def rows() -> Iterator[tuple[str, str, ModelConfig]]:
     for name, config in TINY.items():
         yield name, "as it is", config
     for name, path, value in turns():
-        if not path.startswith(("costs.", "losses.")):
+        if not path.startswith(("loss.costs.", "loss.weights.")):
             yield name, f"{path}={value}", replaced(TINY[name], path, value)

@@ -22,9 +22,11 @@ from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
 from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.checkpoints.sources.vistr import to_vistr
 from maskreel.errors import DataError, UsageError
-from maskreel.models.parts import ResNetConfig, SwinConfig
+from maskreel.models.parts.backbones import TWINS_BASE, TWINS_LARGE, ResNetConfig, SwinConfig, TwinsConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
+from maskreel.models.parts.frame_queries import ClipTransformer
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.tt_spn import TWINS_BASE, TWINS_LARGE, TTSPNConfig, TwinsConfig
+from maskreel.models.tt_spn import TTSPNConfig
 from maskreel.models.vistr import VisTRConfig
 from tests.checkpoints import spot_checks
 from tests.checkpoints.spot_checks import Rows
@@ -50,8 +52,8 @@ class Expected:
 
 R101 = ResNetConfig(depth=101)
 DEAD = {"never calls": 12, "second name": 36}
-START = ("classify.", "decoder.", "masks.")
-NOT_BACKBONE = ("project.", "encoder.", "decoder.", "classify.", "boxes.", "masks.")
+START = ("classify.", "decoder.", "mask_head.")
+NOT_BACKBONE = ("project.", "encoder.", "decoder.", "classify.", "boxes.", "mask_head.")
 TWINS_DROPPED = {"classifier of ImageNet": 4}
 
 
@@ -109,19 +111,19 @@ LISTS = {
     "seqformer_swin_l_p4w12": seqformer("seqformer", SeqFormerConfig(backbone=SwinConfig()), DEAD | {"nobody": 2}),
     "mssts_resnet50": seqformer(
         "mssts",
-        SeqFormerConfig(encoder_layers=3, decoder_layers=3),
+        SeqFormerConfig(transformer=DeformableTransformer(encoder_layers=3, decoder_layers=3)),
         {"builds and never calls": 9, "second name": 18},
     ),
     "vistr_resnet50": vistr(ResNetConfig(padding="masked")),
     "vistr_resnet101": vistr(ResNetConfig(depth=101, padding="masked")),
-    "deformable_detr_resnet50": deformable_detr(SeqFormerConfig(box_refinement="none"), 30),
+    "deformable_detr_resnet50": deformable_detr(SeqFormerConfig(queries=BoxQueries(refinement="none")), 30),
     "deformable_detr_resnet50_refine": deformable_detr(SeqFormerConfig(), 36),
     "detr_resnet50": Expected(
         source="detr",
-        config=VisTRConfig(width=256),
+        config=VisTRConfig(transformer=ClipTransformer(width=256)),
         checks=spot_checks.DETR,
         body="backbone.0.body.",
-        missing=("classify.", "decoder.queries.", "masks."),
+        missing=("classify.", "decoder.queries.", "mask_head."),
         dropped={"COCO": 2, "queries of an image": 1},
     ),
     "mssts_discriminator": Expected(
@@ -282,7 +284,7 @@ def test_shared_tensors_may_be_stored_once_under_either_name(kept: str) -> None:
         del state[name if kept == "first" else name.replace("transformer.decoder.", "")]
     conversion = convert_state(state, SOURCES["mssts"])
     assert conversion.report.unexplained == ()
-    assert conversion.config.box_refinement == "iterative"
+    assert conversion.config.queries.refinement == "iterative"
 
 
 @pytest.mark.golden
@@ -329,7 +331,7 @@ def test_a_number_of_classes_that_does_not_fit_is_refused(name: str, classes: in
 @pytest.mark.golden
 def test_heads_are_not_visible_and_decide_the_number_of_points() -> None:
     state = hollow("mssts_resnet50")
-    config = convert_state(state, SOURCES["mssts"], heads=4).config
+    config = convert_state(state, SOURCES["mssts"], heads=4).config.transformer
     assert (config.num_heads, config.num_points) == (4, 8)
     with pytest.raises(DataError, match=r"7 attention heads do not fit its 256 channels .*--heads"):
         convert_state(state, SOURCES["mssts"], heads=7)
@@ -381,7 +383,7 @@ def test_every_list_is_recognised_as_one_source_alone() -> None:
     [
         ("detr_resnet50", "tt_spn", {"encoder", "decoder"}),
         ("detr_resnet50", "deformable_vistr", {"backbone", "project", "encoder", "decoder", "boxes"}),
-        ("mssts_resnet50", "ms_sts", {"backbone", "pyramid", "encoder", "decoder", "classify", "masks"}),
+        ("mssts_resnet50", "ms_sts", {"backbone", "pyramid", "encoder", "decoder", "classify", "mask_head"}),
         ("deformable_detr_resnet50_refine", "taformer", {"backbone", "pyramid", "encoder", "decoder"}),
         ("seqformer_resnet101", "vistr", {"backbone"}),
     ],

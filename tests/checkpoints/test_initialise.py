@@ -16,21 +16,20 @@ from maskreel.config import to_dict
 from maskreel.criteria.adversarial import AdversarialLoss, Discriminator
 from maskreel.errors import DataError, UsageError
 from maskreel.models.folder import FORMAT, build_criterion, build_model, save_model, write_model_folder
-from maskreel.models.ms_sts import Adversary, MsStsConfig
-from maskreel.models.parts import SWIN_T, ResNetConfig
+from maskreel.models.ms_sts import Adversary, MSSTSConfig
+from maskreel.models.parts.backbones import SWIN_T, ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
+from maskreel.models.parts.neighbours import Neighbours
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.taformer import Neighbours, TaFormerConfig
+from maskreel.models.taformer import TAFormerConfig
 from maskreel.models.vistr import VisTRConfig
 
 SMALL: dict[str, Any] = {
     "backbone": ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0),
     "num_classes": 3,
-    "num_queries": 5,
-    "width": 32,
-    "hidden": 16,
-    "num_heads": 4,
-    "encoder_layers": 1,
-    "decoder_layers": 2,
+    "transformer": DeformableTransformer(width=32, hidden=16, num_heads=4, encoder_layers=1, decoder_layers=2),
+    "queries": BoxQueries(count=5),
 }
 CONFIG = SeqFormerConfig(**SMALL)
 CLASSES = ((1, "fox"), (2, "owl"), (5, "newt"))
@@ -114,7 +113,7 @@ def test_an_official_file_is_read_as_it_is(model: nn.Module, tmp_path: Path) -> 
 
 
 def test_relatives_take_what_they_share(folder: Path) -> None:
-    config = TaFormerConfig(**SMALL, neighbours=Neighbours(num_points=2))
+    config = TAFormerConfig(**SMALL, neighbours=Neighbours(num_points=2))
     start = fit(read_initial(str(folder)), config, CLASSES)
     assert start.unused == ()
     assert {name.split(".")[0] for name in start.new} <= {"encoder", "decoder", "embed"}
@@ -132,7 +131,11 @@ def test_a_backbone_alone_is_taken_and_the_rest_reported(model: nn.Module, tmp_p
     counters = {name for name in start.new if name.startswith(prefix)}
     assert all(name.endswith("num_batches_tracked") for name in counters)
     assert f"{len(start.new)} tensors" in start.lines()[-1]
-    vistr = VisTRConfig(backbone=SMALL["backbone"], width=32, hidden=16, num_frames=2, encoder_layers=1)
+    vistr = VisTRConfig(
+        backbone=SMALL["backbone"],
+        transformer=ClipTransformer(width=32, hidden=16, encoder_layers=1),
+        queries=FrameQueries(frames=2),
+    )
     notes = fit(initial, vistr, numbered(40)).notes
     assert notes == ("a vistr shares no more than the backbone with a seqformer",)
 
@@ -149,10 +152,10 @@ def test_another_kind_of_backbone_leaves_the_rest_usable(folder: Path) -> None:
         ({"backbone": ResNetConfig(depth=34, width=8, norm="batch")}, r"its backbone is .*depth=18.*--model\.backbone"),
         ({"backbone": ResNetConfig(depth=18, width=8, norm="group")}, r"its backbone is .*norm='batch'.*norm='group'"),
         (
-            {"width": 64},
+            {"transformer": replace(CONFIG.transformer, width=64)},
             r"has shape \[.*\] in it and \[.*\] here \(\d+ tensors differ\); give the model the same sizes",
         ),
-        ({"num_queries": 6}, r"query_position\.weight has shape \[5, 32\] in it and \[6, 32\] here"),
+        ({"queries": BoxQueries(count=6)}, r"query_position\.weight has shape \[5, 32\] in it and \[6, 32\] here"),
     ],
     ids=["depth", "norm", "width", "queries"],
 )
@@ -167,7 +170,7 @@ def test_weights_without_anything_in_common_are_refused(folder: Path) -> None:
     without = {name: values for name, values in initial.tensors.items() if not name.startswith("backbone.")}
     initial = replace(initial, tensors=without)
     with pytest.raises(DataError, match="a model of kind seqformer has nothing that a vistr could start from"):
-        fit(initial, VisTRConfig(width=32, num_frames=2), numbered(40))
+        fit(initial, VisTRConfig(transformer=ClipTransformer(width=32), queries=FrameQueries(frames=2)), numbered(40))
 
 
 def test_a_wrong_path_is_a_typing_error(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def adversary(tmp_path: Path) -> Path:
 
 
 def test_a_discriminator_loads_into_the_adversary(adversary: Path) -> None:
-    config = MsStsConfig(**SMALL, adversary=Adversary())
+    config = MSSTSConfig(**SMALL, adversary=Adversary())
     start = fit(read_initial(str(adversary)), config, CLASSES)
     model, criterion = drawn(config), build_criterion(config)
     before = {name: values.clone() for name, values in model.state_dict().items()}
@@ -216,4 +219,8 @@ def test_a_model_without_an_adversary_refuses_one(adversary: Path) -> None:
     with pytest.raises(DataError, match="weights of an adversary, and a seqformer as it is configured has none"):
         fit(initial, CONFIG, CLASSES)
     with pytest.raises(DataError, match="an adversary of width 32, where the model has width 64"):
-        fit(initial, MsStsConfig(**SMALL | {"width": 64}, adversary=Adversary()), CLASSES)
+        fit(
+            initial,
+            MSSTSConfig(**SMALL | {"transformer": DeformableTransformer(width=64)}, adversary=Adversary()),
+            CLASSES,
+        )

@@ -19,7 +19,7 @@ from maskreel.checkpoints.published import (
 from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS, PublishedCount
 from maskreel.checkpoints.sources.seqformer import QUERIES, SEQFORMER, published_name, to_seqformer
 from maskreel.models.catalog import CATALOG
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.seqformer import SeqFormer, SeqFormerConfig
 from tests.builders import golden_bytes
 from tests.checkpoints.tables import TINY
@@ -106,7 +106,7 @@ def test_our_own_layout_has_no_dead_weights_and_no_alias(
         role: sum(entry.values.numel() for entry in layouts[name].values() if entry.role == role)
         for role in ("unused", "alias")
     }
-    unused_logits = 2 * config.decoder_layers * (config.width + 1)
+    unused_logits = 2 * config.transformer.decoder_layers * (config.transformer.width + 1)
     assert own.parameters + elements["unused"] + unused_logits == counts[name].parameters
     assert own.state_dict + sum(elements.values()) + unused_logits == counts[name].state_dict
 

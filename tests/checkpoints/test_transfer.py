@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from maskreel.checkpoints.transfer import Transfer, start_from
 from maskreel.models.folder import build_model, load_model
-from maskreel.models.ms_sts import MsStsConfig, SplitScale
+from maskreel.models.ms_sts import MSSTSConfig
+from maskreel.models.parts.neighbours import DynamicAttention, Neighbours
+from maskreel.models.parts.split_scale import SplitScale
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.taformer import DynamicAttention, Neighbours, TaFormerConfig
+from maskreel.models.taformer import TAFormerConfig
 from maskreel.nn.layers.temporal import TemporalAttention
 from maskreel.recipes import ms_sts, taformer
 from maskreel.structures import ClipPrediction
@@ -68,7 +70,7 @@ def test_ms_sts_begins_as_seqformer(small: nn.Module) -> None:
 
 @pytest.mark.parametrize("split", [SplitScale(intra=None), SplitScale(inter=None), SplitScale(inter="cross")])
 def test_every_form_of_split_attention_begins_as_seqformer(split: SplitScale, drawn: nn.Module) -> None:
-    model, _ = started(MsStsConfig(backbone=RESNET_TINY, split=split, temporal_decoder=None, **BOX_QUERIES_TINY), drawn)
+    model, _ = started(MSSTSConfig(backbone=RESNET_TINY, split=split, temporal_decoder=None, **BOX_QUERIES_TINY), drawn)
     clip = clip_batch(SIZES, num_frames=3)
     with torch.no_grad():
         assert_same_outputs(model(clip), drawn(clip))
@@ -122,13 +124,15 @@ def test_with_the_temporal_decoder_only_its_attention_and_norm_differ(
     with torch.no_grad():
         assert not torch.allclose(model(clip).final.boxes, small(clip).final.boxes, atol=1e-3)
         place = config.temporal_decoder.place
-        model.decoder.temporal[0] = PassThrough(config.width, place=place, num_heads=config.num_heads)
+        model.decoder.temporal[0] = PassThrough(
+            config.transformer.width, place=place, num_heads=config.transformer.num_heads
+        )
         assert_same_outputs(model(clip), small(clip))
 
 
 def test_rows_of_the_sampled_levels_are_taken(drawn: nn.Module) -> None:
     """A model that samples stride 32 alone, loaded with weights of four levels, reads what those read there."""
-    config = TaFormerConfig(
+    config = TAFormerConfig(
         backbone=RESNET_TINY,
         spatial_levels=(2,),
         neighbours=Neighbours(num_points=2, temporal_levels=(2,), fusion=DynamicAttention()),
@@ -148,7 +152,7 @@ def test_rows_of_the_sampled_levels_are_taken(drawn: nn.Module) -> None:
 
 
 def test_heads_for_other_classes_stay_new(drawn: nn.Module) -> None:
-    config = MsStsConfig(backbone=RESNET_TINY, **{**BOX_QUERIES_TINY, "num_classes": 5})
+    config = MSSTSConfig(backbone=RESNET_TINY, **{**BOX_QUERIES_TINY, "num_classes": 5})
     _, transfer = started(config, drawn)
     assert {name for name in transfer.new if name.startswith("classify.")} == {
         f"classify.{layer}.{kind}" for layer in (0, 1) for kind in ("weight", "bias")

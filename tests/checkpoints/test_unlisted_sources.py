@@ -10,8 +10,11 @@ from maskreel.checkpoints.conversion import convert_state, find_source
 from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.errors import DataError
 from maskreel.models.folder import build_model
-from maskreel.models.parts import SWIN_T, ResNetConfig
+from maskreel.models.parts.backbones import SWIN_T, ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
+
+SHALLOW = DeformableTransformer(width=32, hidden=8, encoder_layers=1, decoder_layers=1)
 
 
 def test_the_port_to_detectron2_is_read() -> None:
@@ -35,13 +38,10 @@ def test_the_port_to_detectron2_is_read() -> None:
 def small_seqformer() -> SeqFormerConfig:
     return SeqFormerConfig(
         backbone=ResNetConfig(depth=50, width=8),
-        num_queries=5,
-        width=32,
-        hidden=16,
-        num_heads=4,
-        num_points=2,
-        encoder_layers=1,
-        decoder_layers=2,
+        transformer=DeformableTransformer(
+            width=32, hidden=16, num_heads=4, num_points=2, encoder_layers=1, decoder_layers=2
+        ),
+        queries=BoxQueries(count=5),
     )
 
 
@@ -56,7 +56,7 @@ def to_port(name: str) -> str:
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
 def test_resnets_of_torchvision_are_read(depth: int) -> None:
     backbone = ResNetConfig(depth=depth, width=8, norm="batch", frozen_stages=0)
-    model = build_model(SeqFormerConfig(backbone=backbone, width=32, hidden=8, encoder_layers=1, decoder_layers=1))
+    model = build_model(SeqFormerConfig(backbone=backbone, transformer=SHALLOW))
     classifier = backbone_of(model) | {"fc.weight": torch.zeros(5, 8), "fc.bias": torch.zeros(5)}
     conversion = convert_state(classifier, find_source(classifier))
     assert conversion.report.source == "resnet"
@@ -69,7 +69,7 @@ def test_resnets_of_torchvision_are_read(depth: int) -> None:
 
 
 def test_resnets_that_maskreel_does_not_have_are_named() -> None:
-    model = build_model(SeqFormerConfig(backbone=ResNetConfig(width=8), width=32, hidden=8))
+    model = build_model(SeqFormerConfig(backbone=ResNetConfig(width=8), transformer=SHALLOW))
     grouped = backbone_of(model)
     for name in grouped:
         if name.endswith("conv2.weight"):

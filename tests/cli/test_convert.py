@@ -12,7 +12,8 @@ from maskreel.checkpoints.conversion import find_source
 from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.cli.main import main
 from maskreel.models.folder import build_model, load_model, save_model
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.parts.backbones import ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, DynamicMaskHead
 from maskreel.models.seqformer import SeqFormerConfig
 from tests.builders import write_youtube_vis
 from tests.checkpoints.tables import TINY
@@ -20,13 +21,9 @@ from tests.checkpoints.test_foreign import Attack
 
 CONFIG = SeqFormerConfig(
     backbone=ResNetConfig(depth=18, width=8),
-    num_queries=12,
-    width=32,
-    hidden=16,
-    num_points=2,
-    encoder_layers=1,
-    decoder_layers=2,
-    mask_channels=2,
+    transformer=DeformableTransformer(width=32, hidden=16, num_points=2, encoder_layers=1, decoder_layers=2),
+    queries=BoxQueries(count=12),
+    mask_head=DynamicMaskHead(channels=2),
 )
 
 
@@ -105,7 +102,7 @@ def test_json_alone_on_stdout(weights: Path, tmp_path: Path, capsys: pytest.Capt
     code, out, _ = run(capsys, "convert", weights, tmp_path / "model", "--json")
     summary = json.loads(out)
     assert (code, summary["source"], summary["unexplained"]) == (0, "seqformer", 0)
-    assert summary["model"]["num_queries"] == 12
+    assert summary["model"]["queries"]["count"] == 12
 
 
 def test_half_precision_becomes_full(
@@ -215,12 +212,13 @@ def test_what_cannot_be_exported_is_one_line(
 # Training from weights.
 
 QUICK = [
-    *("--model.backbone.depth", "18", "--model.backbone.width", "8", "--model.width", "32", "--model.hidden", "16"),
-    *("--model.backbone.norm", "frozen", "--model.num-queries", "12", "--model.num-heads", "8"),
-    *("--model.num-points", "2", "--model.encoder-layers", "1", "--model.decoder-layers", "2"),
-    *("--model.mask-channels", "2", "--data.num-frames", "2", "--data.batch-size", "1", "--data.workers", "0"),
-    *("--data.augmentation.scales", "32", "--training.steps", "1", "--training.validate-every", "0"),
-    *("--training.device", "cpu", "--training.learning-rate", "0"),
+    *["--model.backbone.depth", "18", "--model.backbone.width", "8", "--model.transformer.width", "32"],
+    *["--model.transformer.hidden", "16", "--model.backbone.norm", "frozen", "--model.queries.count", "12"],
+    *["--model.transformer.num-heads", "8", "--model.transformer.num-points", "2"],
+    *["--model.transformer.encoder-layers", "1", "--model.transformer.decoder-layers", "2"],
+    *["--model.mask-head.channels", "2", "--data.num-frames", "2", "--data.batch-size", "1", "--data.workers", "0"],
+    *["--data.augmentation.scales", "32", "--training.steps", "1", "--training.validate-every", "0"],
+    *["--training.device", "cpu", "--training.learning-rate", "0"],
 ]
 
 
@@ -235,7 +233,7 @@ def test_training_starts_from_foreign_weights_with_a_new_class_head(
     account = json.loads((tmp_path / "run" / "init.json").read_text())
     assert {name.split(".")[0] for name in account["new"]} == {"classify"}
     state = load_model(tmp_path / "run").model.state_dict()
-    assert torch.equal(state["masks.branch.fine.weight"], official["mask_head.dcn.weight"])
+    assert torch.equal(state["mask_head.branch.fine.weight"], official["mask_head.dcn.weight"])
     code, _, err = run(capsys, "train", "--resume", tmp_path / "run", "--init", weights)
     assert (code, "leave out --init" in err) == (2, True)
 
@@ -245,7 +243,7 @@ def test_weights_that_do_not_fit_leave_no_run_behind(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_youtube_vis(tmp_path / "data")
-    words = ["train", "seqformer-tiny", *QUICK, "--data.root", "data", "--model.num-queries", "13"]
+    words = ["train", "seqformer-tiny", *QUICK, "--data.root", "data", "--model.queries.count", "13"]
     code, _, err = run(capsys, *words, "--init", weights)
     assert (code, "[12, 32] in it and [13, 32] here" in err) == (1, True)
     assert not (tmp_path / "runs").exists()

@@ -11,7 +11,8 @@ import torch
 from maskreel.cli.main import main
 from maskreel.geometry.masklets import Masklets
 from maskreel.models.folder import build_model, save_model
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.parts.backbones import ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.video.files import VideoFile
 from tests.builders import write_youtube_vis
@@ -20,13 +21,10 @@ from tests.video.videos import cut, moving_blocks, noise, write_sound, write_tes
 CONFIG = SeqFormerConfig(
     backbone=ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0),
     num_classes=2,
-    num_queries=12,
-    width=32,
-    hidden=32,
-    num_heads=4,
-    num_points=2,
-    encoder_layers=1,
-    decoder_layers=2,
+    transformer=DeformableTransformer(
+        width=32, hidden=32, num_heads=4, num_points=2, encoder_layers=1, decoder_layers=2
+    ),
+    queries=BoxQueries(count=12),
 )
 CLASSES = [(7, "block"), (3, "line")]
 

@@ -12,10 +12,20 @@ from maskreel.training.run_folder import read_recipe
 from tests.builders import write_youtube_vis
 
 QUICK = [
-    *("--model.backbone.width", "8", "--model.width", "32", "--model.hidden", "32", "--model.num-queries", "5"),
-    *("--model.num-heads", "4", "--model.encoder-layers", "1", "--model.decoder-layers", "1"),
-    *("--data.num-frames", "2", "--data.batch-size", "2", "--data.workers", "0", "--data.augmentation.scales", "32"),
-    *("--training.steps", "2", "--evaluation.short-side", "32", "--training.device", "cpu"),
+    *["--model.backbone.width", "8", "--model.transformer.width", "32", "--model.transformer.hidden", "32"],
+    *["--model.queries.count", "5", "--model.transformer.num-heads", "4", "--model.transformer.encoder-layers", "1"],
+    *[
+        "--model.transformer.decoder-layers",
+        "1",
+        "--data.num-frames",
+        "2",
+        "--data.batch-size",
+        "2",
+        "--data.workers",
+        "0",
+    ],
+    *["--data.augmentation.scales", "32", "--training.steps", "2", "--evaluation.short-side", "32"],
+    *["--training.device", "cpu"],
 ]
 
 
@@ -115,7 +125,7 @@ def test_runs_are_numbered_and_resumed_by_folder(
     assert out.splitlines()[-1].startswith("step 3/3")
     assert "resuming with changed options" in err
     assert read_recipe(tmp_path / "runs/train/seqformer-tiny").training.steps == 3
-    code, _, err = run(capsys, "--resume", "runs/train/seqformer-tiny", "--model.num-queries", "9")
+    code, _, err = run(capsys, "--resume", "runs/train/seqformer-tiny", "--model.queries.count", "9")
     assert code == 2
     assert "keeps its model" in err
 

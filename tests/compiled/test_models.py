@@ -24,7 +24,8 @@ from tests.builders import clip_batch
 from tests.checkpoints.tables import TINY
 
 torch.manual_seed(0)
-config = replace(TINY[sys.argv[1]], encoder_layers=1, decoder_layers=2)
+config = TINY[sys.argv[1]]
+config = replace(config, transformer=replace(config.transformer, encoder_layers=1, decoder_layers=2))
 model, clip = build_model(config).eval(), clip_batch(((64, 96), (50, 70)))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskreel.cli.main import main
 from maskreel.models.folder import LoadedModel, load_model
+from maskreel.models.parts.frame_queries import AttentionMaskHead
 from maskreel.models.seqformer import SeqFormer
 from maskreel.models.vistr import VisTR
 from maskreel.structures import ClipBatch, ClipPrediction
@@ -61,7 +62,9 @@ def test_vistr_agrees_after_conversion(tmp_path: Path, capsys: pytest.CaptureFix
     run = test_vistr.Recorded()
     loaded = converted("vistr", tmp_path, capsys)
     # The recording has padding inside, which the published mask head reads.
-    model = behind(run.model.backbone, VisTR(replace(loaded.config, mask_area="padded")), loaded)
+    model = behind(
+        run.model.backbone, VisTR(replace(loaded.config, mask_head=AttentionMaskHead(area="padded"))), loaded
+    )
     with torch.no_grad():
         final = model(run.clip).final
         masks = final.masks.select(0, torch.arange(10))

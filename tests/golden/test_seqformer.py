@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from maskreel.checkpoints.sources.seqformer import QUERIES, SEQFORMER, published_name
 from maskreel.criteria.matching import match
 from maskreel.criteria.set_loss import stride4_masks
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, DynamicMaskHead
 from maskreel.models.seqformer import SeqFormer, SeqFormerConfig, criterion
 from maskreel.nn.layers.position import sine_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap
@@ -19,12 +20,9 @@ pytestmark = pytest.mark.golden
 
 CONFIG = SeqFormerConfig(
     num_classes=42,
-    num_queries=20,
-    width=64,
-    hidden=64,
-    encoder_layers=2,
-    decoder_layers=2,
-    mask_channels=2,
+    transformer=DeformableTransformer(width=64, hidden=64, encoder_layers=2, decoder_layers=2),
+    queries=BoxQueries(count=20),
+    mask_head=DynamicMaskHead(channels=2),
 )
 STEPS = (
     *(f"pos.{level}" for level in (1, 2, 3, 4)),
@@ -146,11 +144,11 @@ def steps(run: Recorded) -> dict[str, Tensor]:
         seen["inter_references"] = torch.stack([state.boxes for state in states])
         for i, level in enumerate(pyramid):
             seen[f"pos.{i + 1}"] = sine_position(level.is_padding, 64)[:, 0]
-        features = model.masks.branch(memory)
+        features = model.mask_head.branch(memory)
         for t in range(3):
             seen[f"mask_feat.{t}"] = features[:, t]
         for i, state in enumerate(states):
-            seen[f"controller.{i}"] = model.masks.controller(state.instance)
+            seen[f"controller.{i}"] = model.mask_head.controller(state.instance)
     for hook in hooks:
         hook.remove()
     return seen
@@ -176,7 +174,7 @@ def test_classes_boxes_and_masks_agree(run: Recorded, prediction: ClipPrediction
 def test_matching_and_losses_agree(run: Recorded, prediction: ClipPrediction) -> None:
     loss = criterion(CONFIG)
     counts = [loss.counted_frames(target) for target in run.targets]
-    matches = match(prediction, run.targets, CONFIG.costs, counts)
+    matches = match(prediction, run.targets, CONFIG.loss.costs, counts)
     masks = [stride4_masks(target, (96, 160)) for target in run.targets]
     for layer, (matched, predicted) in enumerate(zip(matches, prediction.layers, strict=True)):
         for clip, m in enumerate(matched):
@@ -220,7 +218,7 @@ def test_gradients_agree(run: Recorded) -> None:
 
 
 def test_a_table_of_300_queries_agrees(run: Recorded) -> None:
-    config = SeqFormerConfig(**{**vars(CONFIG), "num_queries": 300})
+    config = replace(CONFIG, queries=BoxQueries())
     model = run.build(config, run.weights | {QUERIES: run.inputs["inf.query_embed"]}, clips=1)
     clip = ClipBatch(frames=torch.zeros(1, 3, 3, 96, 160), is_padding=torch.zeros(1, 3, 96, 160, dtype=torch.bool))
     with torch.no_grad():

@@ -102,7 +102,9 @@ def test_the_mask_head_with_gelu_agrees(run: Recorded) -> None:
     weights = golden("vistr/weights.safetensors")
     inputs, outputs = golden("vistr/inputs.safetensors"), golden("vistr/outputs.safetensors")
     head = MapFusion(384, 8, (256, 512, 1024), "gelu").eval()
-    head.load_state_dict({name: weights[vistr_name(f"masks.fuse.{name}")] for name in head.state_dict()}, strict=True)
+    head.load_state_dict(
+        {name: weights[vistr_name(f"mask_head.fuse.{name}")] for name in head.state_dict()}, strict=True
+    )
     memory = rearrange(outputs["memory"], "1 c t (h w) -> t c h w", h=2)[:1]
     with torch.no_grad():
         context = head.context(memory, [inputs[f"feat.{level}"][:1] for level in range(3)])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from maskreel.checkpoints.sources.vistr import VISTR, vistr_name
 from maskreel.criteria.sequence_matching import supervised_frames
+from maskreel.models.parts.frame_queries import AttentionMaskHead, ClipTransformer, FrameQueries, SequenceLossConfig
 from maskreel.models.vistr import VisTR, VisTRConfig, criterion
 from maskreel.nn.heads.attention_masks import MapFusion
 from maskreel.nn.heads.classify import FrameClassHead
@@ -19,15 +20,10 @@ pytestmark = pytest.mark.golden
 
 CONFIG = VisTRConfig(
     num_classes=41,
-    num_frames=3,
-    hidden=64,
-    encoder_layers=1,
-    decoder_layers=2,
-    dropout=0.0,
-    attention_dropout=0.0,
-    mask_area="padded",
-    mask_resize="stretched",
-    legacy_valid_index=True,
+    transformer=ClipTransformer(hidden=64, encoder_layers=1, decoder_layers=2, dropout=0.0, attention_dropout=0.0),
+    queries=FrameQueries(frames=3),
+    mask_head=AttentionMaskHead(area="padded"),
+    loss=SequenceLossConfig(mask_resize="stretched", legacy_valid_index=True),
 )
 T, INSTANCES = 3, 10
 LOSS_NAMES = {"label": "loss_ce", "box": "loss_bbox", "giou": "loss_giou", "mask": "loss_mask", "dice": "loss_dice"}
@@ -112,7 +108,7 @@ def test_classes_and_boxes_agree(run: Recorded, prediction: ClipPrediction) -> N
 
 
 def test_attention_maps_mask_features_and_masks_agree(run: Recorded, prediction: ClipPrediction) -> None:
-    source, head = prediction.final.masks, run.model.masks
+    source, head = prediction.final.masks, run.model.mask_head
     with torch.no_grad():
         *finer, memory = (level.values[0] for level in source.maps)
         attention = head.attend(source.states[0], memory, source.maps[-1].is_padding[0])

@@ -7,8 +7,8 @@ import torch
 
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.folder import build_model
-from maskreel.models.ms_sts import Window
-from maskreel.models.taformer import Neighbours
+from maskreel.models.parts.neighbours import Neighbours
+from maskreel.models.parts.split_scale import Window
 from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import Optimizers
 from maskreel.training.recipe import TrainingConfig
@@ -42,7 +42,7 @@ def test_five_frames_in_training_and_any_number_afterwards(name: str) -> None:
     for num_frames in (1, 2, 17, 60):
         with torch.no_grad():
             final = model(clip_batch([SIZE], num_frames=num_frames)).final
-        assert final.boxes.shape == (1, config.num_queries, num_frames, 4)
+        assert final.boxes.shape == (1, config.queries.count, num_frames, 4)
         assert final.boxes.isfinite().all()
         masks = final.masks.select(0, torch.arange(2))
         assert masks.shape == (2, num_frames, 16, 24)

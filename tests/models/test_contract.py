@@ -62,11 +62,11 @@ def gradients(model: nn.Module, losses: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_outputs_have_the_promised_shapes(name: str, config: ModelConfig) -> None:
     with torch.no_grad():
         prediction = build_model(config).eval()(clip_batch(SIZES))
-    assert len(prediction.layers) == config.decoder_layers
+    assert len(prediction.layers) == config.transformer.decoder_layers
     votes = {"per_clip": (1, config.num_classes), "per_frame": (3, config.num_classes + 1)}[prediction.votes]
     for layer in prediction.layers:
-        assert layer.class_logits.shape == (2, config.num_queries, *votes)
-        assert layer.boxes.shape == (2, config.num_queries, 3, 4)
+        assert layer.class_logits.shape == (2, config.queries.count, *votes)
+        assert layer.boxes.shape == (2, config.queries.count, 3, 4)
         assert ((layer.boxes >= 0) & (layer.boxes <= 1)).all()
         if prediction.votes == "per_clip" or layer is prediction.final:
             assert layer.masks is not None
@@ -278,7 +278,7 @@ def test_the_same_seed_gives_the_same_model_and_the_same_result(name: str) -> No
     results = []
     for _ in range(2):
         torch.manual_seed(5)
-        model = build_model(replace(TINY[name], dropout=0.1)).train()
+        model = build_model(replaced(TINY[name], "transformer.dropout", 0.1)).train()
         results.append((model.state_dict(), model(clip_batch(SIZES)).final.boxes))
     assert all(torch.equal(results[0][0][key], values) for key, values in results[1][0].items())
     assert torch.equal(results[0][1], results[1][1])

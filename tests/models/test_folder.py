@@ -14,8 +14,9 @@ from maskreel.errors import DataError, UsageError
 from maskreel.files import write_sums
 from maskreel.models import folder as weights
 from maskreel.models.folder import build_model, load_model, model_folder, save_model
+from maskreel.models.parts.box_queries import BoxQueries
 from tests.builders import clip_batch
-from tests.checkpoints.tables import TINY
+from tests.checkpoints.tables import TINY, replaced
 
 CONFIG = TINY["seqformer"]
 CLASSES = ((3, "fox"), (1, "owl"), (7, "newt"))
@@ -68,7 +69,7 @@ def test_half_precision_halves_the_file_and_loads_as_float32(model: nn.Module, t
 
 
 def test_a_head_that_serves_all_layers_is_saved_once(tmp_path: Path) -> None:
-    config = replace(CONFIG, box_refinement="none")
+    config = replace(CONFIG, queries=BoxQueries(refinement="none"))
     save_model(tmp_path / "model", build_model(config), config, CLASSES)
     names = load_file(tmp_path / "model" / "model.safetensors").keys()
     assert [name for name in names if name.startswith("classify.")] == ["classify.0.bias", "classify.0.weight"]
@@ -120,7 +121,7 @@ def cut_off(folder: Path) -> None:
 
 
 def edit_config(folder: Path) -> None:
-    rewrite_config(folder, lambda description: description["model"].update(num_queries=11), sums=False)
+    rewrite_config(folder, lambda description: description["model"]["queries"].update(count=11), sums=False)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +148,29 @@ def test_damage_is_told_in_one_sentence(folder: Path, damage: Callable[[Path], o
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["model"].update(num_querys=11), r"config\.json.*model\.num_querys: unknown key.*'num_queries'"),
+        (lambda d: d["model"].update(querys={}), r"config\.json.*model\.querys: unknown key.*'queries'"),
         (lambda d: d["model"].update(kind="segformer"), r"config\.json.*model\.kind: 'segformer' is not"),
-        (lambda d: d["model"].update(width="wide"), r"config\.json.*model\.width: expected an integer, got 'wide'"),
+        (
+            lambda d: d["model"]["transformer"].update(width="wide"),
+            r"config\.json.*model\.transformer\.width: expected an integer, got 'wide'",
+        ),
         (lambda d: d.pop("model"), r"config\.json.*model: expected an object"),
-        (lambda d: d["model"].update(width=33), r"config\.json: model: width 33 must be a multiple of 32"),
-        (lambda d: d["model"].update(num_heads=5), r"config\.json: model: num_heads 5 must divide width 32"),
-        (lambda d: d["model"].update(num_levels=2), r"config\.json: model: num_levels 2 must be at least 3"),
-        (lambda d: d["model"].update(dropout=1), r"config\.json: model: dropout 1\.0 must be at least 0 and below 1"),
+        (
+            lambda d: d["model"]["transformer"].update(width=33),
+            r"config\.json: model\.transformer: width 33 must be a multiple of 32",
+        ),
+        (
+            lambda d: d["model"]["transformer"].update(num_heads=5),
+            r"config\.json: model\.transformer: num_heads 5 must divide width 32",
+        ),
+        (
+            lambda d: d["model"]["transformer"].update(num_levels=2),
+            r"config\.json: model\.transformer: num_levels 2 must be at least 3",
+        ),
+        (
+            lambda d: d["model"]["transformer"].update(dropout=1),
+            r"config\.json: model\.transformer: dropout 1\.0 must be at least 0 and below 1",
+        ),
         (
             lambda d: d["model"]["backbone"].update(width=12),
             r"config\.json: model\.backbone: backbone width 12 must be a",
@@ -172,7 +188,10 @@ def test_damage_is_told_in_one_sentence(folder: Path, damage: Callable[[Path], o
             r"config\.json: classes\[0\]\.id: expected an int",
         ),
         (lambda d: d.update(inference=[]), r"config\.json: inference: expected an object, got \[\]"),
-        (lambda d: d["model"].update(num_queries=11), r"model\.safetensors: these weights belong to another model"),
+        (
+            lambda d: d["model"]["queries"].update(count=11),
+            r"model\.safetensors: these weights belong to another model",
+        ),
     ],
 )
 def test_a_config_that_does_not_fit_is_told_in_one_sentence(
@@ -186,7 +205,7 @@ def test_a_config_that_does_not_fit_is_told_in_one_sentence(
 
 def test_weights_of_another_model_are_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    other = replace(CONFIG, num_classes=5, decoder_layers=2)
+    other = replaced(replace(CONFIG, num_classes=5), "transformer.decoder_layers", 2)
     save_model(tmp_path / "other", build_model(other), other, tuple((i, str(i)) for i in range(5)))
     (folder / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
     write_sums(folder)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
+from maskreel.models.catalog import ModelConfig
 from maskreel.models.deformable_vistr import DeformableVisTR
 from maskreel.models.folder import build_model
 from maskreel.structures import ClipBatch, ClipPrediction
 from maskreel.video.files import Frame
 from tests.builders import clip_batch
 from tests.checkpoints.frame_query_tables import TINY
+from tests.checkpoints.tables import replaced
 from tests.models.test_contract import drawn
 
 NAMES = ("vistr", "deformable_vistr", "deformable_vistr_levels", "deformable_vistr_space_time", "tt_spn")
@@ -27,8 +29,15 @@ CONFIGS = {
 }
 
 
+def config_of(name: str, *, frames: int = 3, dropout: float = 0.0) -> ModelConfig:
+    config = replaced(CONFIGS[name], "queries.frames", frames)
+    for option in ("dropout", "attention_dropout"):
+        config = replaced(config, f"transformer.{option}", dropout)
+    return config
+
+
 def model_of(name: str, **changes: Any) -> nn.Module:
-    return drawn(replace(CONFIGS[name], **changes), deviation=0.1).eval()
+    return drawn(config_of(name, **changes), deviation=0.1).eval()
 
 
 def run(model: nn.Module, clip: ClipBatch) -> ClipPrediction:
@@ -73,7 +82,7 @@ def test_padding_in_space_changes_nothing_from_pixels_to_masks(name: str) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_padding_in_time_changes_nothing(name: str) -> None:
-    model, clip = model_of(name, num_frames=6), clip_batch([(64, 96)], num_frames=3)
+    model, clip = model_of(name, frames=6), clip_batch([(64, 96)], num_frames=3)
     own = run(model, clip)
     for total in (4, 6):
         long = run(model, with_padded_frames(clip, total))
@@ -107,7 +116,7 @@ def test_a_shorter_clip_uses_the_queries_of_its_first_frames(name: str) -> None:
 
 def test_the_deformable_encoder_knows_no_longest_clip() -> None:
     """Tables are bound to a clip's length in the query table alone."""
-    short, long = (drawn(replace(CONFIGS["deformable_vistr"], num_frames=n)) for n in (3, 9))
+    short, long = (drawn(config_of("deformable_vistr", frames=n)) for n in (3, 9))
     assert isinstance(short, DeformableVisTR)
     shapes = [
         {k: v.shape for k, v in model.state_dict().items() if k != "decoder.queries.weight"} for model in (short, long)
@@ -151,9 +160,9 @@ def test_a_video_of_any_length_comes_back_with_all_its_frames(length: int) -> No
 
 def predictor_of(name: str, **options: Any) -> VideoPredictor:
     """Of a model that sees five objects everywhere."""
-    model = drawn(replace(CONFIGS[name], num_frames=36), deviation=0.3)
+    model = drawn(config_of(name, frames=36), deviation=0.3)
     with torch.no_grad():
-        model.masks.volume[-1].bias += 100.0
+        model.mask_head.volume[-1].bias += 100.0
     classes = [(1, "a"), (2, "b"), (3, "c")]
     return VideoPredictor(model, classes, PredictorOptions(short_side=32, **options))
 
@@ -177,7 +186,7 @@ def test_a_short_video_is_padded_and_not_repeated_unless_asked() -> None:
 
 
 def test_prediction_switches_dropout_off() -> None:
-    model = build_model(replace(CONFIGS["tt_spn"], num_frames=36, dropout=0.5, attention_dropout=0.5)).train()
+    model = build_model(config_of("tt_spn", frames=36, dropout=0.5)).train()
     predictor = VideoPredictor(model, [(1, "a"), (2, "b"), (3, "c")], PredictorOptions(short_side=32))
     first, second = (predictor.predict(GivenFrames(5)).pairs() for _ in range(2))
     assert not model.training

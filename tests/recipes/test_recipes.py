@@ -96,7 +96,7 @@ def test_the_model_builds_and_has_the_pinned_size(recipe: Recipe) -> None:
         discriminator = sum(p.numel() for p in build_criterion(recipe.model).parameters())
     has_discriminator = getattr(recipe.model, "adversary", None) is not None
     assert (discriminator > 0) == has_discriminator
-    if has_discriminator and recipe.model.width == 256:
+    if has_discriminator and recipe.model.transformer.width == 256:
         assert discriminator == DISCRIMINATORS[recipe.model.kind]
 
 

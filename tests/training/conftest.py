@@ -7,7 +7,8 @@ import pytest
 from maskreel.data.augment import Augmentation
 from maskreel.data.loading import DataConfig
 from maskreel.evaluation.evaluate import EvaluationConfig
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.parts.backbones import ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.training.recipe import Recipe, TrainingConfig
 from tests.builders import write_youtube_vis
@@ -15,13 +16,10 @@ from tests.builders import write_youtube_vis
 TINY_MODEL = SeqFormerConfig(
     backbone=ResNetConfig(depth=18, width=8, norm="batch", frozen_stages=0),
     num_classes=2,
-    num_queries=5,
-    width=32,
-    hidden=32,
-    num_heads=4,
-    num_points=2,
-    encoder_layers=1,
-    decoder_layers=2,
+    transformer=DeformableTransformer(
+        width=32, hidden=32, num_heads=4, num_points=2, encoder_layers=1, decoder_layers=2
+    ),
+    queries=BoxQueries(count=5),
 )
 
 

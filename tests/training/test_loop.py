@@ -28,6 +28,7 @@ from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_folder import read_recipe, write_recipe
 from tests.builders import write_youtube_vis
+from tests.checkpoints.tables import replaced
 from tests.training.test_distributed import SCRIPT
 
 
@@ -185,7 +186,7 @@ def test_a_run_without_a_good_checkpoint_cannot_be_resumed(recipe: Recipe, tmp_p
 
 def test_a_checkpoint_of_another_model_is_refused(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
-    other = replace(recipe, model=replace(recipe.model, num_queries=7))
+    other = replace(recipe, model=replaced(recipe.model, "queries.count", 7))
     with pytest.raises(DataError, match="tensors do not fit the model"):
         resume(other, tmp_path / "run", quiet=True)
 
@@ -217,7 +218,9 @@ def test_a_loss_that_is_not_finite_stops_with_a_dump(recipe: Recipe, tmp_path: P
 
 def test_accumulated_batches_weigh_as_one_batch(recipe: Recipe, tmp_path: Path) -> None:
     """Clips with the same objects, no batch statistics, no dropout: the gradient is that of all clips together."""
-    model = replace(recipe.model, dropout=0.0, backbone=replace(recipe.model.backbone, norm="group"))
+    model = replace(
+        replaced(recipe.model, "transformer.dropout", 0.0), backbone=replace(recipe.model.backbone, norm="group")
+    )
     data = replace(recipe.data, augmentation=None, num_frames=6)
     moments = {}
     for accumulate in (1, 2):

@@ -26,12 +26,9 @@ CLASS_HEAD = "classify"
 BACKBONE = "backbone"
 FAMILIES = ({"seqformer", "ms_sts", "taformer"}, {"vistr", "deformable_vistr", "tt_spn"})
 """Kinds of models that share more than a backbone."""
-READS_BACKBONE = ("project.", "pyramid.", "masks.fuse.adapters.")
+READS_BACKBONE = ("project.", "pyramid.", "mask_head.fuse.adapters.")
 """Tensors shaped by the channels of a backbone."""
-SIZES = (
-    *("num_classes", "num_queries", "num_frames", "width", "hidden", "num_heads", "num_levels", "num_points"),
-    *("encoder_layers", "decoder_layers", "mask_channels", "mask_coordinates", "box_refinement"),
-)
+SIZES = ("num_classes", "transformer", "queries", "mask_head")
 """Options of a model that its weights decide, beside the backbone."""
 Status = Literal["matched", "renamed", "sliced", "missing"]
 STATUSES: tuple[Status, ...] = ("matched", "renamed", "sliced", "missing")

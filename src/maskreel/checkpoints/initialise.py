@@ -206,7 +206,8 @@ def _fit_adversary(initial: Initial, config: ModelConfig) -> Start:
     own = criterion.discriminator.state_dict()
     if any(name not in initial.tensors or own[name].shape != initial.tensors[name].shape for name in own):
         raise DataError(
-            f"{initial.where}: an adversary of width {initial.config.width}, where the model has width {config.width}"
+            f"{initial.where}: an adversary of width {initial.config.width}, "
+            f"where the model has width {config.transformer.width}"
         )
     return Start(initial=initial, tensors=initial.tensors, taken=tuple(own), notes=("loaded into the adversary",))
 

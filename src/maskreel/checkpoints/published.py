@@ -16,10 +16,14 @@ from maskreel.checkpoints.sources.mssts import DISCRIMINATOR, DiscriminatorConfi
 from maskreel.checkpoints.sources.seqformer import to_seqformer, to_temporal
 from maskreel.checkpoints.sources.vistr import to_vistr
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
-from maskreel.models.ms_sts import Colocated, MsStsConfig, SplitScale
-from maskreel.models.parts import SWIN_L, ResNetConfig, TemporalSelfAttention
+from maskreel.models.ms_sts import MSSTSConfig
+from maskreel.models.parts.backbones import SWIN_L, ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, TemporalSelfAttention
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
+from maskreel.models.parts.neighbours import Neighbours
+from maskreel.models.parts.split_scale import Colocated, SplitScale
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.models.taformer import Neighbours, TaFormerConfig
+from maskreel.models.taformer import TAFormerConfig
 from maskreel.models.tt_spn import SineHeads, TTSPNConfig
 from maskreel.models.vistr import VisTRConfig
 
@@ -106,17 +110,18 @@ class PublishedModel:
 
 
 _R101 = ResNetConfig(depth=101)
+_THREE_LAYERS = DeformableTransformer(encoder_layers=3, decoder_layers=3)
+_WIDE = ClipTransformer(width=384)
 _BESIDE = {
-    "ms-sts-r50-three-wide-layers": MsStsConfig(
-        encoder_layers=3,
-        decoder_layers=3,
+    "ms-sts-r50-three-wide-layers": MSSTSConfig(
+        transformer=_THREE_LAYERS,
         split=SplitScale(width=256, hidden=1024, inter=Colocated(concat="channel")),
         temporal_decoder=TemporalSelfAttention(place="after_self", sharing="per_layer"),
     ),
-    "taformer-r50-temporal-per-layer": TaFormerConfig(
+    "taformer-r50-temporal-per-layer": TAFormerConfig(
         temporal_decoder=TemporalSelfAttention(place="before_self", sharing="per_layer")
     ),
-    "taformer-r50-concat": TaFormerConfig(neighbours=Neighbours(fusion="concat")),
+    "taformer-r50-concat": TAFormerConfig(neighbours=Neighbours(fusion="concat")),
 }
 """Other readings of papers whose sizes were derived."""
 
@@ -124,19 +129,17 @@ PUBLISHED_MODELS = {
     "seqformer-r50": PublishedModel(config=SeqFormerConfig(), write=to_seqformer),
     "seqformer-r101": PublishedModel(config=SeqFormerConfig(backbone=_R101), write=to_seqformer),
     "seqformer-swin-l": PublishedModel(config=SeqFormerConfig(backbone=SWIN_L), write=to_seqformer),
-    "seqformer-r50-three-layers": PublishedModel(
-        config=SeqFormerConfig(encoder_layers=3, decoder_layers=3), write=to_seqformer
-    ),
-    "ms-sts-r50": PublishedModel(config=MsStsConfig(), write=to_temporal),
+    "seqformer-r50-three-layers": PublishedModel(config=SeqFormerConfig(transformer=_THREE_LAYERS), write=to_seqformer),
+    "ms-sts-r50": PublishedModel(config=MSSTSConfig(), write=to_temporal),
     "ms-sts-discriminator": PublishedModel(config=DiscriminatorConfig(), write=to_detector(DISCRIMINATOR.rules)),
     **{
         f"taformer-r50-points{number}": PublishedModel(
-            config=TaFormerConfig(neighbours=Neighbours(num_points=number)), write=to_temporal
+            config=TAFormerConfig(neighbours=Neighbours(num_points=number)), write=to_temporal
         )
         for number in (1, 2, 3, 4)
     },
-    "taformer-r101": PublishedModel(config=TaFormerConfig(backbone=_R101), write=to_temporal),
-    "taformer-swin-l": PublishedModel(config=TaFormerConfig(backbone=SWIN_L), write=to_temporal),
+    "taformer-r101": PublishedModel(config=TAFormerConfig(backbone=_R101), write=to_temporal),
+    "taformer-swin-l": PublishedModel(config=TAFormerConfig(backbone=SWIN_L), write=to_temporal),
     **{name: PublishedModel(config=config, write=to_temporal) for name, config in _BESIDE.items()},
     "vistr-r50": PublishedModel(config=VisTRConfig(), write=to_vistr),
     "vistr-r101": PublishedModel(config=VisTRConfig(backbone=_R101), write=to_vistr),
@@ -149,13 +152,13 @@ PUBLISHED_MODELS = {
         config=DeformableVisTRConfig(num_points=6, encoder_attention="frames_as_levels"), write=to_vistr
     ),
     "tt-spn": PublishedModel(config=TTSPNConfig(), write=to_vistr),
-    "tt-spn-width384": PublishedModel(config=TTSPNConfig(width=384), write=to_vistr),
+    "tt-spn-width384": PublishedModel(config=TTSPNConfig(transformer=_WIDE), write=to_vistr),
     "tt-spn-one-sine": PublishedModel(config=TTSPNConfig(head=SineHeads(class_layers=1)), write=to_vistr),
     "tt-spn-width384-one-sine": PublishedModel(
-        config=TTSPNConfig(width=384, head=SineHeads(class_layers=1)), write=to_vistr
+        config=TTSPNConfig(transformer=_WIDE, head=SineHeads(class_layers=1)), write=to_vistr
     ),
     "deformable-detr-r50": PublishedModel(
-        config=SeqFormerConfig(num_classes=91, box_refinement="none"),
+        config=SeqFormerConfig(num_classes=91, queries=BoxQueries(refinement="none")),
         write=to_detector((*DEFORMABLE_DETR.rules, (r"^classify\.", "class_embed."))),
     ),
     "deformable-detr-r50-refine": PublishedModel(
@@ -164,7 +167,7 @@ PUBLISHED_MODELS = {
     ),
     "detr-r50": PublishedModel(
         # Ten queries in each of ten frames are the hundred of an image.
-        config=VisTRConfig(width=256, num_frames=10, num_classes=91),
+        config=VisTRConfig(num_classes=91, transformer=ClipTransformer(width=256), queries=FrameQueries(frames=10)),
         write=to_detector((*DETR.rules, (r"^classify\.", "class_embed."), (r"^decoder\.queries\.", "query_embed."))),
     ),
 }

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from maskreel.models.taformer import TaFormer
+from maskreel.models.taformer import TAFormer
 from maskreel.nn.layers.deformable import DeformableAttention
 
 
@@ -51,7 +51,7 @@ def kept_levels(model: nn.Module) -> dict[str, tuple[int, Sequence[int]]]:
 
     Heads are 0 where a level has a single row.
     """
-    if not isinstance(model, TaFormer):
+    if not isinstance(model, TAFormer):
         return {}
     found: dict[str, tuple[int, Sequence[int]]] = {"encoder.level_embedding": (0, model.tokens)}
     for name, module in model.named_modules():

@@ -87,7 +87,7 @@ def _of_file(path: Path, work: Callable[[], Conversion]) -> Conversion:
 
 def _inference(config: Any) -> dict[str, Any]:
     """How the published scripts run a model: frames of 360 pixels, or clips of fixed length of 300."""
-    frames = getattr(config, "num_frames", None)
+    frames = getattr(config.queries, "frames", None)
     if frames is None:
         return {"short_side": 360}
     return {"short_side": 300, "clip_frames": frames, "clip_overlap": min(6, frames - 1), "short_clips": "repeat"}

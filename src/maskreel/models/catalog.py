@@ -20,8 +20,8 @@ class Entry:
 
 CATALOG: dict[str, Entry] = {
     "seqformer": Entry(config=seqformer.SeqFormerConfig, model=seqformer.SeqFormer, criterion=seqformer.criterion),
-    "ms_sts": Entry(config=ms_sts.MsStsConfig, model=ms_sts.MsSts, criterion=ms_sts.criterion),
-    "taformer": Entry(config=taformer.TaFormerConfig, model=taformer.TaFormer, criterion=taformer.criterion),
+    "ms_sts": Entry(config=ms_sts.MSSTSConfig, model=ms_sts.MSSTS, criterion=ms_sts.criterion),
+    "taformer": Entry(config=taformer.TAFormerConfig, model=taformer.TAFormer, criterion=taformer.criterion),
     "vistr": Entry(config=vistr.VisTRConfig, model=vistr.VisTR, criterion=vistr.criterion),
     "deformable_vistr": Entry(
         config=deformable_vistr.DeformableVisTRConfig,
@@ -33,8 +33,8 @@ CATALOG: dict[str, Entry] = {
 
 ModelConfig = (
     seqformer.SeqFormerConfig
-    | ms_sts.MsStsConfig
-    | taformer.TaFormerConfig
+    | ms_sts.MSSTSConfig
+    | taformer.TAFormerConfig
     | vistr.VisTRConfig
     | deformable_vistr.DeformableVisTRConfig
     | tt_spn.TTSPNConfig

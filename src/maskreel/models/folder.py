@@ -1,4 +1,7 @@
-"""Model folders: `config.json`, `model.safetensors` and `sums.json`, written whole or not at all, checked on load."""
+"""Model folders: `config.json`, `model.safetensors` and `sums.json`, written whole or not at all, checked on load.
+
+Folders of format 1, from before the configs were nested, are read as well.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,9 +18,10 @@ from maskreel.config import from_dict, to_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
 from maskreel.models.catalog import CATALOG, ModelConfig
+from maskreel.models.moved import moved, renamed
 
 BUNDLED = "bundled"
-FORMAT = 1
+FORMAT = 2
 UNUSED = "unused.safetensors"
 """What the checkpoint that a model was converted from holds beyond it."""
 
@@ -115,12 +119,13 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
     check_sums(folder, required=("config.json", "model.safetensors"))
     path = folder / "config.json"
     description = read_json(path)
-    if description.get("format") != FORMAT:
+    written = description.get("format")
+    if written not in (1, FORMAT):
         raise DataError(
-            f"{path}: format {description.get('format')!r} is not {FORMAT}; "
-            "the folder was written by another version of Maskreel"
+            f"{path}: format {written!r} is not {FORMAT}; the folder was written by another version of Maskreel"
         )
-    config = from_dict(ModelConfig, description.get("model"), f"{path}: model")
+    model = description.get("model")
+    config = from_dict(ModelConfig, moved(model) if written == 1 else model, f"{path}: model")
     classes = from_dict(tuple[SavedClass, ...], description.get("classes"), f"{path}: classes")
     if len(classes) != config.num_classes:
         raise DataError(f"{path}: lists {len(classes)} classes for a model of {config.num_classes} classes")
@@ -130,7 +135,8 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
     with torch.device("meta"):
         model = build_model(config)
     model = model.to_empty(device="cpu")
-    load_state(model, read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    tensors = read_tensors(folder / "model.safetensors")
+    load_state(model, renamed(tensors) if written == 1 else tensors, folder / "model.safetensors")
     return LoadedModel(
         model=model.to(device).eval(),
         config=config,

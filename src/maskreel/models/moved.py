@@ -1,9 +1,14 @@
-"""Where options of the models went: from their paths in configs of format 1 to those of today.
+"""Where options and tensors of the models went: from their names in folders of format 1 to those of today.
 
-Model folders and runs written before are read through this table, and the command line knows the old names by it.
+Model folders and runs written before are read through these tables, and the command line knows the old names by them.
 """
 
-from typing import Any
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 _TRANSFORMER = ("width", "hidden", "num_heads", "encoder_layers", "decoder_layers", "dropout")
 _LOSS = {"costs": "loss.costs", "losses": "loss.weights"}
@@ -41,19 +46,27 @@ def new_path(kind: str, path: str) -> str:
     return path
 
 
-def moved(description: dict[str, Any]) -> dict[str, Any]:
+def moved(description: Any) -> Any:
     """A model's config with every option in its place of today; what stands there already stays.
 
-    Nothing is checked: what the records of today do not know is for their reader to refuse.
+    Nothing is checked: what is no config, and what the records of today do not know, is for their reader to refuse.
     """
-    table = MOVED.get(str(description.get("kind")), {})
-    found = {name: value for name, value in description.items() if name not in table}
+    table = MOVED.get(str(description.get("kind")), {}) if isinstance(description, dict) else {}
+    if not table:
+        return description
+    found = copy.deepcopy({name: value for name, value in description.items() if name not in table})
     for old, new in table.items():
         if old in description:
             *records, name = new.split(".")
             place = found
             for record in records:
-                place[record] = dict(place.get(record) or {})
-                place = place[record]
+                place = place.setdefault(record, {})
+                if not isinstance(place, dict):
+                    return description
             place.setdefault(name, description[old])
     return found
+
+
+def renamed(state: Mapping[str, Value]) -> dict[str, Value]:
+    """Tensors of a model of format 1, or what is known about them, under their names of today."""
+    return {re.sub(r"^masks\.", "mask_head.", name): value for name, value in state.items()}

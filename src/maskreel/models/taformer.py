@@ -1,68 +1,25 @@
 """TAFormer: Towards Robust Video Instance Segmentation with Temporal-Aware Transformer (arXiv 2301.09416)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from einops import rearrange
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from maskreel.criteria.contrastive import ContrastiveSetLoss, Reduction
-from maskreel.criteria.matching import MatchCosts
-from maskreel.criteria.set_loss import LossWeights, SetLoss
+from maskreel.criteria.set_loss import SetLoss
 from maskreel.errors import OptionError
-from maskreel.models.parts import (
-    BackboneConfig,
-    ResNetConfig,
-    TemporalSelfAttention,
-    build_backbone,
-    build_temporal,
-    check_chances,
-    check_token_width,
-    clip_sizes,
-    per_layer,
-    require_at_least,
-)
+from maskreel.models.parts import box_queries as parts
+from maskreel.models.parts.backbones import BackboneConfig, ResNetConfig, build_backbone
+from maskreel.models.parts.checks import require_at_least
+from maskreel.models.parts.neighbours import Neighbours, build_fusion, build_sampling
 from maskreel.nn.backbones.pyramid import Pyramid
-from maskreel.nn.decoders.box_queries import BoxQueryDecoder
 from maskreel.nn.encoders.joint import JointEncoder
-from maskreel.nn.heads.classify import ClassHead
-from maskreel.nn.heads.dynamic_masks import DynamicMasks
 from maskreel.nn.heads.embedding import EmbeddingHead
-from maskreel.nn.layers.fusion import AddFusion, ConcatFusion, DynamicFusion, Pooling
-from maskreel.nn.layers.neighbours import Border, NeighbourSampling
 from maskreel.nn.layers.parameter_groups import ParameterGroups, group_parameters
 from maskreel.nn.layers.position import FrameCode
 from maskreel.nn.layers.tokens import flatten_pyramid, with_levels
-from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
-
-
-@dataclass(frozen=True, kw_only=True)
-class DynamicAttention:
-    """Dynamic attention fusion: a share of the spatial and of the temporal feature per channel."""
-
-    hidden: int = 32
-    """Channels between the two linear layers."""
-    pooling: Pooling = "none"
-    """Where the shares come from: the token itself, the mean of its level, or of its frame."""
-    spatial_bias: float = 0.0
-    """Where training starts: 0 gives both features equal shares, 20 the function of SeqFormer weights started from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighbours:
-    """Deformable attention over the frames around a token's own, in every encoder layer."""
-
-    num_points: int = 4
-    """Sampling points per head, neighbouring frame and level (K_inter)."""
-    radius: int = 2
-    """Neighbours on either side."""
-    border: Border = "clamp"
-    """What stands for neighbours beyond the ends of the clip."""
-    temporal_levels: tuple[int, ...] = ()
-    """Levels whose points are sampled in neighbouring frames, 0 the finest; empty means all."""
-    fusion: DynamicAttention | Literal["add", "concat"] = DynamicAttention()
+from maskreel.structures import ClipBatch, ClipPrediction, FrameFeatures, select_masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,182 +35,107 @@ class Contrast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaFormerConfig:
+class TAFormerConfig:
     """Defaults are the published R50 model."""
 
     kind: Literal["taformer"] = "taformer"
     backbone: BackboneConfig = ResNetConfig()
     num_classes: int = 40
     """Classes of the data, without any "no object" entry."""
-    num_queries: int = 300
-    width: int = 256
-    """Channels of every token; a multiple of 32."""
-    hidden: int = 1024
-    """Channels inside the feed-forward blocks."""
-    num_heads: int = 8
-    num_levels: int = 4
-    """Levels of the pyramid: three from the backbone, the others added below it."""
-    num_points: int = 4
-    """Sampling points per head and level in a query's own frame (K_intra)."""
+    transformer: parts.DeformableTransformer = parts.DeformableTransformer()
     spatial_levels: tuple[int, ...] = ()
     """Levels whose points are sampled in a token's own frame in the encoder, 0 the finest; empty means all."""
     encoded_levels: Literal["all", "sampled"] = "all"
     """Levels that become tokens: all, or those sampled alone; the mask head then reads the others un-encoded."""
-    encoder_layers: int = 6
-    decoder_layers: int = 6
     neighbours: Neighbours | None = Neighbours()
     code: FrameCode = "normalised"
     """Time of the frames in the position of tokens: none, as a fraction of the clip, or as the index."""
-    temporal_decoder: TemporalSelfAttention | None = TemporalSelfAttention(place="before_self")
+    queries: parts.BoxQueries = parts.BoxQueries()
+    temporal_decoder: parts.TemporalSelfAttention | None = parts.TemporalSelfAttention(place="before_self")
     contrast: Contrast | None = Contrast()
-    mask_channels: int = 8
-    """Channels of the mask features."""
-    dropout: float = 0.1
-    box_refinement: Literal["iterative", "none"] = "iterative"
-    """Whether each decoder layer starts from the boxes of the one before."""
-    mask_coordinates: Literal["relative", "none"] = "relative"
-    """Whether the dynamic mask layers see pixel coordinates relative to the object."""
-    absent_box_loss: Literal["official", "ignore"] = "official"
-    """Boxes in frames where an object is absent: trained as zero boxes (published), or left out."""
-    costs: MatchCosts = MatchCosts()
-    losses: LossWeights = LossWeights()
+    mask_head: parts.DynamicMaskHead = parts.DynamicMaskHead()
+    loss: parts.SetLossConfig = parts.SetLossConfig()
 
     def __post_init__(self) -> None:
-        check_token_width(self.width, self.num_heads)
-        require_at_least(self, 1, "num_classes", "num_queries", "hidden", "num_points", "mask_channels")
-        require_at_least(self, 1, "encoder_layers", "decoder_layers")
-        require_at_least(self, 3, "num_levels")
-        check_chances(self, "dropout")
+        require_at_least(self, 1, "num_classes")
         temporal = () if self.neighbours is None else self.neighbours.temporal_levels
+        last = self.transformer.num_levels - 1
         for name, levels in (("spatial_levels", self.spatial_levels), ("temporal_levels", temporal)):
-            if sorted(set(levels)) != list(levels) or any(not 0 <= level < self.num_levels for level in levels):
-                raise OptionError(f"{name} {levels} must be rising numbers from 0 to {self.num_levels - 1}")
+            if sorted(set(levels)) != list(levels) or any(not 0 <= level <= last for level in levels):
+                raise OptionError(f"{name} {levels} must be rising numbers from 0 to {last}")
 
     def tokens(self) -> tuple[int, ...]:
         """Levels of the pyramid that become tokens."""
-        every = tuple(range(self.num_levels))
+        every = tuple(range(self.transformer.num_levels))
         if self.encoded_levels == "all":
             return every
         temporal = () if self.neighbours is None else self.neighbours.temporal_levels or every
         return tuple(sorted({*(self.spatial_levels or every), *temporal}))
 
 
-class TaFormer(nn.Module):
+class TAFormer(nn.Module):
     """SeqFormer whose encoder also samples neighbouring frames, and whose box queries look across frames."""
 
-    def __init__(self, config: TaFormerConfig) -> None:
+    def __init__(self, config: TAFormerConfig) -> None:
         super().__init__()
-        self.tokens = config.tokens()
+        transformer, queries, self.tokens = config.transformer, config.queries, config.tokens()
         self.backbone = build_backbone(config.backbone)
         levels = max(3, 1 + self.tokens[-1])
-        self.pyramid = Pyramid(self.backbone.channels[-3:], width=config.width, num_levels=levels)
+        self.pyramid = Pyramid(self.backbone.channels[-3:], width=transformer.width, num_levels=levels)
         self.encoder = build_encoder(config)
-        self.decoder = BoxQueryDecoder(
-            config.width,
-            num_queries=config.num_queries,
-            num_layers=config.decoder_layers,
-            num_levels=len(self.tokens),
-            hidden=config.hidden,
-            num_heads=config.num_heads,
-            num_points=config.num_points,
-            dropout=config.dropout,
-            refinement=config.box_refinement,
-            temporal=build_temporal(
-                config.temporal_decoder,
-                config.width,
-                num_layers=config.decoder_layers,
-                num_heads=config.num_heads,
-                dropout=config.dropout,
-            ),
-        )
-        self.classify = per_layer(
-            lambda: ClassHead(config.width, config.num_classes),
-            config.decoder_layers,
-            shared=config.box_refinement == "none",
-        )
-        self.masks = DynamicMasks(config.width, config.mask_channels, coordinates=config.mask_coordinates)
-        self.embed = None if config.contrast is None else EmbeddingHead(config.width)
-        embedded = config.decoder_layers if config.contrast is not None and config.contrast.layers == "all" else 1
-        self.first_embedded = config.decoder_layers - embedded
+        temporal, num_levels = config.temporal_decoder, len(self.tokens)
+        self.decoder = parts.build_decoder(transformer, queries, temporal=temporal, num_levels=num_levels)
+        self.classify = parts.build_class_heads(transformer, queries, config.num_classes)
+        self.mask_head = parts.build_mask_head(transformer, config.mask_head)
+        self.embed = None if config.contrast is None else EmbeddingHead(transformer.width)
+        is_all = config.contrast is not None and config.contrast.layers == "all"
+        self.first_embedded = 0 if is_all else transformer.decoder_layers - 1
 
     def parameter_groups(self) -> ParameterGroups:
         return group_parameters(self, self.backbone)
 
-    def forward(self, clip: ClipBatch) -> ClipPrediction:
-        pyramid = self.pyramid(self.backbone(clip)[-3:], clip)
+    def forward(self, frames: ClipBatch) -> ClipPrediction:
+        return self.clip(self.frame_features(frames))
+
+    def frame_features(self, frames: ClipBatch) -> FrameFeatures:
+        """Levels of the pyramid: frames meet where the encoder samples their neighbours."""
+        return parts.pyramid_features(self.backbone, self.pyramid, frames)
+
+    def clip(self, features: FrameFeatures) -> ClipPrediction:
+        pyramid = features.maps
         memory = self.encoder([pyramid[level] for level in self.tokens])
         states = self.decoder(memory)
-        every = (
-            memory if len(self.tokens) == len(pyramid) else with_levels(flatten_pyramid(pyramid), memory, self.tokens)
-        )
-        features, sizes = self.masks.branch(every), clip_sizes(clip)
-        layers = tuple(
-            LayerPrediction(
-                class_logits=classify(state.instance),
-                boxes=rearrange(state.boxes, "b t q r -> b q t r"),
-                embedding=self._embedding(index, state.box_queries),
-                masks=self.masks(features, state.instance, state.reference, sizes),
-            )
-            for index, (classify, state) in enumerate(zip(self.classify, states, strict=True))
-        )
+        if len(self.tokens) < len(pyramid):
+            memory = with_levels(flatten_pyramid(pyramid), memory, self.tokens)
+        masks = self.mask_head.branch(memory)
+        layers = parts.predict_layers(states, self.classify, self.mask_head, masks, features.sizes)
+        if self.training and self.embed is not None:
+            first = self.first_embedded
+            compared = [rearrange(self.embed(state.box_queries), "b t q c -> b q t c") for state in states[first:]]
+            pairs = zip(layers[first:], compared, strict=True)
+            layers = (*layers[:first], *(replace(layer, embedding=embedding) for layer, embedding in pairs))
         return ClipPrediction(layers=layers)
 
-    def _embedding(self, layer: int, box_queries: Float[Tensor, "b t q c"]) -> Float[Tensor, "b q t c"] | None:
-        """For the contrastive loss, so in training alone."""
-        if self.embed is None or not self.training or layer < self.first_embedded:
-            return None
-        return rearrange(self.embed(box_queries), "b t q c -> b q t c")
+    masks = staticmethod(select_masks)
 
 
-def build_encoder(config: TaFormerConfig) -> JointEncoder:
-    tokens, neighbours, layers = config.tokens(), config.neighbours, range(config.encoder_layers)
-
-    def places(levels: Sequence[int]) -> list[int]:
-        return [tokens.index(level) for level in levels]
-
-    samplings, fusions = [], []
-    if neighbours is not None:
-        samplings = [
-            NeighbourSampling(
-                config.width,
-                num_levels=len(tokens),
-                num_heads=config.num_heads,
-                num_points=neighbours.num_points,
-                radius=neighbours.radius,
-                border=neighbours.border,
-                levels=places(neighbours.temporal_levels),
-            )
-            for _ in layers
-        ]
-        fusions = [build_fusion(neighbours.fusion, config.width) for _ in layers]
+def build_encoder(config: TAFormerConfig) -> JointEncoder:
+    transformer, tokens = config.transformer, config.tokens()
+    width, num_heads, layers = transformer.width, transformer.num_heads, range(transformer.encoder_layers)
+    around = config.neighbours
     return JointEncoder(
-        config.width,
-        neighbours=samplings,
-        fusions=fusions,
-        num_layers=config.encoder_layers,
-        num_levels=len(tokens),
-        hidden=config.hidden,
-        num_heads=config.num_heads,
-        num_points=config.num_points,
-        dropout=config.dropout,
-        spatial_levels=places(config.spatial_levels),
+        neighbours=[build_sampling(around, width, num_heads=num_heads, tokens=tokens) for _ in layers if around],
+        fusions=[build_fusion(around.fusion, width) for _ in layers if around],
+        spatial_levels=[tokens.index(level) for level in config.spatial_levels],
         code=config.code,
+        **transformer.sizes(num_layers=len(layers), num_levels=len(tokens)),
     )
 
 
-def build_fusion(config: DynamicAttention | Literal["add", "concat"], width: int) -> nn.Module:
-    if isinstance(config, DynamicAttention):
-        return DynamicFusion(width, hidden=config.hidden, pooling=config.pooling, spatial_bias=config.spatial_bias)
-    return AddFusion() if config == "add" else ConcatFusion(width)
-
-
-def criterion(config: TaFormerConfig) -> SetLoss | ContrastiveSetLoss:
-    loss = SetLoss(config.losses, config.costs, absent_box_loss=config.absent_box_loss)
-    if config.contrast is None:
+def criterion(config: TAFormerConfig) -> SetLoss | ContrastiveSetLoss:
+    loss, contrast = parts.build_set_loss(config.loss), config.contrast
+    if contrast is None:
         return loss
     return ContrastiveSetLoss(
-        loss,
-        weight=config.contrast.weight,
-        temperature=config.contrast.temperature,
-        reduction=config.contrast.reduction,
+        loss, weight=contrast.weight, temperature=contrast.temperature, reduction=contrast.reduction
     )

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from maskreel.data.augment import Augmentation
 from maskreel.data.loading import DataConfig
-from maskreel.models.ms_sts import Adversary, MsStsConfig, SplitScale
-from maskreel.models.parts import SWIN_L, ResNetConfig
+from maskreel.models.ms_sts import Adversary, MSSTSConfig
+from maskreel.models.parts.backbones import SWIN_L, ResNetConfig
+from maskreel.models.parts.split_scale import SplitScale
 from maskreel.recipes import seqformer
 from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
 
@@ -19,62 +20,62 @@ EPOCH = seqformer.CLIPS_PER_EPOCH // seqformer.BATCH
 
 def r50_ytvis19() -> Recipe:
     """The main row: ResNet-50, split encoder, temporal decoder, adversary, 5 frames: AP 50.1 (reported; paper)."""
-    return _row("r50-ytvis19", MsStsConfig())
+    return _row("r50-ytvis19", MSSTSConfig())
 
 
 def r101_ytvis19() -> Recipe:
     """ResNet-101: AP 51.1 (reported; paper)."""
-    return _row("r101-ytvis19", MsStsConfig(backbone=ResNetConfig(depth=101)))
+    return _row("r101-ytvis19", MSSTSConfig(backbone=ResNetConfig(depth=101)))
 
 
 def swin_l_ytvis19() -> Recipe:
     """Swin-L: AP 61.0 (reported; paper)."""
-    return _row("swin-l-ytvis19", MsStsConfig(backbone=SWIN_L))
+    return _row("swin-l-ytvis19", MSSTSConfig(backbone=SWIN_L))
 
 
 def without_adversary() -> Recipe:
     """Without the foreground-background loss: AP 49.1 (reported as a gain of 1.0 through the loss)."""
-    return _row("r50-ytvis19-without-adversary", MsStsConfig(adversary=None))
+    return _row("r50-ytvis19-without-adversary", MSSTSConfig(adversary=None))
 
 
 def split() -> Recipe:
     """Split attention beside the deformable attention, no other part: AP 48.4 (reported; supplement, table S1 f)."""
-    return _encoder("split", MsStsConfig(encoder_variant="split"))
+    return _encoder("split", MSSTSConfig(encoder_variant="split"))
 
 
 def baseline() -> Recipe:
     """The paper's own SeqFormer at 5 frames: AP 46.4 (reported; supplement, tables S1 a and S2)."""
-    return _encoder("baseline", MsStsConfig(encoder_variant="baseline"))
+    return _encoder("baseline", MSSTSConfig(encoder_variant="baseline"))
 
 
 def attention_after() -> Recipe:
     """Split attention after the deformable attention of each layer: AP 47.0 (reported; supplement, table S1 b)."""
-    return _encoder("attention-after", MsStsConfig(encoder_variant="attention_after"))
+    return _encoder("attention-after", MSSTSConfig(encoder_variant="attention_after"))
 
 
 def attention_before() -> Recipe:
     """Split attention before the deformable attention of each layer: AP 47.3 (reported; supplement, table S1 c)."""
-    return _encoder("attention-before", MsStsConfig(encoder_variant="attention_before"))
+    return _encoder("attention-before", MSSTSConfig(encoder_variant="attention_before"))
 
 
 def encoder_after() -> Recipe:
     """An encoder of split attention after the deformable one: AP 46.8 (reported; supplement, table S1 d)."""
-    return _encoder("encoder-after", MsStsConfig(encoder_variant="encoder_after"))
+    return _encoder("encoder-after", MSSTSConfig(encoder_variant="encoder_after"))
 
 
 def encoder_before() -> Recipe:
     """An encoder of split attention before the deformable one: AP 47.1 (reported; supplement, table S1 e)."""
-    return _encoder("encoder-before", MsStsConfig(encoder_variant="encoder_before"))
+    return _encoder("encoder-before", MSSTSConfig(encoder_variant="encoder_before"))
 
 
 def intra_only() -> Recipe:
     """The split encoder with attention over frames alone (supplement, section S1.1, which is read without a figure)."""
-    return _encoder("intra-only", MsStsConfig(split=SplitScale(inter=None)))
+    return _encoder("intra-only", MSSTSConfig(split=SplitScale(inter=None)))
 
 
 def inter_only() -> Recipe:
     """The split encoder with attention over scales alone (supplement, section S1.1, which is read without a figure)."""
-    return _encoder("inter-only", MsStsConfig(split=SplitScale(intra=None)))
+    return _encoder("inter-only", MSSTSConfig(split=SplitScale(intra=None)))
 
 
 def t2() -> Recipe:
@@ -120,11 +121,11 @@ def baseline_t36() -> Recipe:
 def tiny() -> Recipe:
     """The main row at the size of seqformer-tiny, for rendered video on two CPU cores; the same steps."""
     split = SplitScale(width=24, hidden=24, num_heads=6)
-    model = MsStsConfig(**seqformer.SMALL, split=split, adversary=Adversary(warmup=200))
+    model = MSSTSConfig(**seqformer.SMALL, split=split, adversary=Adversary(warmup=200))
     return replace(seqformer.tiny(), name="ms-sts-tiny", model=model)
 
 
-def _row(row: str, model: MsStsConfig) -> Recipe:
+def _row(row: str, model: MSSTSConfig) -> Recipe:
     return Recipe(
         name=f"ms-sts-{row}",
         model=model,
@@ -133,7 +134,7 @@ def _row(row: str, model: MsStsConfig) -> Recipe:
     )
 
 
-def _encoder(row: str, model: MsStsConfig) -> Recipe:
+def _encoder(row: str, model: MSSTSConfig) -> Recipe:
     """A row about the encoder: neither attention across frames in the decoder nor an adversary."""
     return _row(f"r50-ytvis19-{row}", replace(model, temporal_decoder=None, adversary=None))
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from maskreel.data.augment import Augmentation
 from maskreel.data.loading import DataConfig
-from maskreel.models.parts import SWIN_L, BackboneConfig, ResNetConfig
+from maskreel.models.parts.backbones import SWIN_L, BackboneConfig, ResNetConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
 
@@ -17,13 +18,10 @@ BATCH = 16
 SMALL: dict[str, Any] = {
     "backbone": ResNetConfig(depth=18, width=24, norm="batch", frozen_stages=0),
     "num_classes": 4,
-    "num_queries": 20,
-    "width": 96,
-    "hidden": 256,
-    "num_heads": 6,
-    "encoder_layers": 3,
-    "decoder_layers": 3,
-    "dropout": 0.0,
+    "transformer": DeformableTransformer(
+        width=96, hidden=256, num_heads=6, encoder_layers=3, decoder_layers=3, dropout=0.0
+    ),
+    "queries": BoxQueries(count=20),
 }
 """Model options of the small recipes: SeqFormer's, and those of the models that grew from it."""
 

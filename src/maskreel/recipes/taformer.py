@@ -7,8 +7,9 @@ stand in several tables of the paper are listed once.
 from dataclasses import replace
 
 from maskreel.data.loading import DataConfig
-from maskreel.models.parts import SWIN_L, ResNetConfig
-from maskreel.models.taformer import Contrast, Neighbours, TaFormerConfig
+from maskreel.models.parts.backbones import SWIN_L, ResNetConfig
+from maskreel.models.parts.neighbours import Neighbours
+from maskreel.models.taformer import Contrast, TAFormerConfig
 from maskreel.recipes import seqformer
 from maskreel.training.recipe import Recipe, TrainingConfig
 
@@ -20,86 +21,86 @@ BATCH = 16
 
 def r50_ytvis19() -> Recipe:
     """The main row: ResNet-50, four points per neighbour, all parts: AP 48.1 (reported; table 1 and the ablations)."""
-    return _row("r50-ytvis19", TaFormerConfig())
+    return _row("r50-ytvis19", TAFormerConfig())
 
 
 def r101_ytvis19() -> Recipe:
     """ResNet-101: AP 50.6 (reported; table 1)."""
-    return _row("r101-ytvis19", TaFormerConfig(backbone=ResNetConfig(depth=101)))
+    return _row("r101-ytvis19", TAFormerConfig(backbone=ResNetConfig(depth=101)))
 
 
 def swin_l_ytvis19() -> Recipe:
     """Swin-L: AP 61.2 (reported; table 1)."""
-    return _row("swin-l-ytvis19", TaFormerConfig(backbone=SWIN_L))
+    return _row("swin-l-ytvis19", TAFormerConfig(backbone=SWIN_L))
 
 
 def r50_ytvis21() -> Recipe:
     """The main row on YouTube-VIS 2021: AP 42.1 on its val (reported; table 2)."""
-    return _row("r50-ytvis21", TaFormerConfig(), clips_per_epoch=CLIPS_PER_EPOCH_2021)
+    return _row("r50-ytvis21", TAFormerConfig(), clips_per_epoch=CLIPS_PER_EPOCH_2021)
 
 
 def baseline() -> Recipe:
     """The paper's own SeqFormer, four levels: AP 44.9 (reported; table 3, and 4/0 of table 5)."""
-    return _encoder("baseline", TaFormerConfig(neighbours=None, code="none"))
+    return _encoder("baseline", TAFormerConfig(neighbours=None, code="none"))
 
 
 def encoder() -> Recipe:
     """Spatio-temporal encoder alone: AP 46.4 (reported; table 3, the dynamic fusion of table 4, 4/4 of table 5)."""
-    return _encoder("encoder", TaFormerConfig())
+    return _encoder("encoder", TAFormerConfig())
 
 
 def encoder_decoder() -> Recipe:
     """Spatio-temporal encoder and temporal decoder: AP 47.0 (reported; table 3, and no contrast of table 6)."""
-    return _row("r50-ytvis19-encoder-decoder", TaFormerConfig(contrast=None))
+    return _row("r50-ytvis19-encoder-decoder", TAFormerConfig(contrast=None))
 
 
 def fusion_add() -> Recipe:
     """Spatial and temporal features added, encoder alone: AP 45.9 (reported; table 4)."""
-    return _encoder("fusion-add", TaFormerConfig(neighbours=Neighbours(fusion="add")))
+    return _encoder("fusion-add", TAFormerConfig(neighbours=Neighbours(fusion="add")))
 
 
 def fusion_concat() -> Recipe:
     """Spatial and temporal features through a linear layer, encoder alone: AP 46.2 (reported; table 4)."""
-    return _encoder("fusion-concat", TaFormerConfig(neighbours=Neighbours(fusion="concat")))
+    return _encoder("fusion-concat", TAFormerConfig(neighbours=Neighbours(fusion="concat")))
 
 
 def baseline_one_level() -> Recipe:
     """The paper's own SeqFormer sampling stride 32 alone: AP 41.7 (reported; 1/0 of table 5)."""
-    return _encoder("baseline-one-level", TaFormerConfig(spatial_levels=(2,), neighbours=None, code="none"))
+    return _encoder("baseline-one-level", TAFormerConfig(spatial_levels=(2,), neighbours=None, code="none"))
 
 
 def encoder_one_level() -> Recipe:
     """Spatio-temporal encoder sampling stride 32 alone: AP 42.6 (reported; 1/1 of table 5)."""
-    model = TaFormerConfig(spatial_levels=(2,), neighbours=Neighbours(temporal_levels=(2,)))
+    model = TAFormerConfig(spatial_levels=(2,), neighbours=Neighbours(temporal_levels=(2,)))
     return _encoder("encoder-one-level", model)
 
 
 def contrast_last() -> Recipe:
     """Contrastive loss on the last decoder layer alone: AP 47.7 (reported; table 6)."""
-    return _row("r50-ytvis19-contrast-last", TaFormerConfig(contrast=Contrast(layers="last")))
+    return _row("r50-ytvis19-contrast-last", TAFormerConfig(contrast=Contrast(layers="last")))
 
 
 def points1() -> Recipe:
     """One point per neighbour: AP 46.6 (reported; table 7)."""
-    return _row("r50-ytvis19-points1", TaFormerConfig(neighbours=Neighbours(num_points=1)))
+    return _row("r50-ytvis19-points1", TAFormerConfig(neighbours=Neighbours(num_points=1)))
 
 
 def points2() -> Recipe:
     """Two points per neighbour: AP 47.5 (reported; table 7)."""
-    return _row("r50-ytvis19-points2", TaFormerConfig(neighbours=Neighbours(num_points=2)))
+    return _row("r50-ytvis19-points2", TAFormerConfig(neighbours=Neighbours(num_points=2)))
 
 
 def points3() -> Recipe:
     """Three points per neighbour: AP 47.9 (reported; table 7)."""
-    return _row("r50-ytvis19-points3", TaFormerConfig(neighbours=Neighbours(num_points=3)))
+    return _row("r50-ytvis19-points3", TAFormerConfig(neighbours=Neighbours(num_points=3)))
 
 
 def tiny() -> Recipe:
     """The main row at the size of seqformer-tiny, for rendered video on two CPU cores; the same steps."""
-    return replace(seqformer.tiny(), name="taformer-tiny", model=TaFormerConfig(**seqformer.SMALL))
+    return replace(seqformer.tiny(), name="taformer-tiny", model=TAFormerConfig(**seqformer.SMALL))
 
 
-def _row(row: str, model: TaFormerConfig, *, clips_per_epoch: int = seqformer.CLIPS_PER_EPOCH) -> Recipe:
+def _row(row: str, model: TAFormerConfig, *, clips_per_epoch: int = seqformer.CLIPS_PER_EPOCH) -> Recipe:
     """6 epochs with drops after 3 and 5, on weights trained on COCO, whose pictures are turned in every frame."""
     epoch = clips_per_epoch // BATCH
     return Recipe(
@@ -110,6 +111,6 @@ def _row(row: str, model: TaFormerConfig, *, clips_per_epoch: int = seqformer.CL
     )
 
 
-def _encoder(row: str, model: TaFormerConfig) -> Recipe:
+def _encoder(row: str, model: TAFormerConfig) -> Recipe:
     """A row about the encoder: neither attention across frames in the decoder nor a contrastive loss."""
     return _row(f"r50-ytvis19-{row}", replace(model, temporal_decoder=None, contrast=None))

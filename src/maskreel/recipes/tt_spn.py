@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from maskreel.data.augment import Augmentation
 from maskreel.data.loading import DataConfig
-from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig, TwinsConfig
+from maskreel.models.parts.backbones import TwinsConfig
+from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig
 from maskreel.recipes import seqformer, vistr
 from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
 

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from maskreel.data.augment import Augmentation
 from maskreel.data.loading import DataConfig
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.parts.backbones import ResNetConfig
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
 from maskreel.models.vistr import VisTRConfig
 from maskreel.recipes import seqformer
 from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
@@ -15,14 +16,10 @@ BATCH = 8
 SMALL_BACKBONE = ResNetConfig(depth=18, width=24, norm="batch", frozen_stages=0, padding="masked")
 SMALL: dict[str, Any] = {
     "num_classes": 4,
-    "num_frames": 6,
-    "num_queries": 6,
-    "width": 96,
-    "hidden": 256,
-    "encoder_layers": 3,
-    "decoder_layers": 3,
-    "dropout": 0.0,
-    "attention_dropout": 0.0,
+    "transformer": ClipTransformer(
+        width=96, hidden=256, encoder_layers=3, decoder_layers=3, dropout=0.0, attention_dropout=0.0
+    ),
+    "queries": FrameQueries(count=6, frames=6),
 }
 """Model options of the small recipes: VisTR's, and those of the models that grew from it."""
 

@@ -15,6 +15,7 @@ from maskreel.data.loading import ClipLoader
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
 from maskreel.models.folder import read_tensors
+from maskreel.models.moved import renamed
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
 from maskreel.training.progress import Best, LossMeans, Progress
@@ -23,7 +24,8 @@ from maskreel.training.step import Learner
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 differs by names of tensors alone (`models/moved.py`)."""
 FOLDER_NAME = re.compile(r"step-(\d{8,})")
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 
@@ -77,10 +79,12 @@ def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple
     Raises DataError when the checkpoint is of another version or another model, ValueError when it is of other data.
     """
     state = _read_state(folder / "state.json")
-    model = read_tensors(folder / "model.safetensors")
+    model, moments = (read_tensors(folder / f"{part}.safetensors") for part in ("model", "optimizer"))
+    if state.format == 1:
+        model, moments = renamed(model), renamed(moments)
     _require_same_shapes(learner.objective.state_by_name(), model, folder / "model.safetensors")
     learner.objective.load_state_by_name(model)
-    _load_moments(learner.objective, learner.optimizers, read_tensors(folder / "optimizer.safetensors"), folder)
+    _load_moments(learner.objective, learner.optimizers, moments, folder)
     loader.load_state_dict(state.sampler)
     if learner.scaler.is_enabled() and state.scale is not None:
         fresh = learner.scaler.state_dict()
@@ -133,7 +137,7 @@ def _training_state(learner: Learner, loader: ClipLoader, progress: Progress) ->
 
 def _read_state(path: Path) -> TrainingState:
     raw = read_json(path)
-    if raw.get("format") != FORMAT:
+    if raw.get("format") not in (1, FORMAT):
         raise DataError(
             f"{path}: format {raw.get('format')!r} is not {FORMAT}; "
             "the checkpoint was written by another version of Maskreel"

@@ -75,7 +75,7 @@ def _with_classes(recipe: Recipe, data: RunData) -> Recipe:
 
 
 def _fit_initial(init: str, recipe: Recipe, data: RunData) -> Start:
-    return fit(read_initial(init, heads=recipe.model.num_heads), recipe.model, data.classes)
+    return fit(read_initial(init, heads=recipe.model.transformer.num_heads), recipe.model, data.classes)
 
 
 class TrainingRun:

@@ -17,6 +17,7 @@ from maskreel.data.loading import DataConfig
 from maskreel.errors import DataError, UsageError
 from maskreel.files import numbered_folder, read_json, remove_unfinished, write_json
 from maskreel.models.folder import save_model
+from maskreel.models.moved import moved
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_data import RunData
 
@@ -48,7 +49,8 @@ def read_recipe(folder: Path) -> Recipe:
     if not path.is_file():
         raise UsageError(f"{folder}: not the folder of a run (it has no config.json)")
     try:
-        return from_dict(Recipe, read_json(path))
+        content = read_json(path)
+        return from_dict(Recipe, content | {"model": moved(content["model"])} if "model" in content else content)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -4,23 +4,22 @@ from maskreel.checkpoints.sources.seqformer import (
     QUERY_PARTS,
     RULES,
     backbone_config,
+    box_queries,
     detector_aliases,
-    is_refining,
-    transformer_options,
+    transformer_sizes,
 )
 from maskreel.checkpoints.sources.table import Drop, Fresh, Refusal, Source, State, named_classes
 from maskreel.models.seqformer import SeqFormerConfig
 
-_VIDEO_ONLY = ("classify", "frame_weight", "masks")
+_VIDEO_ONLY = ("classify", "frame_weight", "mask_head")
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfig:
     return SeqFormerConfig(
         backbone=backbone_config(state, "backbone.0.body."),
-        num_queries=state["query_embed.weight"].shape[0],
-        box_refinement="iterative" if is_refining(state, "") else "none",
+        queries=box_queries(state, ""),
+        transformer=transformer_sizes(state, "transformer.", heads),
         **named_classes(num_classes),
-        **transformer_options(state, "transformer.", heads),
     )
 
 
@@ -48,7 +47,7 @@ DEFORMABLE_DETR = Source(
     fresh=(
         Fresh(pattern=r"classify\.", reason="class head of other categories: drawn as in a new model"),
         Fresh(pattern=r"decoder\.layers\.\d+\.frame_weight\.", reason="images have no frames: drawn as in a new model"),
-        Fresh(pattern=r"masks\.", reason="a detector has no masks: drawn as in a new model"),
+        Fresh(pattern=r"mask_head\.", reason="a detector has no masks: drawn as in a new model"),
     ),
 )
 TWO_STAGE = Refusal(

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 from maskreel.checkpoints.sources.resnet import resnet_config
 from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, named_classes
-from maskreel.checkpoints.sources.vistr import RULES, transformer_options
+from maskreel.checkpoints.sources.vistr import RULES, transformer_sizes
 from maskreel.models.vistr import VisTRConfig
 
-_VIDEO_ONLY = ("classify", "queries", "masks", "reference_points", "sines", "boxes\\.linear", "boxes\\.out")
+_VIDEO_ONLY = ("classify", "queries", "mask_head", "reference_points", "sines", "boxes\\.linear", "boxes\\.out")
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> VisTRConfig:
     return VisTRConfig(
         backbone=replace(resnet_config(state, "backbone.0.body."), padding="masked"),
+        transformer=transformer_sizes(state, "transformer.", heads),
         **named_classes(num_classes),
-        **transformer_options(state, "transformer.", heads),
     )
 
 
@@ -33,6 +33,6 @@ DETR = Source(
     fresh=(
         Fresh(pattern=r"classify\.", reason="class head of other categories: drawn as in a new model"),
         Fresh(pattern=r"decoder\.queries\.", reason="queries of every frame: drawn as in a new model"),
-        Fresh(pattern=r"masks\.", reason="a detector has no masks: drawn as in a new model"),
+        Fresh(pattern=r"mask_head\.", reason="a detector has no masks: drawn as in a new model"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, layers, named_classes
 from maskreel.errors import DataError
-from maskreel.models.parts import ResNetConfig
+from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.nn.backbones.resnet import BLOCKS, Depth
 

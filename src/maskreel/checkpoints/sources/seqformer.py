@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,8 @@ from maskreel.checkpoints.sources.resnet import resnet_config
 from maskreel.checkpoints.sources.swin import swin_config
 from maskreel.checkpoints.sources.table import Alias, Drop, Part, Source, State, layers
 from maskreel.errors import DataError
-from maskreel.models.parts import BackboneConfig
+from maskreel.models.parts.backbones import BackboneConfig
+from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, DynamicMaskHead
 from maskreel.models.seqformer import SeqFormerConfig
 
 _FEEDFORWARD = r"\.(linear1|linear2)\."
@@ -46,12 +46,12 @@ RULES = (
     (r"^decoder\.layers\.(\d+)\.instance_feedforward\.norm\.", r"detr.transformer.decoder.layers.\1.norm3."),
     (rf"^decoder\.layers\.(\d+)\.instance_feedforward{_FEEDFORWARD}", r"detr.transformer.decoder.layers.\1.\2."),
     (r"^classify\.", "detr.class_embed."),
-    (r"^masks\.controller\.", "controller."),
-    (r"^masks\.branch\.reduce\.", "mask_head.lay1."),
-    (r"^masks\.branch\.out\.", "mask_head.lay2."),
-    (r"^masks\.branch\.coarse\.", "mask_head.lay3."),
-    (r"^masks\.branch\.middle\.", "mask_head.lay4."),
-    (r"^masks\.branch\.fine\.", "mask_head.dcn."),
+    (r"^mask_head\.controller\.", "controller."),
+    (r"^mask_head\.branch\.reduce\.", "mask_head.lay1."),
+    (r"^mask_head\.branch\.out\.", "mask_head.lay2."),
+    (r"^mask_head\.branch\.coarse\.", "mask_head.lay3."),
+    (r"^mask_head\.branch\.middle\.", "mask_head.lay4."),
+    (r"^mask_head\.branch\.fine\.", "mask_head.dcn."),
 )
 """Ours to the official names."""
 
@@ -102,7 +102,7 @@ def backbone_config(state: State, prefix: str) -> BackboneConfig:
     raise DataError(f"it has no backbone that Maskreel knows ({prefix}conv1.weight or {prefix}patch_embed.proj.weight)")
 
 
-def transformer_options(state: State, prefix: str, heads: int) -> dict[str, Any]:
+def transformer_sizes(state: State, prefix: str, heads: int) -> DeformableTransformer:
     """Sizes of the transformer under `prefix`, which ends in a dot: SeqFormer's and Deformable DETR's alike."""
     first = f"{prefix}encoder.layers.0."
     num_levels, width = state[f"{prefix}level_embed"].shape
@@ -118,21 +118,24 @@ def transformer_options(state: State, prefix: str, heads: int) -> dict[str, Any]
             f"{heads} attention heads do not fit its {width} channels and {rows} samples in {num_levels} levels; "
             "the number of heads is not visible in a checkpoint: name it with --heads"
         )
-    return {
-        "width": width,
-        "num_levels": num_levels,
-        "hidden": state[f"{first}linear1.weight"].shape[0],
-        "num_heads": heads,
-        "num_points": rows // (heads * num_levels),
-        "encoder_layers": layers(state, f"{prefix}encoder.layers."),
-        "decoder_layers": layers(state, f"{prefix}decoder.layers."),
-    }
+    return DeformableTransformer(
+        width=width,
+        num_levels=num_levels,
+        hidden=state[f"{first}linear1.weight"].shape[0],
+        num_heads=heads,
+        num_points=rows // (heads * num_levels),
+        encoder_layers=layers(state, f"{prefix}encoder.layers."),
+        decoder_layers=layers(state, f"{prefix}decoder.layers."),
+    )
 
 
-def is_refining(state: State, prefix: str) -> bool:
-    """Whether every decoder layer has box heads of its own; otherwise all names mean the same tensor."""
+def box_queries(state: State, prefix: str) -> BoxQueries:
+    """Boxes are refined where every decoder layer has box heads of its own; otherwise all names mean one tensor."""
     first, second = (f"{prefix}bbox_embed.{index}.layers.0.weight" for index in (0, 1))
-    return second in state and not torch.equal(state[first], state[second])
+    is_refining = second in state and not torch.equal(state[first], state[second])
+    return BoxQueries(
+        count=state[f"{prefix}query_embed.weight"].shape[0], refinement="iterative" if is_refining else "none"
+    )
 
 
 def seqformer_config(
@@ -152,11 +155,9 @@ def seqformer_config(
     return SeqFormerConfig(
         backbone=backbone or backbone_config(state, f"{prefix}backbone.0.body."),
         num_classes=count_classes(logits, num_classes),
-        num_queries=state[f"{prefix}query_embed.weight"].shape[0],
-        mask_channels=channels,
-        mask_coordinates="relative" if has_coordinates else "none",
-        box_refinement="iterative" if is_refining(state, prefix) else "none",
-        **transformer_options(state, f"{prefix}transformer.", heads),
+        transformer=transformer_sizes(state, f"{prefix}transformer.", heads),
+        queries=box_queries(state, prefix),
+        mask_head=DynamicMaskHead(channels=channels, coordinates="relative" if has_coordinates else "none"),
     )
 
 

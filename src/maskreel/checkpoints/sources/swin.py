@@ -6,7 +6,7 @@ from maskreel.checkpoints.layout import Rules
 from maskreel.checkpoints.sources.resnet import NEW
 from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, layers, named_classes
 from maskreel.errors import DataError
-from maskreel.models.parts import SwinConfig
+from maskreel.models.parts.backbones import SwinConfig
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.nn.backbones.swin import BLOCKS, HEAD_WIDTH, Depth
 

@@ -3,7 +3,8 @@
 from maskreel.checkpoints.sources.resnet import NEW
 from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, layers, named_classes
 from maskreel.errors import DataError
-from maskreel.models.tt_spn import TTSPNConfig, TwinsConfig
+from maskreel.models.parts.backbones import TwinsConfig
+from maskreel.models.tt_spn import TTSPNConfig
 
 HEAD_WIDTH = 32
 """Channels per attention head, in all published sizes."""

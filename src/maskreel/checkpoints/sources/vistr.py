@@ -6,7 +6,6 @@ for them, too.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from maskreel.checkpoints.layout import Layout, PublishedTensor, own_tensors, re
 from maskreel.checkpoints.sources.resnet import resnet_config
 from maskreel.checkpoints.sources.table import Part, Source, State, layers
 from maskreel.errors import DataError
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
 from maskreel.models.vistr import VisTRConfig
 
 _TRANSFORMER = "vistr.transformer."
@@ -43,17 +43,17 @@ RULES = (
     (r"^boxes\.linear\.", "vistr.bbox_embed.net.4."),
     (r"^boxes\.out\.", "vistr.bbox_embed.net.6."),
     (r"^boxes\.", "vistr.bbox_embed."),
-    (r"^masks\.attend\.query\.", "bbox_attention.q_linear."),
-    (r"^masks\.attend\.key\.", "bbox_attention.k_linear."),
-    (r"^masks\.fuse\.mix\.", "mask_head.lay1."),
-    (r"^masks\.fuse\.mix_norm\.", "mask_head.gn1."),
-    *((rf"^masks\.fuse\.reduce\.{i}\.", f"mask_head.lay{i + 2}.") for i in range(3)),
-    *((rf"^masks\.fuse\.reduce_norms\.{i}\.", f"mask_head.gn{i + 2}.") for i in range(3)),
-    *((rf"^masks\.fuse\.adapters\.{i}\.", f"mask_head.adapter{i + 1}.") for i in range(3)),
-    (r"^masks\.fuse\.offsets\.", "mask_head.conv_offset."),
-    (r"^masks\.fuse\.deform\.", "mask_head.dcn."),
-    (r"^masks\.fuse\.deform_norm\.", "mask_head.gn5."),
-    (r"^masks\.volume\.", "insmask_head."),
+    (r"^mask_head\.attend\.query\.", "bbox_attention.q_linear."),
+    (r"^mask_head\.attend\.key\.", "bbox_attention.k_linear."),
+    (r"^mask_head\.fuse\.mix\.", "mask_head.lay1."),
+    (r"^mask_head\.fuse\.mix_norm\.", "mask_head.gn1."),
+    *((rf"^mask_head\.fuse\.reduce\.{i}\.", f"mask_head.lay{i + 2}.") for i in range(3)),
+    *((rf"^mask_head\.fuse\.reduce_norms\.{i}\.", f"mask_head.gn{i + 2}.") for i in range(3)),
+    *((rf"^mask_head\.fuse\.adapters\.{i}\.", f"mask_head.adapter{i + 1}.") for i in range(3)),
+    (r"^mask_head\.fuse\.offsets\.", "mask_head.conv_offset."),
+    (r"^mask_head\.fuse\.deform\.", "mask_head.dcn."),
+    (r"^mask_head\.fuse\.deform_norm\.", "mask_head.gn5."),
+    (r"^mask_head\.volume\.", "insmask_head."),
 )
 """Ours to the official names."""
 
@@ -67,7 +67,7 @@ def class_rows(values: Tensor, config: VisTRConfig) -> Tensor:
     return values[len(values) - config.num_classes - 1 :]
 
 
-def transformer_options(state: State, prefix: str, heads: int) -> dict[str, Any]:
+def transformer_sizes(state: State, prefix: str, heads: int) -> ClipTransformer:
     """Sizes of the transformer under `prefix`, which ends in a dot: VisTR's and DETR's alike."""
     hidden, width = state[f"{prefix}encoder.layers.0.linear1.weight"].shape
     if width % heads:
@@ -75,13 +75,13 @@ def transformer_options(state: State, prefix: str, heads: int) -> dict[str, Any]
             f"{heads} attention heads do not fit its {width} channels; the number of heads is not visible in a "
             "checkpoint: name it with --heads"
         )
-    return {
-        "width": width,
-        "hidden": hidden,
-        "num_heads": heads,
-        "encoder_layers": layers(state, f"{prefix}encoder.layers."),
-        "decoder_layers": layers(state, f"{prefix}decoder.layers."),
-    }
+    return ClipTransformer(
+        width=width,
+        hidden=hidden,
+        num_heads=heads,
+        encoder_layers=layers(state, f"{prefix}encoder.layers."),
+        decoder_layers=layers(state, f"{prefix}decoder.layers."),
+    )
 
 
 def _config(state: State, heads: int, num_classes: int | None) -> VisTRConfig:
@@ -93,9 +93,8 @@ def _config(state: State, heads: int, num_classes: int | None) -> VisTRConfig:
     return VisTRConfig(
         backbone=replace(resnet_config(state, "vistr.backbone.0.body."), padding="masked"),
         num_classes=logits - 2 if num_classes is None else num_classes,
-        num_frames=queries // INSTANCES,
-        num_queries=INSTANCES,
-        **transformer_options(state, _TRANSFORMER, heads),
+        transformer=transformer_sizes(state, _TRANSFORMER, heads),
+        queries=FrameQueries(count=INSTANCES, frames=queries // INSTANCES),
     )
 
 

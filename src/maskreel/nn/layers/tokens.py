@@ -22,6 +22,15 @@ def flatten_pyramid(pyramid: Sequence[FeatureMap]) -> ClipMemory:
     )
 
 
+def unflatten_pyramid(tokens: Float[Tensor, "b t s c"], like: Sequence[FeatureMap]) -> tuple[FeatureMap, ...]:
+    """The way back: tokens as the levels of the pyramid that they were made from."""
+    parts = tokens.split([level.values.shape[-2] * level.values.shape[-1] for level in like], 2)
+    return tuple(
+        replace(level, values=rearrange(part, "b t (h w) c -> b t c h w", h=level.values.shape[-2]))
+        for level, part in zip(like, parts, strict=True)
+    )
+
+
 def flatten_positions(pyramid: Sequence[FeatureMap], level_embedding: Float[Tensor, "l c"]) -> Float[Tensor, "b t s c"]:
     """Sine code of every token plus the learned embedding of its level; the same in all frames of a clip."""
     width, t = level_embedding.shape[-1], pyramid[0].values.shape[1]
