@@ -1,6 +1,7 @@
 """The whole SeqFormer behind the backbone, against one recorded run of the official code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch

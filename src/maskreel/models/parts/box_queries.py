@@ -12,7 +12,6 @@ from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.set_loss import LossWeights, SetLoss
 from maskreel.models.parts.checks import check_chances, check_width, require_at_least
 from maskreel.models.parts.frames import frame_sizes
-from maskreel.nn.backbones.pyramid import Pyramid
 from maskreel.nn.decoders.box_queries import BoxQueryDecoder, QueryState
 from maskreel.nn.heads.classify import ClassHead
 from maskreel.nn.heads.dynamic_masks import DynamicMasks
@@ -163,7 +162,7 @@ def build_mask_head(transformer: DeformableTransformer, head: DynamicMaskHead) -
     return DynamicMasks(transformer.width, head.channels, coordinates=head.coordinates)
 
 
-def pyramid_features(backbone: nn.Module, pyramid: Pyramid, frames: ClipBatch) -> FrameFeatures:
+def pyramid_features(backbone: nn.Module, pyramid: nn.Module, frames: ClipBatch) -> FrameFeatures:
     """The levels of the pyramid, of each frame on its own."""
     return FrameFeatures(maps=pyramid(backbone(frames)[-3:], frames), sizes=frame_sizes(frames))
 

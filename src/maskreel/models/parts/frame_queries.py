@@ -11,7 +11,6 @@ from maskreel.criteria.sequence_loss import MaskResize, SequenceLoss, SequenceLo
 from maskreel.criteria.sequence_matching import SequenceCosts
 from maskreel.models.parts.checks import check_chances, check_width, require_at_least
 from maskreel.models.parts.frames import frame_sizes
-from maskreel.nn.backbones.pyramid import Projection
 from maskreel.nn.decoders.frame_queries import CrossAttention, FrameQueryDecoder
 from maskreel.nn.encoders.full import FullEncoder
 from maskreel.nn.heads.attention_masks import Area, AttentionMasks, AttentionMaskSource
@@ -124,7 +123,7 @@ def build_mask_head(
     )
 
 
-def map_features(backbone: nn.Module, project: Projection, frames: ClipBatch) -> FrameFeatures:
+def map_features(backbone: nn.Module, project: nn.Module, frames: ClipBatch) -> FrameFeatures:
     """The backbone's maps at strides 4, 8 and 16, and the one at stride 32 in the width of the tokens."""
     *finer, last = backbone(frames)
     return FrameFeatures(maps=(*finer, project(last)), sizes=frame_sizes(frames))
