@@ -9,7 +9,7 @@ import torch
 from maskreel.checkpoints.published import Counts, own_counts
 from maskreel.config import from_dict, to_dict
 from maskreel.models.folder import build_criterion, build_model
-from maskreel.models.parts import SWIN_B, SWIN_L, SWIN_S, SWIN_T, ResNetConfig, SwinConfig
+from maskreel.models.parts.backbones import SWIN_B, SWIN_L, SWIN_S, SWIN_T, ResNetConfig, SwinConfig
 from maskreel.recipes.catalog import RECIPES
 from maskreel.training.recipe import Recipe
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from maskreel.models.ms_sts import Adversary, MsStsConfig, SplitScale
+from maskreel.models.ms_sts import Adversary, MSSTSConfig
+from maskreel.models.parts.split_scale import SplitScale
 from maskreel.training.loop import resume, train
 from maskreel.training.objective import Objective, build_objective
 from maskreel.training.optimizer import Optimizers
@@ -24,7 +25,7 @@ WARMUP = 3
 def adversarial(recipe: Recipe) -> Recipe:
     shape = {field.name: getattr(TINY_MODEL, field.name) for field in fields(TINY_MODEL) if field.name != "kind"}
     split = SplitScale(width=8, hidden=8, num_heads=2)
-    model = MsStsConfig(**shape, split=split, adversary=Adversary(warmup=WARMUP))
+    model = MSSTSConfig(**shape, split=split, adversary=Adversary(warmup=WARMUP))
     return replace(recipe, model=model, training=replace(recipe.training, keep_checkpoints=3))
 
 
