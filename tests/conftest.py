@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests import builders
+from maskreel.kernels.backend import use_backend
+from tests import backends, builders
 
 pytest_plugins = ("pytester",)
 
@@ -23,6 +24,13 @@ class GoldenTests:
     def hidden(self) -> list[str]:
         """Tests that were skipped although the data is there."""
         return self.skipped if builders.SHARED.is_dir() else []
+
+
+@pytest.fixture(params=backends.ON_CPU)
+def each_backend(request: pytest.FixtureRequest) -> Generator[str]:
+    """Runs a test once with every backend for tensors on the CPU."""
+    with use_backend(request.param):
+        yield request.param
 
 
 GOLDEN = pytest.StashKey[GoldenTests]()

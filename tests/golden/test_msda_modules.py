@@ -10,7 +10,7 @@ from maskreel.nn.layers.deformable import DeformableAttention, sampling_location
 from maskreel.structures import ClipMemory
 from tests.builders import assert_golden, golden, golden_noise
 
-pytestmark = pytest.mark.golden
+pytestmark = [pytest.mark.golden, pytest.mark.usefixtures("each_backend")]
 
 
 class Recording:

@@ -53,7 +53,7 @@ def test_what_is_not_a_number_stays_visible() -> None:
 def test_without_numba_the_masks_come_from_products_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = tensors(frames=2, channels=3, cells=70, instances=2)
     expected = by_formula(*arguments)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("maskreel.kernels.backend._is_installed", lambda package: False)
     monkeypatch.setattr("maskreel.kernels.dynamic_layers._on_cpu", None)
     torch.testing.assert_close(ours(*arguments).double(), expected, rtol=1e-5, atol=1e-4)
 

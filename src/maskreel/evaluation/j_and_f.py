@@ -15,8 +15,8 @@ from scipy.optimize import linear_sum_assignment
 from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.geometry.native import native
 from maskreel.geometry.runs import PackedTracks
+from maskreel.kernels.compiled import compiled
 
 NAMES = ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 TOLERANCE = 0.008
@@ -174,7 +174,7 @@ def _near(pixels: Bool[np.ndarray, "h w"], others: Bool[np.ndarray, "h w"], radi
     return int((painted.view(bool) & pixels).sum())
 
 
-@native("int32* int64 int64 int64 int64 int64 int64 int64 uint8* -> int64")
+@compiled("int32* int64 int64 int64 int64 int64 int64 int64 uint8* -> int64")
 @no_type_check
 def _fill(bounds, at, stop, height, top, bottom, left, right, columns):
     """Set the pixels of a mask's runs that lie in the window, column after column."""
@@ -190,7 +190,7 @@ def _fill(bounds, at, stop, height, top, bottom, left, right, columns):
     return 0
 
 
-@native("uint8* int64 int64 int64 int64* uint8* -> int64")
+@compiled("uint8* int64 int64 int64 int64* uint8* -> int64")
 @no_type_check
 def _paint(pixels, height, width, radius, reach, painted):
     """Paint a disc around every pixel."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.geometry.native import native
+from maskreel.kernels.compiled import compiled
 
 RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
 AREA_RANGES = ((0.0, 1e10), (0.0, 128.0**2), (128.0**2, 256.0**2), (256.0**2, 1e10))
@@ -249,7 +249,7 @@ def _bytes(flags: Bool[np.ndarray, "..."]) -> np.ndarray:
     return np.ascontiguousarray(flags).view(np.uint8)
 
 
-@native("float64* int64 int64 uint8* int64 uint8* uint8* float64* int64 float64* uint8* int64* -> int64")
+@compiled("float64* int64 int64 uint8* int64 uint8* uint8* float64* int64 float64* uint8* int64* -> int64")
 @no_type_check
 def _match(
     iou,
@@ -289,7 +289,7 @@ def _match(
     return 0
 
 
-@native(
+@compiled(
     "uint8* uint8* int64* int64* int64 int64* int64 int64 int64* int64 int64 int64* int64 float64* int64 "
     "float64* float64* float64* float64* -> int64"
 )

@@ -10,8 +10,8 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskreel.geometry.native import native
 from maskreel.geometry.rle import Rle
+from maskreel.kernels.compiled import compiled
 
 _CODE_BYTES = 2**14
 """First guess of a code's length; a longer one is written again into a buffer of its size."""
@@ -66,7 +66,7 @@ def encode_enlarged(logits: Float[np.ndarray, "h w"], vertical: Axis, horizontal
         capacity = length
 
 
-@native("float32* int64* int64 int64 int64* float32* int64 int64* float32* int64 float32* uint8* int64 -> int64")
+@compiled("float32* int64* int64 int64 int64* float32* int64 int64* float32* int64 float32* uint8* int64 -> int64")
 @no_type_check
 def _encode_columns(
     cells, box, rows, columns, column_first, column_fraction, width, row_starts, row_fraction, height, column, text,

@@ -11,8 +11,8 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Bool, Int
 
-from maskreel.geometry.native import native
 from maskreel.geometry.rle import MAX_PIXELS, Rle, RleError, parse
+from maskreel.kernels.compiled import compiled
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,7 +180,7 @@ def _decode(
     return bounds, first, areas, failed
 
 
-@native("uint8* int64* int64* int64 int32* int64* int64* -> int64")
+@compiled("uint8* int64* int64* int64 int32* int64* int64* -> int64")
 @no_type_check
 def _decode_strings(data, offsets, pixels, num_masks, bounds, first, areas):
     """Ends of runs, which are in turn the start and the end of a foreground run; returns the first bad mask, or -1.
@@ -225,7 +225,7 @@ def _decode_strings(data, offsets, pixels, num_masks, bounds, first, areas):
     return -1
 
 
-@native("int64* int64 uint8* -> int64")
+@compiled("int64* int64 uint8* -> int64")
 @no_type_check
 def _compress(lengths, num_runs, text):
     """Write the COCO string of run lengths; returns its length."""
@@ -244,7 +244,7 @@ def _compress(lengths, num_runs, text):
     return written
 
 
-@native("int32* int64* int64* int64* int64 int64* int64 uint8* int32* -> int64")
+@compiled("int32* int64* int64* int64* int64 int64* int64 uint8* int32* -> int64")
 @no_type_check
 def _overlaps(bounds, first, size_code, areas, num_frames, pairs, num_pairs, may_stop, common):
     """Count the shared pixels of each pair of tracks in each frame.

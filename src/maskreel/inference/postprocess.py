@@ -6,7 +6,6 @@ each query that is in a pair, and for no other. One vote per frame, VisTR's rule
 the mean over frames of its best class probability, its class the one that most frames vote for (`FrameVotes`).
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 from maskreel.errors import DataError
 from maskreel.geometry.enlarge import Axis, encode_enlarged
 from maskreel.geometry.rle import Rle
+from maskreel.kernels.threads import run_each
 from maskreel.structures import ClipPrediction
 
 MASK_STRIDE = 4
@@ -157,5 +157,4 @@ def encode_masks(
     def encode(frames: Float[np.ndarray, "t h w"]) -> list[Rle | None]:
         return [encode_enlarged(frame, vertical, horizontal) for frame in frames]
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        return list(threads.map(encode, logits.numpy()))
+    return run_each(encode, list(logits.numpy()))

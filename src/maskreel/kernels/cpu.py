@@ -1,4 +1,4 @@
-"""CPU backend of sampling: compiled by numba at first use. Importing this module imports numba."""
+"""CPU backend of sampling: forward and backward by compiled kernels."""
 
 from functools import lru_cache
 
@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskreel.kernels.jit import passes
-from maskreel.kernels.jit.passes import Table
-from maskreel.kernels.jit.points import Constants, Points, Shape
+from maskreel.kernels.compiled import Compiled
+from maskreel.kernels.jit.records import Constants, Points, Shape, Table
 from maskreel.kernels.maps import ABSENT, Maps
 from maskreel.kernels.threads import run
 
@@ -17,6 +16,16 @@ _BLOCK = 64
 _FEW = 1024
 """Up to so many queries of a group, a decoder's, look anywhere on the maps: a task is one head of them, and what that
 head reads of the table stays in the second-level cache."""
+
+_TABLE, _POINTS, _CONSTANTS = "float32* int64 int64 int64", "float32* float32*", "float32* int32* float32*"
+_FORWARD = Compiled(
+    "maskreel.kernels.jit.passes", "forward",
+    f"{_TABLE} {_POINTS} float32* {_CONSTANTS} int64* int64* -> int64",
+)  # fmt: skip
+_BACKWARD = Compiled(
+    "maskreel.kernels.jit.passes", "backward",
+    f"{_TABLE} float32* {_POINTS} {_TABLE} {_POINTS} {_CONSTANTS} int64* int64* int64* int64* -> int64",
+)  # fmt: skip
 
 
 def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Tensor:
@@ -28,7 +37,8 @@ def forward(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> Te
     shape = _shape(value, locations, maps)
     tasks = shape.clips * shape.groups * -(-shape.queries // shape.block) * (shape.heads // shape.block_heads)
     points = Points(flat(locations), flat(weights))
-    run(passes.forward, tasks, _table(value), points, flat(output), _constants(maps, shape.points, shape.depth), shape)
+    constants = _constants(maps, shape.points, shape.depth)
+    run(_FORWARD, tasks, *_table(value), *points, flat(output), *constants, numbers(shape))
     return output.to(dtype)
 
 
@@ -47,16 +57,16 @@ def backward(
         table = _row_wise(value)
         shape = _shape(table, locations, maps)
         run(
-            passes.backward,
+            _BACKWARD,
             shape.clips * shape.units * shape.heads,
-            _table(table),
+            *_table(table),
             flat(grad_output),
-            Points(flat(locations), flat(weights)),
-            _table(grad_value),
-            Points(flat(grad_locations), flat(grad_weights)),
-            _constants(maps, shape.points, shape.depth),
+            *Points(flat(locations), flat(weights)),
+            *_table(grad_value),
+            *Points(flat(grad_locations), flat(grad_weights)),
+            *_constants(maps, shape.points, shape.depth),
             *_readers(maps, shape.depth > 0, shape.units),
-            shape,
+            numbers(shape),
         )
     return grad_value.to(value.dtype), grad_locations.to(locations.dtype), grad_weights.to(weights.dtype)
 
@@ -142,3 +152,8 @@ def strided(tensor: Tensor) -> tuple[np.ndarray, int, int, int]:
 def flat(tensor: Tensor) -> np.ndarray:
     """A tensor's numbers in its logical order, float32; copies only where they are not that already."""
     return tensor.detach().float().contiguous().view(-1).numpy()
+
+
+def numbers(record: tuple[int, ...]) -> np.ndarray:
+    """A record of whole numbers as a kernel reads it."""
+    return np.array(record, np.int64)

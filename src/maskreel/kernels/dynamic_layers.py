@@ -8,8 +8,15 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from maskreel.kernels.backend import serves_inference
+from maskreel.kernels.backend import choose, inference_forms
+from maskreel.kernels.compiled import Compiled
+from maskreel.kernels.cpu import flat, numbers
+from maskreel.kernels.jit.records import BLOCK, Counts, Layers
+from maskreel.kernels.threads import run
 
+_APPLY = Compiled(
+    "maskreel.kernels.jit.dynamic_layers", "apply", f"{'float32* ' * 8}int64* int64* -> int64"
+)  # fmt: skip
 CHUNK = (2**17, 2**27)
 """Numbers of a hidden map that exist at a time: on a CPU what its second-level cache holds, on a GPU 512 MiB."""
 
@@ -26,7 +33,8 @@ def dynamic_layers(
     Products of matrices, so many instances at once that their hidden maps stay in the cache; without gradients, on the
     CPU in float32, a kernel of ours whose hidden maps are a few cells wide, eight times as fast.
     """
-    if serves_inference(inputs, *weights, bias1, bias2, bias3):
+    tensors = (inputs, *weights, bias1, bias2, bias3)
+    if choose("dynamic layers", *tensors, forms=inference_forms(*tensors)) == "cpu":
         return _on_cpu(inputs, weights, bias1, bias2, bias3)
     chunk = max(1, CHUNK[inputs.device.type == "cuda"] // (bias1.shape[2] * inputs.shape[2]))
     parts = [part.split(chunk) for part in (*weights, bias2, bias3)]
@@ -41,15 +49,11 @@ def dynamic_layers(
 
 
 def _on_cpu(inputs: Tensor, weights: Sequence[Tensor], bias1: Tensor, bias2: Tensor, bias3: Tensor) -> Tensor:
-    from maskreel.kernels.cpu import flat
-    from maskreel.kernels.jit.dynamic_layers import BLOCK, Counts, Layers, apply
-    from maskreel.kernels.threads import run
-
     frames, channels, cells = inputs.shape
     _, instances, hidden = bias1.shape
     output = torch.empty(instances, frames, cells)
     first, second, third = weights
     layers = Layers(*(flat(x) for x in (first, bias1, second, bias2, third, bias3)))
     counts = Counts(frames=frames, instances=instances, inputs=channels, hidden=hidden, cells=cells)
-    run(apply, frames * -(-cells // BLOCK), flat(inputs), layers, flat(output), counts)
+    run(_APPLY, frames * -(-cells // BLOCK), flat(inputs), *layers, flat(output), numbers(counts))
     return output

@@ -19,7 +19,7 @@ Coordinates are (x, y) or (x, y, t), each in [0, 1] over its map's width, height
 The value table may be any view with unit stride along `d`. A head-major table (stored "b m r d" and passed as a
 transposed view) is the fast layout on the CPU; its gradient comes back in the same layout.
 
-Backends: `reference` (any device and float type, second derivatives, export), `cpu` (numba), `triton` (CUDA). The fast
+Backends: `reference` (any device and float type, second derivatives, export), `cpu`, `triton` (CUDA). The fast
 two hide behind one operator with its own backward, which torch.compile and torch.export see as a single node; they
 compute in float32, whatever the dtype of `value`. A second derivative through them takes the reference.
 """
@@ -52,7 +52,7 @@ def sample(
     forced backend cannot take the tensors.
     """
     _check(value, locations, weights, maps)
-    if choose(backend, value, locations, weights) == "reference":
+    if choose("sampling", value, locations, weights, forms=("cpu", "triton"), backend=backend) == "reference":
         return reference.sample(value, locations, weights, maps)
     return _sample(value, locations, weights, *_flatten(maps))
 

@@ -6,7 +6,15 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from maskreel.kernels.backend import serves_inference
+from maskreel.kernels.backend import choose, inference_forms
+from maskreel.kernels.compiled import Compiled
+from maskreel.kernels.cpu import numbers, strided
+from maskreel.kernels.jit.records import GROUPS, Extents, Tokens
+from maskreel.kernels.threads import run
+
+_ATTEND = Compiled(
+    "maskreel.kernels.jit.short_attention", "attend", f"{'float32* int64 int64 int64 ' * 4}int64* int64* -> int64"
+)  # fmt: skip
 
 
 def attend_short(
@@ -23,7 +31,8 @@ def attend_short(
     ten.
     """
     inputs = (query, key, value)
-    if is_seen is None and serves_inference(*inputs) and 0 not in query.shape:
+    forms = inference_forms(*inputs) if is_seen is None else ()
+    if all(x.numel() for x in inputs) and choose("short attention", *inputs, forms=forms) == "cpu":
         return _attend_on_cpu(query, key, value, num_heads)
     b, s = query.shape[0], query.shape[2]
     heads = [rearrange(x, "b t s (m d) -> (b s) m t d", m=num_heads) for x in inputs]
@@ -33,14 +42,11 @@ def attend_short(
 
 
 def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
-    from maskreel.kernels.cpu import strided
-    from maskreel.kernels.jit.short_attention import GROUPS, Extents, Tokens, attend
-    from maskreel.kernels.threads import run
-
     b, t, s, e = query.shape
     output = torch.empty(query.shape)
     # Channels of a token stand side by side in every projection and in every part of one.
-    tokens = [Tokens(*strided(x if x.stride(3) == 1 else x.contiguous())) for x in (query, key, value)]
+    tokens = [x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value)]
     extents = Extents(clips=b, queries=t, keys=key.shape[1], groups=s, channels=e, heads=num_heads)
-    run(attend, b * -(-s // GROUPS), *tokens, Tokens(*strided(output)), extents)
+    flattened = [part for x in (*tokens, output) for part in Tokens(*strided(x))]
+    run(_ATTEND, b * -(-s // GROUPS), *flattened, numbers(extents))
     return output

@@ -1,4 +1,4 @@
-# pyright: reportCallIssue=false, reportArgumentType=false, reportUnusedExpression=false
+# pyright: reportCallIssue=false, reportArgumentType=false
 # Numba's intrinsics are called without the two compiler arguments that their definitions name.
 """Forward and backward of weighted bilinear sampling: one thread's share of each.
 
@@ -11,18 +11,17 @@ window of the maps; the price is that points, outputs and their gradients are th
 processor does not foresee, hence the explicit prefetches.
 """
 
-import hashlib
-import inspect
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
-from numba import njit
 
-from maskreel.kernels.jit.points import L1, L4, L16, L32, OPTIONS, ZERO, differentiate, locate, new_corners, part
+from maskreel.kernels.jit.parts import part, record, take_ticket
+from maskreel.kernels.jit.points import differentiate, free_corners, locate, new_corners
+from maskreel.kernels.jit.records import Constants, Points, Shape, Table
 from maskreel.kernels.jit.vectors import (
-    at,
+    L1,
+    L4,
+    L16,
+    L32,
+    ZERO,
     load,
     multiply_add,
     prefetch,
@@ -30,21 +29,11 @@ from maskreel.kernels.jit.vectors import (
     splat,
     store,
     sums,
-    take_ticket,
 )
 
 AHEAD = 8
 """How many queries ahead the prefetches reach."""
 _LINE = 16  # float32 numbers of a cache line
-
-
-class Table(NamedTuple):
-    """The value table or its gradient: everything between its first and last number, and its strides."""
-
-    numbers: np.ndarray
-    clip_stride: int
-    row_stride: int
-    head_stride: int
 
 
 @part
@@ -56,14 +45,14 @@ def _gather_lanes(lanes, table, base, corners, n, output, where):
     sum2 = splat(ZERO, lanes)
     sum3 = splat(ZERO, lanes)
     for k in range(n):
-        row0 = base + np.int64(at(rows, k)) * stride
-        row1 = base + np.int64(at(rows, n + k)) * stride
-        row2 = base + np.int64(at(rows, 2 * n + k)) * stride
-        row3 = base + np.int64(at(rows, 3 * n + k)) * stride
-        sum0 = multiply_add(load(table.numbers, row0, lanes), splat(at(weights, k), lanes), sum0)
-        sum1 = multiply_add(load(table.numbers, row1, lanes), splat(at(weights, n + k), lanes), sum1)
-        sum2 = multiply_add(load(table.numbers, row2, lanes), splat(at(weights, 2 * n + k), lanes), sum2)
-        sum3 = multiply_add(load(table.numbers, row3, lanes), splat(at(weights, 3 * n + k), lanes), sum3)
+        row0 = base + np.int64(rows[k]) * stride
+        row1 = base + np.int64(rows[n + k]) * stride
+        row2 = base + np.int64(rows[2 * n + k]) * stride
+        row3 = base + np.int64(rows[3 * n + k]) * stride
+        sum0 = multiply_add(load(table.numbers, row0, lanes), splat(weights[k], lanes), sum0)
+        sum1 = multiply_add(load(table.numbers, row1, lanes), splat(weights[n + k], lanes), sum1)
+        sum2 = multiply_add(load(table.numbers, row2, lanes), splat(weights[2 * n + k], lanes), sum2)
+        sum3 = multiply_add(load(table.numbers, row3, lanes), splat(weights[3 * n + k], lanes), sum3)
     store(output, where, (sum0 + sum1) + (sum2 + sum3))
 
 
@@ -95,10 +84,10 @@ def _scatter_lanes(lanes, table, base, gradient, grad_base, corners, n, grad_out
     rows, weights, stride, grad_stride = corners.rows, corners.weights, table.row_stride, gradient.row_stride
     upstream = load(grad_output, where, lanes)
     for k in range(n):
-        row0 = np.int64(at(rows, k))
-        row1 = np.int64(at(rows, n + k))
-        row2 = np.int64(at(rows, 2 * n + k))
-        row3 = np.int64(at(rows, 3 * n + k))
+        row0 = np.int64(rows[k])
+        row1 = np.int64(rows[n + k])
+        row2 = np.int64(rows[2 * n + k])
+        row3 = np.int64(rows[3 * n + k])
         product = sums(
             upstream * load(table.numbers, base + row0 * stride, lanes),
             upstream * load(table.numbers, base + row1 * stride, lanes),
@@ -109,10 +98,10 @@ def _scatter_lanes(lanes, table, base, gradient, grad_base, corners, n, grad_out
             product = product + load(corners.products, 4 * k, L4)
         store(corners.products, 4 * k, product)
         # Corners may share a row at the border: one after the other.
-        _add_row(lanes, gradient.numbers, grad_base + row0 * grad_stride, at(weights, k), upstream)
-        _add_row(lanes, gradient.numbers, grad_base + row1 * grad_stride, at(weights, n + k), upstream)
-        _add_row(lanes, gradient.numbers, grad_base + row2 * grad_stride, at(weights, 2 * n + k), upstream)
-        _add_row(lanes, gradient.numbers, grad_base + row3 * grad_stride, at(weights, 3 * n + k), upstream)
+        _add_row(lanes, gradient.numbers, grad_base + row0 * grad_stride, weights[k], upstream)
+        _add_row(lanes, gradient.numbers, grad_base + row1 * grad_stride, weights[n + k], upstream)
+        _add_row(lanes, gradient.numbers, grad_base + row2 * grad_stride, weights[2 * n + k], upstream)
+        _add_row(lanes, gradient.numbers, grad_base + row3 * grad_stride, weights[3 * n + k], upstream)
 
 
 @part
@@ -175,6 +164,7 @@ def _forward(table, points, output, maps, shape, counter):
                     prefetch_for_write(output, later * shape.channels + i)
                 locate(points, maps, shape, group, place * shape.points, 0, shape.points, corners)
                 _gather(table, base, corners, n, shape.channels, output, place * shape.channels)
+    free_corners(corners)
 
 
 @part
@@ -212,33 +202,33 @@ def _backward(table, grad_output, points, gradient, point_gradients, maps, reade
                 where = place * shape.channels
                 _scatter(table, base, gradient, grad_base, corners, n, shape.channels, grad_output, where)
                 differentiate(corners, points, maps, shape, first, slot, each, point_gradients)
+    free_corners(corners)
 
 
-SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-"""Stands for every file here. numba keys its cache on disk by the called function alone, which names this too."""
+def forward(
+    numbers, clip_stride, row_stride, head_stride, locations, weights, output, sizes, starts, present, shape, counter
+):  # fmt: skip
+    table = Table(numbers, clip_stride, row_stride, head_stride)
+    maps = Constants(sizes, starts, present)
+    _forward(table, Points(locations, weights), output, maps, record(Shape, shape), counter)
+    return 0
 
 
-def _entries(sources: str) -> tuple[Callable, Callable]:
-    """The two passes as Python calls them."""
-
-    def forward(table, points, output, maps, shape, counter):
-        sources  # noqa: B018
-        _forward(table, points, output, maps, shape, counter)
-
-    def backward(table, grad_output, points, gradient, point_gradients, maps, reader_ends, readers, shape, counter):
-        sources  # noqa: B018
-        _backward(table, grad_output, points, gradient, point_gradients, maps, reader_ends, readers, shape, counter)
-
-    return compiled(forward), compiled(backward)
-
-
-def compiled(function: Callable) -> Callable:
-    """Compile at the first call and keep the code on disk, where a folder for it can be written."""
-    function = inspect.unwrap(function)
-    try:
-        return njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # numba found no writable place for its cache
-        return njit(**OPTIONS)(function)
-
-
-forward, backward = _entries(SOURCES)
+def backward(
+    numbers, clip_stride, row_stride, head_stride, grad_output, locations, weights,
+    gradient, grad_clip_stride, grad_row_stride, grad_head_stride, grad_locations, grad_weights,
+    sizes, starts, present, reader_ends, readers, shape, counter,
+):  # fmt: skip
+    _backward(
+        Table(numbers, clip_stride, row_stride, head_stride),
+        grad_output,
+        Points(locations, weights),
+        Table(gradient, grad_clip_stride, grad_row_stride, grad_head_stride),
+        Points(grad_locations, grad_weights),
+        Constants(sizes, starts, present),
+        reader_ends,
+        readers,
+        record(Shape, shape),
+        counter,
+    )
+    return 0

@@ -1,16 +1,19 @@
-# pyright: reportCallIssue=false, reportArgumentType=false, reportUnusedExpression=false
+# pyright: reportCallIssue=false, reportArgumentType=false
 # Numba's intrinsics are called without the two compiler arguments that their definitions name.
 """Points of one query and head: which table rows they touch with which weights, and back from rows to points."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import numpy as np
-from numba import njit
 
+from maskreel.kernels.jit.parts import free, new_floats, new_ints, part
+from maskreel.kernels.jit.records import Corners
 from maskreel.kernels.jit.vectors import (
-    at,
+    HALF,
+    L1,
+    L4,
+    L16,
+    ONE,
+    TWO,
+    ZERO,
     clamp,
     floor,
     is_within,
@@ -23,87 +26,19 @@ from maskreel.kernels.jit.vectors import (
     to_int,
 )
 
-# No "nnan" or "ninf": a NaN must not turn into an arbitrary address.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-L64, L32, L16, L4, L1 = (0,) * 64, (0,) * 32, (0,) * 16, (0,) * 4, (0,)
-ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
-
-
-def part(function: Callable) -> Callable:
-    """Compiled into its callers only. Unwrapped, because a type-checking import hook wraps every function."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(inspect.unwrap(function))
-
-
-class Shape(NamedTuple):
-    """Extents of one call."""
-
-    clips: int
-    groups: int
-    queries: int
-    """Per group."""
-    block: int
-    """Queries per task of the forward pass."""
-    block_heads: int
-    """Heads per task of the forward pass."""
-    heads: int
-    channels: int
-    points: int
-    """Per query and head."""
-    slot_frames: int
-    """Frames among which the points are divided; 1 in space-time."""
-    depth: int
-    """Frames along the time axis; 0 where points have no time."""
-    frame_rows: int
-    units: int
-    """Independent parts of the table in the backward pass."""
-    unit_rows: int
-
-
-class Constants(NamedTuple):
-    """Constants of the points' maps, flat."""
-
-    sizes: np.ndarray
-    """Width of every point's map, then height; float32."""
-    starts: np.ndarray
-    """First row of every point's map, group by group; int32."""
-    present: np.ndarray
-    """0 for points of absent frames, else 1; group by group; float32."""
-
-
-class Points(NamedTuple):
-    """Flat locations and weights, or their gradients."""
-
-    locations: np.ndarray
-    weights: np.ndarray
-
-
-class Corners(NamedTuple):
-    """Scratch for n points: corner-major, that is all upper left corners, then all upper right ones, ..."""
-
-    rows: np.ndarray
-    """Table rows of the four corners."""
-    weights: np.ndarray
-    """Weights of the four corners."""
-    details: np.ndarray
-    """For the gradients: fractions of x and y; whether left, right, top, bottom lie inside (0 or 1)."""
-    times: np.ndarray
-    """Fraction of the way from the earlier to the later frame."""
-    products: np.ndarray
-    """Upstream gradient times the four corner rows, point-major."""
-    slopes: np.ndarray
-    """Upstream gradient times sample, its slope along x and along y."""
-
 
 @part
 def new_corners(n, times):
     return Corners(
-        np.empty(4 * n, np.int32),
-        np.empty(4 * n, np.float32),
-        np.empty(6 * n, np.float32),
-        np.empty(times, np.float32),
-        np.empty(4 * n, np.float32),
-        np.empty(3 * n, np.float32),
+        new_ints(4 * n), new_floats(4 * n), new_floats(6 * n), new_floats(times), new_floats(4 * n), new_floats(3 * n)
     )
+
+
+@part
+def free_corners(corners):
+    for numbers in corners[1:]:
+        free(numbers)
+    free(corners.rows)
 
 
 @part
@@ -166,8 +101,8 @@ def _locate_lanes(lanes, points, maps, shape, group, first, slot, n, k, corners)
 @part
 def _locate_time_lanes(lanes, points, maps, shape, group, first, n, k, corners):
     """A point between two frames becomes point k on the earlier and point n + k on the later one."""
-    width = splat(at(maps.sizes, 0), lanes)
-    height = splat(at(maps.sizes, shape.points), lanes)
+    width = splat(maps.sizes[0], lanes)
+    height = splat(maps.sizes[shape.points], lanes)
     frames = splat(np.float32(shape.depth), lanes)
     half = splat(HALF, lanes)
     zero = splat(ZERO, lanes)
@@ -182,7 +117,7 @@ def _locate_time_lanes(lanes, points, maps, shape, group, first, n, k, corners):
     last = frames - one
     weight = load(points.weights, first + k, lanes)
     step = splat(np.int32(shape.frame_rows), lanes)
-    origin = splat(at(maps.starts, group * shape.points), lanes)
+    origin = splat(maps.starts[group * shape.points], lanes)
     row_before = to_int(clamp(before, zero, last)) * step + origin
     row_after = to_int(clamp(after, zero, last)) * step + origin
     in_before = is_within(before, zero, last)

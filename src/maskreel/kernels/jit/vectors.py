@@ -1,18 +1,23 @@
-# pyright: reportCallIssue=false, reportArgumentType=false, reportUnusedExpression=false
+# pyright: reportCallIssue=false, reportArgumentType=false
 # Numba's intrinsics are called without the two compiler arguments that their definitions name.
-"""Fixed-width vectors inside numba kernels: a row of channels, or a handful of points, in registers.
+"""Fixed-width vectors inside compiled kernels: a row of channels, or a handful of points, in registers.
 
-Numba alone leaves the inner loops to the auto-vectoriser, which must assume that every array overlaps every other one
+Numba alone leaves the inner loops to the auto-vectoriser, which must assume that every pointer overlaps every other one
 and then keeps sums in memory. With explicit vectors the order of loads and stores is ours. The number of lanes is part
 of a type, handed down as a tuple of that length: kernels are compiled once per lane count, not once per model shape.
 """
 
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
+
+L64, L32, L16, L4, L1 = (0,) * 64, (0,) * 32, (0,) * 16, (0,) * 4, (0,)
+"""Numbers of lanes."""
+ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 _FLAGS = ("contract", "reassoc", "nsz")  # not nnan: a NaN must not become an arbitrary address
 
@@ -36,9 +41,8 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, _llvm(fe_type))
 
 
-def _pointer(context, builder, array_type, array, index, target):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+def _pointer(builder, first, index, target):
+    return builder.bitcast(builder.gep(first, [index]), target.as_pointer())
 
 
 def _shuffle(builder, a, b, lanes):
@@ -54,73 +58,62 @@ def _call(builder, name, vector, arguments):
 
 
 @intrinsic
-def at(typingctx, array, index):
-    """`array[index]` without the test for negative indices."""
-
-    def generate(context, builder, signature, arguments):
-        target = context.get_data_type(array.dtype)
-        return builder.load(_pointer(context, builder, array, *arguments, target))
-
-    return array.dtype(array, index), generate
-
-
-@intrinsic
-def load(typingctx, array, index, lanes):
+def load(typingctx, pointer, index, lanes):
     """Consecutive elements from `index` on."""
-    vector = Vector(array.dtype, len(lanes))
+    vector = Vector(pointer.dtype, len(lanes))
 
     def generate(context, builder, signature, arguments):
-        result = builder.load(_pointer(context, builder, array, *arguments[:2], _llvm(vector)))
+        result = builder.load(_pointer(builder, *arguments[:2], _llvm(vector)))
         result.align = 4
         return result
 
-    return vector(array, index, lanes), generate
+    return vector(pointer, index, lanes), generate
 
 
 @intrinsic
-def store(typingctx, array, index, vector):
+def store(typingctx, pointer, index, vector):
     """Write consecutive elements from `index` on."""
 
     def generate(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, array, *arguments[:2], _llvm(vector))
+        pointer = _pointer(builder, *arguments[:2], _llvm(vector))
         builder.store(arguments[2], pointer).align = 4
         return context.get_dummy_value()
 
-    return types.void(array, index, vector), generate
+    return types.void(pointer, index, vector), generate
 
 
 @intrinsic(prefer_literal=True)
-def load_every(typingctx, array, index, lanes, step, offset):
+def load_every(typingctx, pointer, index, lanes, step, offset):
     """Elements index + offset, index + offset + step, ...; reads up to index + lanes * step."""
-    vector, stride, first = Vector(array.dtype, len(lanes)), step.literal_value, offset.literal_value
+    vector, stride, first = Vector(pointer.dtype, len(lanes)), step.literal_value, offset.literal_value
 
     def generate(context, builder, signature, arguments):
         whole = ir.VectorType(ir.FloatType(), vector.lanes * stride)
-        loaded = builder.load(_pointer(context, builder, array, *arguments[:2], whole))
+        loaded = builder.load(_pointer(builder, *arguments[:2], whole))
         loaded.align = 4
         return _shuffle(builder, loaded, ir.Constant(whole, ir.Undefined), range(first, vector.lanes * stride, stride))
 
-    return vector(array, index, lanes, step, offset), generate
+    return vector(pointer, index, lanes, step, offset), generate
 
 
 @intrinsic
-def store_pairs(typingctx, array, index, x, y):
+def store_pairs(typingctx, pointer, index, x, y):
     """Write x[0], y[0], x[1], y[1], ... from `index` on."""
 
     def generate(context, builder, signature, arguments):
         n = x.lanes
         both = _shuffle(builder, *arguments[2:], [k // 2 + n * (k % 2) for k in range(2 * n)])
-        builder.store(both, _pointer(context, builder, array, *arguments[:2], both.type)).align = 4
+        builder.store(both, _pointer(builder, *arguments[:2], both.type)).align = 4
         return context.get_dummy_value()
 
-    return types.void(array, index, x, y), generate
+    return types.void(pointer, index, x, y), generate
 
 
 def _define_prefetch(is_write: int):
     @intrinsic
-    def prefetch(typingctx, array, index):
+    def prefetch(typingctx, pointer, index):
         def generate(context, builder, signature, arguments):
-            pointer = _pointer(context, builder, array, *arguments, ir.IntType(8))
+            pointer = _pointer(builder, *arguments, ir.IntType(8))
             number = ir.IntType(32)
             name = "llvm.prefetch.p0i8"
             kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
@@ -129,7 +122,7 @@ def _define_prefetch(is_write: int):
             builder.call(declared, [pointer, *(ir.Constant(number, flag) for flag in (is_write, 3, 1))])
             return context.get_dummy_value()
 
-        return types.void(array, index), generate
+        return types.void(pointer, index), generate
 
     return prefetch
 
@@ -255,17 +248,6 @@ def sums(typingctx, a, b, c, d):
         return total
 
     return result(a, b, c, d), generate
-
-
-@intrinsic
-def take_ticket(typingctx, counter):
-    """Atomically `counter[0] += 1`; returns the number before. Hands out tasks to threads."""
-
-    def generate(context, builder, signature, arguments):
-        data = context.make_array(counter)(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return types.int64(counter), generate
 
 
 def _define_operator(function, on_floats: str, on_ints: str) -> None:
