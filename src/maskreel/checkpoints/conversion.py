@@ -20,6 +20,8 @@ from maskreel.models.catalog import CATALOG
 from maskreel.models.folder import build_model
 
 AUTO = "auto"
+COUNTER = "num_batches_tracked"
+"""Of a batch norm; nothing reads it but a momentum that nobody sets."""
 HEADS = 8
 CLASS_HEAD = "classify"
 """Part of every model that depends on the classes of the data."""
@@ -257,6 +259,8 @@ def _account_for_rest(state: State, source: Source, used: set[str | None]) -> tu
         first = source.first_name(name)
         if reason := source.drop_reason(name):
             dropped.append(Remark(name=name, reason=reason))
+        elif name.endswith(COUNTER) and f"{name.removesuffix(COUNTER)}running_var" in used:
+            dropped.append(Remark(name=name, reason="counter of batch norm in training; ours is frozen"))
         elif first is not None and first in used:
             if torch.equal(values, state[first]):
                 dropped.append(Remark(name=name, reason="second name of a tensor that was taken"))

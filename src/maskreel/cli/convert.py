@@ -30,7 +30,7 @@ def run(args: Convert) -> None:
     """Read, convert, write and tell. Raises UsageError for what was typed, DataError for the file's content."""
     _check(args)
     classes = None if args.classes is None else read_classes(args.classes)
-    state = read_foreign(args.weights)
+    state = read_foreign(args.weights, key=args.key)
     conversion = _of_file(args.weights, lambda: _convert(args, state, classes))
     if args.report is not None:
         with complete_file(args.report) as path:

@@ -30,20 +30,12 @@ def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfi
     return SeqFormerConfig(backbone=resnet_config(state), **named_classes(num_classes))
 
 
-_NORMS = ("bn1", "layer#.#.bn1", "layer#.#.bn2", "layer#.#.bn3", "layer#.#.downsample.1")
-
 RESNET = Source(
     name="resnet",
     title="a ResNet classifier of torchvision",
     keys=("conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer4.0.conv1.weight"),
     config=_config,
     rules=((r"^backbone\.", ""),),
-    drops=(
-        Drop(keys=("fc.weight", "fc.bias"), reason="classifier of ImageNet"),
-        Drop(
-            keys=tuple(f"{norm}.num_batches_tracked" for norm in _NORMS),
-            reason="counter of batch norm in training; ours is frozen",
-        ),
-    ),
+    drops=(Drop(keys=("fc.weight", "fc.bias"), reason="classifier of ImageNet"),),
     fresh=(Fresh(pattern=r"(?!backbone\.)", reason=NEW),),
 )

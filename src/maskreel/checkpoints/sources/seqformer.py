@@ -130,9 +130,14 @@ def transformer_sizes(state: State, prefix: str, heads: int) -> DeformableTransf
 
 
 def box_queries(state: State, prefix: str) -> BoxQueries:
-    """Boxes are refined where every decoder layer has box heads of its own; otherwise all names mean one tensor."""
-    first, second = (f"{prefix}bbox_embed.{index}.layers.0.weight" for index in (0, 1))
-    is_refining = second in state and not torch.equal(state[first], state[second])
+    """How many queries there are, and whether every decoder layer has a box head of its own.
+
+    Otherwise all names mean the same tensors. Heads of their own begin as copies that differ in one bias, so all their
+    tensors are compared.
+    """
+    first, others = f"{prefix}bbox_embed.0.", re.compile(rf"{re.escape(prefix)}bbox_embed\.[1-9]\d*\.(.*)")
+    twins = [(match[1], values) for name, values in state.items() if (match := others.fullmatch(name))]
+    is_refining = any(not torch.equal(state[f"{first}{rest}"], values) for rest, values in twins)
     return BoxQueries(
         count=state[f"{prefix}query_embed.weight"].shape[0], refinement="iterative" if is_refining else "none"
     )

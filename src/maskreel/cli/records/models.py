@@ -42,6 +42,8 @@ class Convert:
     source: Annotated[str, tyro.conf.arg(name="from")] = "auto"
     """What the file is: seqformer, seqformer-detectron2, mssts, mssts-discriminator, vistr, deformable-detr, detr,
     resnet, swin, swin-timm or twins; auto recognises it by names and shapes."""
+    key: str | None = None
+    """Entry of the file that holds the weights, such as model_ema, where there are several."""
     to: str | None = None
     """Kind of the model to make, where the weights are a start for more than one."""
     heads: int | None = None
