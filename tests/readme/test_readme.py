@@ -56,12 +56,15 @@ def test_every_maskreel_command_runs(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_python_example_runs(folder: Path) -> None:
+def test_the_python_examples_run_one_after_the_other(folder: Path) -> None:
     examples = blocks("python")
-    assert len(examples) == 1
+    assert len(examples) == 3
     names: dict[str, Any] = {}
-    exec(compile(examples[0], "README.md", "exec"), names)
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), names)
     assert names["masklets"].decoded == 4
+    assert (folder / "objects.json").exists()
+    assert set(names["figures"]) == {"ap", "hota"}
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -59,9 +59,9 @@ class Evaluation:
         """The Score JSON, with the figures per size and per dial added."""
         return {"ap": {**self.figures.to_json(), "per_size": self.per_size, "per_dial": self.per_dial}}
 
-    def save_results(self, path: Path) -> None:
+    def save_results(self, path: str | Path) -> None:
         """Write the predictions as a YouTube-VIS results file."""
-        write_results(path, self.predictions)
+        write_results(Path(path), self.predictions)
 
 
 def evaluate(

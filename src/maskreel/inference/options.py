@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.errors import OptionError
@@ -47,6 +47,9 @@ class PredictorOptions:
                 raise OptionError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(allowed)}")
 
 
+Options = TypeVar("Options", bound=PredictorOptions)
+
+
 class OptionChanges(TypedDict, total=False):
     """Options of `PredictorOptions` by name, any of them."""
 
@@ -72,9 +75,9 @@ def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorO
     return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
 
 
-def changed_options(options: PredictorOptions, changes: Mapping[str, Any]) -> PredictorOptions:
+def changed_options(options: Options, changes: Mapping[str, Any]) -> Options:
     """Options with some values changed by name; OptionError for a name or a value that is not allowed."""
     try:
-        return from_dict(PredictorOptions, {**to_dict(options), **changes})
+        return from_dict(type(options), {**to_dict(options), **changes})
     except ConfigError as error:
         raise OptionError(f"option {error}") from error

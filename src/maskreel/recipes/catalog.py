@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from maskreel.config import suggestion
+from maskreel.errors import UsageError
+
 if TYPE_CHECKING:
     from maskreel.training.recipe import Recipe
 
@@ -85,3 +88,11 @@ RECIPES: "Mapping[str, Callable[[], Recipe]]" = _Recipes(
         "tt-spn-tiny-mlp": "tt_spn.tiny_mlp",
     }
 )
+
+
+def find_recipe(name: str) -> "Recipe":
+    """The recipe of a name; UsageError with the nearest name where there is none."""
+    if name not in RECIPES:
+        hint = suggestion(name, RECIPES, f"recipes: {', '.join(RECIPES)}")
+        raise UsageError(f"unknown recipe {name!r}; {hint}")
+    return RECIPES[name]()
