@@ -13,7 +13,7 @@ from maskreel.criteria.set_loss import LossWeights, SetLoss
 from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction, ClipTarget, LayerPrediction
 from tests.builders import clip_batch, clip_target
 
-SIZES = ((64, 96), (50, 70))
+SIZES = ((64, 96), (30, 60))
 LEVELS = ((8, 12), (4, 6), (2, 3))
 
 
@@ -128,7 +128,8 @@ def test_the_forms_are_their_formulas(form: Form) -> None:
         distance = (real.sigmoid() - fake.sigmoid()).abs()
         wanted = distance, -distance
     ours = loss(given.prediction, given.targets, given.clip)
-    patches = scene.valid_patches
+    # Of the patches of 32 x 32 pixels those that begin inside their clip: of the second one two of six.
+    patches = torch.tensor([[[1, 1, 1], [1, 1, 1]]] * 2 + [[[1, 1, 0], [0, 0, 0]]] * 2)[:, None]
     adversarial, discriminator = ((value * patches).sum() / patches.sum() for value in wanted)
     torch.testing.assert_close(ours["adversarial"], 0.1 * adversarial)
     torch.testing.assert_close(ours["discriminator"], discriminator)
@@ -177,6 +178,8 @@ def test_clips_without_objects_have_an_empty_foreground() -> None:
 def test_foreground_is_the_chance_of_any_object() -> None:
     masks = torch.tensor([[[[0.5, 0.5], [0.5, 0.5]]], [[[0.2, 0.2], [0.2, 0.2]]]])
     torch.testing.assert_close(foreground([masks]), torch.tensor([[[[1 - 0.5 * 0.8]]]]))
+    corner = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    assert foreground([corner]).item() == 0.25
 
 
 def test_without_features_there_is_no_competition() -> None:

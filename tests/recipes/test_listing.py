@@ -1,10 +1,15 @@
-"""What is said of every recipe: the AP in its docstring, and what it changes."""
+"""What is said of every recipe: the metrics that are known of it, and what it changes."""
+
+import itertools
+import re
+import sys
 
 import pytest
 
 from maskreel.recipes.catalog import RECIPES
-from maskreel.recipes.listing import Listing, differences, known_figures, listings
-from maskreel.training.recipe import Recipe
+from maskreel.recipes.listing import Listing, differences, listings
+from maskreel.recipes.metrics import MEASURED, REPORTED, WITHOUT_RECIPE
+from tests.recipes.test_recipes import COUNTS
 
 MS_STS = {
     "r50-ytvis19": 50.1,
@@ -68,7 +73,8 @@ def rows() -> dict[str, Listing]:
 def test_every_row_of_the_papers_is_a_recipe_that_states_its_reported_ap(
     name: str, ap: float | None, rows: dict[str, Listing]
 ) -> None:
-    assert rows[name].reported == ap
+    known = rows[name].reported
+    assert (None if known is None else known.ap) == ap
     assert rows[name].measured is None
 
 
@@ -96,24 +102,84 @@ def test_no_two_rows_of_a_model_are_the_same() -> None:
             )
 
 
-def test_figures_are_read_from_the_docstring() -> None:
-    def build() -> Recipe:
-        """A row: AP 48.4 (reported; supplement, table S1 f).
+UNSTATED = {
+    "ms-sts-r50-ytvis19-t36",
+    "ms-sts-r50-ytvis19-baseline-t36",
+    "ms-sts-r50-ytvis19-intra-only",
+    "ms-sts-r50-ytvis19-inter-only",
+    "tt-spn-twins-ytvis19-mlp",
+}
+"""Rows of the papers whose AP is stated nowhere."""
 
-        AP 31.5 and AP50 60.0 on 40 videos (measured; command in EXPERIMENTS.md).
-        """
-        raise AssertionError("not built")
 
-    assert known_figures(build) == {
-        "reported": (48.4, "supplement, table S1 f"),
-        "measured": (31.5, "command in EXPERIMENTS.md"),
-    }
+def test_every_recipe_of_a_published_row_has_a_report() -> None:
+    published = {name for name in RECIPES if "-tiny" not in name}
+    assert set(REPORTED) == published - UNSTATED
+    assert set(MEASURED) <= set(RECIPES)
+    assert all(REPORTED.values())
 
-    def silent() -> Recipe:
-        """A row whose AP (in percent) nobody states."""
-        raise AssertionError("not built")
 
-    assert known_figures(silent) == {}
+@pytest.mark.parametrize("name", REPORTED)
+def test_reports_hold_plausible_numbers_with_their_source(name: str) -> None:
+    for known in REPORTED[name]:
+        assert known.source
+        percent = [getattr(known, field) for field in ("ap", "ap50", "ap75", "ar1", "ar10")]
+        assert all(30 < value < 80 for value in percent if value is not None)
+        if known.ap50 is not None:
+            assert known.ap50 > known.ap
+        if known.ar10 is not None:
+            assert known.ar10 > known.ar1
+        # Within a few percent of ours, whose layout has no aliases and no unused parts.
+        if known.parameters is not None:
+            assert known.parameters == pytest.approx(COUNTS[name].state_dict / 1e6, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("ms-sts-r50-ytvis19", (50.1, 73.2, 56.6, 46.1, 57.7, 10.0, 50.6)),
+        ("ms-sts-r50-ytvis19-baseline", (46.4, 68.7, 50.3, 44.9, 54.3, 11.0, None)),
+        ("ms-sts-r50-ytvis19-attention-after", (47.0, 69.1, 51.5, 45.4, 54.8, None, None)),
+        ("ms-sts-r50-ytvis19-attention-before", (47.3, 69.3, 51.8, 45.6, 55.1, None, None)),
+        ("ms-sts-r50-ytvis19-encoder-after", (46.8, 68.8, 51.3, 45.3, 54.6, None, None)),
+        ("ms-sts-r50-ytvis19-encoder-before", (47.1, 68.9, 51.4, 45.5, 54.4, None, None)),
+        ("ms-sts-r50-ytvis19-split", (48.4, 70.4, 54.8, 45.9, 56.1, None, None)),
+        ("taformer-r50-ytvis19", (48.1, 71.6, 52.5, 45.9, 56.6, None, 52.2)),
+        ("tt-spn-twins-ytvis19", (39.3, 61.3, 38.2, 40.0, 41.3, 55.3, None)),
+        ("vistr-r50-ytvis19", (36.2, None, None, None, None, 69.9, 57.2)),
+        ("deformable-vistr-r50-ytvis19", (34.6, None, None, None, None, 33.0, None)),
+        ("seqformer-swin-l-ytvis19-joint", (59.3, None, None, None, None, None, 220.0)),
+    ],
+)
+def test_full_rows_are_those_of_the_papers(name: str, numbers: tuple[float | None, ...]) -> None:
+    known = REPORTED[name][0]
+    assert (known.ap, known.ap50, known.ap75, known.ar1, known.ar10, known.fps, known.parameters) == numbers
+
+
+def test_a_figure_that_nobody_states_is_called_derived() -> None:
+    derived = [name for name, reports in REPORTED.items() if reports[0].is_derived]
+    assert derived == ["ms-sts-r50-ytvis19-without-adversary"]
+
+
+def test_rows_that_were_published_twice_keep_both() -> None:
+    assert [(known.ap, known.fps) for known in REPORTED["vistr-r50-ytvis19"]] == [(36.2, 69.9), (35.6, 30.0)]
+    assert [known.ap for known in REPORTED["vistr-r101-ytvis19"]] == [40.1, 38.6]
+
+
+def test_published_rows_without_a_recipe_are_known_as_well() -> None:
+    assert [known.ap for known in WITHOUT_RECIPE.values()] == [51.2, 40.5, 31.8]
+
+
+def test_no_docstring_repeats_a_number_of_the_tables() -> None:
+    """Numbers have one home; prose that copies them is forgotten when they change."""
+    modules = {sys.modules[build.__module__] for build in RECIPES.values()}
+    texts = {each.__name__: each.__doc__ or "" for each in (*modules, *RECIPES.values())}
+    records = [*itertools.chain(*REPORTED.values()), *WITHOUT_RECIPE.values(), *MEASURED.values()]
+    numbers = {f"{value:.1f}" for known in records for value in vars(known).values() if isinstance(value, float)}
+    pattern = re.compile(rf"\bA[PR]\d*\s+\d|(?<![\d.])({'|'.join(map(re.escape, numbers))})(?!\d)")
+    found = [bool(pattern.search(text)) for text in ("AP 12", "ends at 50.1.", "arXiv 2203.06318")]
+    assert found == [True, True, False]
+    assert {name: match[0] for name, text in texts.items() if (match := pattern.search(text))} == {}
 
 
 def test_differences_go_down_to_the_option() -> None:

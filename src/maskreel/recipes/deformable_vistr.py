@@ -1,4 +1,4 @@
-"""Deformable VisTR: the published rows (arXiv 2203.06318; figures as reported), and a small one for a CPU."""
+"""Deformable VisTR: the published rows (arXiv 2203.06318), and a small one for a CPU."""
 
 from dataclasses import replace
 
@@ -15,15 +15,15 @@ BATCH = 4
 
 
 def r50_ytvis19() -> Recipe:
-    """ResNet-50, 32 points, YouTube-VIS 2019, 36 frames, 50 epochs with a drop after 40; 120 GPU hours (reported).
+    """ResNet-50, 32 points, YouTube-VIS 2019, 36 frames, 50 epochs with a drop after 40; 120 GPU hours.
 
-    AP 34.6 on YouTube-VIS 2019 val, beside 35.6 of VisTR after ten times as many epochs (reported).
+    VisTR, which is a little better, trains for ten times as many epochs.
     """
     return _published("deformable-vistr-r50-ytvis19", num_points=32)
 
 
 def r50_ytvis19_k16() -> Recipe:
-    """The same with 16 points: AP 33.8 (reported)."""
+    """The same with 16 points."""
     return _published("deformable-vistr-r50-ytvis19-k16", num_points=16)
 
 

@@ -1,16 +1,13 @@
-"""What a recipe is: its model, what sets it apart from the main row of its model, and the AP that is known of it."""
+"""What a recipe is: its model, what sets it apart from the main row of its model, and the metrics known of it."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from maskreel.config import to_dict
 from maskreel.recipes.catalog import RECIPES
+from maskreel.recipes.metrics import MEASURED, REPORTED, Measured, Reported
 from maskreel.training.recipe import Recipe
-
-FIGURE = re.compile(r"\bAP (?P<ap>\d+(?:\.\d+)?)[^()]*\((?P<kind>reported|measured)(?P<where>[^)]*)\)")
-"""A figure in a docstring: "AP 48.4 (reported; table S1)" or "AP 43.5 on 40 unseen videos (measured; ...)"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +21,15 @@ class Listing:
     """Name of the first recipe of the model, which the others are compared with."""
     differences: dict[str, Any]
     """Options with other values than in the main row, by path; a part that one side lacks is given whole."""
-    reported: float | None
-    """AP in percent, as somebody published it."""
-    source: str | None
-    """Where it was published."""
-    measured: float | None
-    """AP in percent, as we measured it; None when the recipe was not run."""
+    reports: tuple[Reported, ...]
+    """What was published of it, the report that counts first."""
+    measured: Measured | None
+    """What we measured; None when the recipe was not run."""
+
+    @property
+    def reported(self) -> Reported | None:
+        """The report that counts."""
+        return self.reports[0] if self.reports else None
 
 
 def listings() -> list[Listing]:
@@ -39,28 +39,17 @@ def listings() -> list[Listing]:
     for name, build in RECIPES.items():
         recipe = build()
         main = main_rows.setdefault(recipe.model.kind, recipe)
-        figures = known_figures(build)
-        reported, measured = figures.get("reported"), figures.get("measured")
         rows.append(
             Listing(
                 name=name,
                 model=recipe.model.kind,
                 main_row=main.name,
                 differences=dict(differences(to_dict(main), to_dict(recipe))),
-                reported=reported[0] if reported else None,
-                source=reported[1] if reported else None,
-                measured=measured[0] if measured else None,
+                reports=REPORTED.get(name, ()),
+                measured=MEASURED.get(name),
             )
         )
     return rows
-
-
-def known_figures(build: Callable[[], Recipe]) -> dict[str, tuple[float, str]]:
-    """AP and its source by "reported" and "measured", from the docstring of a recipe; the first of each counts."""
-    found: dict[str, tuple[float, str]] = {}
-    for match in FIGURE.finditer(" ".join((build.__doc__ or "").split())):
-        found.setdefault(match["kind"], (float(match["ap"]), match["where"].strip(" ;,")))
-    return found
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any]]:

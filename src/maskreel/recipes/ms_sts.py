@@ -1,7 +1,6 @@
 """MS-STS VIS: every row of its tables (arXiv 2203.13253 and its supplement), and a small one for a CPU.
 
-The paper trains as SeqFormer does and states no schedule; SeqFormer's for YouTube-VIS 2019 alone is taken. Every AP is
-the reported one, on YouTube-VIS 2019 val; none of these rows has been run by us.
+The paper trains as SeqFormer does and states no schedule; SeqFormer's for YouTube-VIS 2019 alone is taken.
 """
 
 from dataclasses import replace
@@ -19,97 +18,97 @@ EPOCH = seqformer.CLIPS_PER_EPOCH // seqformer.BATCH
 
 
 def r50_ytvis19() -> Recipe:
-    """The main row: ResNet-50, split encoder, temporal decoder, adversary, 5 frames: AP 50.1 (reported; paper)."""
+    """The main row: ResNet-50, split encoder, temporal decoder, adversary, 5 frames."""
     return _row("r50-ytvis19", MSSTSConfig())
 
 
 def r101_ytvis19() -> Recipe:
-    """ResNet-101: AP 51.1 (reported; paper)."""
+    """ResNet-101."""
     return _row("r101-ytvis19", MSSTSConfig(backbone=ResNetConfig(depth=101)))
 
 
 def swin_l_ytvis19() -> Recipe:
-    """Swin-L: AP 61.0 (reported; paper)."""
+    """Swin-L."""
     return _row("swin-l-ytvis19", MSSTSConfig(backbone=SWIN_L))
 
 
 def without_adversary() -> Recipe:
-    """Without the foreground-background loss: AP 49.1 (reported as a gain of 1.0 through the loss)."""
+    """Without the foreground-background loss."""
     return _row("r50-ytvis19-without-adversary", MSSTSConfig(adversary=None))
 
 
 def split() -> Recipe:
-    """Split attention beside the deformable attention, no other part: AP 48.4 (reported; supplement, table S1 f)."""
+    """Split attention beside the deformable attention, no other part."""
     return _encoder("split", MSSTSConfig(encoder_variant="split"))
 
 
 def baseline() -> Recipe:
-    """The paper's own SeqFormer at 5 frames: AP 46.4 (reported; supplement, tables S1 a and S2)."""
+    """The paper's own SeqFormer at 5 frames."""
     return _encoder("baseline", MSSTSConfig(encoder_variant="baseline"))
 
 
 def attention_after() -> Recipe:
-    """Split attention after the deformable attention of each layer: AP 47.0 (reported; supplement, table S1 b)."""
+    """Split attention after the deformable attention of each layer."""
     return _encoder("attention-after", MSSTSConfig(encoder_variant="attention_after"))
 
 
 def attention_before() -> Recipe:
-    """Split attention before the deformable attention of each layer: AP 47.3 (reported; supplement, table S1 c)."""
+    """Split attention before the deformable attention of each layer."""
     return _encoder("attention-before", MSSTSConfig(encoder_variant="attention_before"))
 
 
 def encoder_after() -> Recipe:
-    """An encoder of split attention after the deformable one: AP 46.8 (reported; supplement, table S1 d)."""
+    """An encoder of split attention after the deformable one."""
     return _encoder("encoder-after", MSSTSConfig(encoder_variant="encoder_after"))
 
 
 def encoder_before() -> Recipe:
-    """An encoder of split attention before the deformable one: AP 47.1 (reported; supplement, table S1 e)."""
+    """An encoder of split attention before the deformable one."""
     return _encoder("encoder-before", MSSTSConfig(encoder_variant="encoder_before"))
 
 
 def intra_only() -> Recipe:
-    """The split encoder with attention over frames alone (supplement, section S1.1, which is read without a figure)."""
+    """The split encoder with attention over frames alone (supplement, section S1.1, where no AP is stated)."""
     return _encoder("intra-only", MSSTSConfig(split=SplitScale(inter=None)))
 
 
 def inter_only() -> Recipe:
-    """The split encoder with attention over scales alone (supplement, section S1.1, which is read without a figure)."""
+    """The split encoder with attention over scales alone (supplement, section S1.1, where no AP is stated)."""
     return _encoder("inter-only", MSSTSConfig(split=SplitScale(intra=None)))
 
 
 def t2() -> Recipe:
-    """Trained on clips of 2 frames: AP 40.7 (reported; supplement, table S2)."""
+    """Trained on clips of 2 frames."""
     return _frames(2)
 
 
 def t3() -> Recipe:
-    """Trained on clips of 3 frames: AP 44.4 (reported; supplement, table S2)."""
+    """Trained on clips of 3 frames."""
     return _frames(3)
 
 
 def t4() -> Recipe:
-    """Trained on clips of 4 frames: AP 47.5 (reported; supplement, table S2)."""
+    """Trained on clips of 4 frames."""
     return _frames(4)
 
 
 def t36() -> Recipe:
-    """Trained on clips of 36 frames at VisTR's size; more than 2.0 AP above its baseline, itself not stated (S1.4)."""
+    """Trained on clips of 36 frames at VisTR's size; its AP is not stated, but its gain over the baseline (S1.4)."""
     return _frames(36)
 
 
 def baseline_t2() -> Recipe:
-    """The paper's own SeqFormer on clips of 2 frames: AP 38.4 (reported; supplement, table S2)."""
+    """The paper's own SeqFormer on clips of 2 frames."""
     return _frames(2, of=baseline())
 
 
 def baseline_t3() -> Recipe:
-    """The paper's own SeqFormer on clips of 3 frames: AP 41.7 (reported; supplement, table S2)."""
+    """The paper's own SeqFormer on clips of 3 frames."""
     return _frames(3, of=baseline())
 
 
 def baseline_t4() -> Recipe:
-    """The paper's own SeqFormer on clips of 4 frames: AP 44.3 (reported; supplement, table S2)."""
+    """The paper's own SeqFormer on clips of 4 frames."""
     return _frames(4, of=baseline())
 
 

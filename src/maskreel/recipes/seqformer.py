@@ -1,4 +1,4 @@
-"""SeqFormer: the published rows (arXiv 2112.08275; figures as reported there), and a small one for a CPU."""
+"""SeqFormer: the published rows (arXiv 2112.08275), and a small one for a CPU."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,9 +29,8 @@ SMALL: dict[str, Any] = {
 def r50_ytvis19() -> Recipe:
     """The ablation row: ResNet-50, YouTube-VIS 2019 alone, 12 epochs with drops after 2 and 10.
 
-    AP 45.1 on YouTube-VIS 2019 val (reported by the official repository), on 8 GPUs with 2 clips each, from weights
-    pretrained on COCO. Not run by us. One GPU reaches the same batch of 16 by accumulation; on 8 GPUs pass
-    --training.accumulate 1.
+    Published on 8 GPUs with 2 clips each, from weights pretrained on COCO. One GPU reaches the same batch of 16 by
+    accumulation; on 8 GPUs pass --training.accumulate 1.
     """
     return _published("seqformer-r50-ytvis19", ResNetConfig(), drops=(2, 10))
 
@@ -39,7 +38,7 @@ def r50_ytvis19() -> Recipe:
 def r50_ytvis19_joint() -> Recipe:
     """ResNet-50 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10.
 
-    AP 47.4 (reported by the official repository); not run by us. --data.joint names the folder of the COCO part.
+    --data.joint names the folder of the COCO part.
     """
     return _published("seqformer-r50-ytvis19-joint", ResNetConfig(), drops=(4, 10), is_joint=True)
 
@@ -47,7 +46,7 @@ def r50_ytvis19_joint() -> Recipe:
 def r101_ytvis19_joint() -> Recipe:
     """ResNet-101 on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10.
 
-    AP 49.0 (reported by the official repository); not run by us. --data.joint names the folder of the COCO part.
+    --data.joint names the folder of the COCO part.
     """
     return _published("seqformer-r101-ytvis19-joint", ResNetConfig(depth=101), drops=(4, 10), is_joint=True)
 
@@ -55,8 +54,7 @@ def r101_ytvis19_joint() -> Recipe:
 def swin_l_ytvis19_joint() -> Recipe:
     """Swin-L on YouTube-VIS 2019 joined with COCO pseudo clips, drops after 4 and 10; smaller frames, to fit memory.
 
-    AP 59.3 (reported by the official repository), on 16 GPUs with 1 clip each; not run by us. --data.joint names the
-    folder of the COCO part.
+    Published on 16 GPUs with 1 clip each. --data.joint names the folder of the COCO part.
     """
     recipe = _published("seqformer-swin-l-ytvis19-joint", SWIN_L, drops=(4, 10), is_joint=True)
     augmentation = Augmentation(scales=(288, 320, 352, 392, 416), max_size=640)
@@ -78,10 +76,7 @@ def _published(name: str, backbone: BackboneConfig, *, drops: tuple[int, int], i
 
 
 def tiny() -> Recipe:
-    """3.1 million parameters for rendered video at 96x160; 20 minutes on two CPU cores.
-
-    Trained on 200 rendered videos, AP 43.5 and AP50 72.1 on 40 unseen ones (measured; command in EXPERIMENTS.md).
-    """
+    """A small model for rendered video at 96x160; 20 minutes on two CPU cores."""
     return Recipe(
         name="seqformer-tiny",
         model=SeqFormerConfig(**SMALL),

@@ -1,7 +1,6 @@
 """TAFormer: every row of its tables (arXiv 2301.09416), and a small one for a CPU.
 
-Every AP is the reported one, on YouTube-VIS 2019 val unless stated; none of these rows has been run by us. Rows that
-stand in several tables of the paper are listed once.
+Rows that stand in several tables of the paper are listed once.
 """
 
 from dataclasses import replace
@@ -20,78 +19,78 @@ BATCH = 16
 
 
 def r50_ytvis19() -> Recipe:
-    """The main row: ResNet-50, four points per neighbour, all parts: AP 48.1 (reported; table 1 and the ablations)."""
+    """The main row: ResNet-50, four points per neighbour, all parts."""
     return _row("r50-ytvis19", TAFormerConfig())
 
 
 def r101_ytvis19() -> Recipe:
-    """ResNet-101: AP 50.6 (reported; table 1)."""
+    """ResNet-101."""
     return _row("r101-ytvis19", TAFormerConfig(backbone=ResNetConfig(depth=101)))
 
 
 def swin_l_ytvis19() -> Recipe:
-    """Swin-L: AP 61.2 (reported; table 1)."""
+    """Swin-L."""
     return _row("swin-l-ytvis19", TAFormerConfig(backbone=SWIN_L))
 
 
 def r50_ytvis21() -> Recipe:
-    """The main row on YouTube-VIS 2021: AP 42.1 on its val (reported; table 2)."""
+    """The main row on YouTube-VIS 2021."""
     return _row("r50-ytvis21", TAFormerConfig(), clips_per_epoch=CLIPS_PER_EPOCH_2021)
 
 
 def baseline() -> Recipe:
-    """The paper's own SeqFormer, four levels: AP 44.9 (reported; table 3, and 4/0 of table 5)."""
+    """The paper's own SeqFormer, four levels."""
     return _encoder("baseline", TAFormerConfig(neighbours=None, code="none"))
 
 
 def encoder() -> Recipe:
-    """Spatio-temporal encoder alone: AP 46.4 (reported; table 3, the dynamic fusion of table 4, 4/4 of table 5)."""
+    """Spatio-temporal encoder alone."""
     return _encoder("encoder", TAFormerConfig())
 
 
 def encoder_decoder() -> Recipe:
-    """Spatio-temporal encoder and temporal decoder: AP 47.0 (reported; table 3, and no contrast of table 6)."""
+    """Spatio-temporal encoder and temporal decoder."""
     return _row("r50-ytvis19-encoder-decoder", TAFormerConfig(contrast=None))
 
 
 def fusion_add() -> Recipe:
-    """Spatial and temporal features added, encoder alone: AP 45.9 (reported; table 4)."""
+    """Spatial and temporal features added, encoder alone."""
     return _encoder("fusion-add", TAFormerConfig(neighbours=Neighbours(fusion="add")))
 
 
 def fusion_concat() -> Recipe:
-    """Spatial and temporal features through a linear layer, encoder alone: AP 46.2 (reported; table 4)."""
+    """Spatial and temporal features through a linear layer, encoder alone."""
     return _encoder("fusion-concat", TAFormerConfig(neighbours=Neighbours(fusion="concat")))
 
 
 def baseline_one_level() -> Recipe:
-    """The paper's own SeqFormer sampling stride 32 alone: AP 41.7 (reported; 1/0 of table 5)."""
+    """The paper's own SeqFormer sampling stride 32 alone."""
     return _encoder("baseline-one-level", TAFormerConfig(spatial_levels=(2,), neighbours=None, code="none"))
 
 
 def encoder_one_level() -> Recipe:
-    """Spatio-temporal encoder sampling stride 32 alone: AP 42.6 (reported; 1/1 of table 5)."""
+    """Spatio-temporal encoder sampling stride 32 alone."""
     model = TAFormerConfig(spatial_levels=(2,), neighbours=Neighbours(temporal_levels=(2,)))
     return _encoder("encoder-one-level", model)
 
 
 def contrast_last() -> Recipe:
-    """Contrastive loss on the last decoder layer alone: AP 47.7 (reported; table 6)."""
+    """Contrastive loss on the last decoder layer alone."""
     return _row("r50-ytvis19-contrast-last", TAFormerConfig(contrast=Contrast(layers="last")))
 
 
 def points1() -> Recipe:
-    """One point per neighbour: AP 46.6 (reported; table 7)."""
+    """One point per neighbour."""
     return _row("r50-ytvis19-points1", TAFormerConfig(neighbours=Neighbours(num_points=1)))
 
 
 def points2() -> Recipe:
-    """Two points per neighbour: AP 47.5 (reported; table 7)."""
+    """Two points per neighbour."""
     return _row("r50-ytvis19-points2", TAFormerConfig(neighbours=Neighbours(num_points=2)))
 
 
 def points3() -> Recipe:
-    """Three points per neighbour: AP 47.9 (reported; table 7)."""
+    """Three points per neighbour."""
     return _row("r50-ytvis19-points3", TAFormerConfig(neighbours=Neighbours(num_points=3)))
 
 

@@ -1,4 +1,4 @@
-"""TT-SPN: the published row (figures as reported), VisTR's heads instead of its own, and small ones for a CPU."""
+"""TT-SPN: the published row, VisTR's heads instead of its own, and small ones for a CPU."""
 
 from dataclasses import replace
 
@@ -15,8 +15,7 @@ BATCH = 16
 def twins_ytvis19() -> Recipe:
     """Twins-SVT-S, width 256, YouTube-VIS 2019, 36 frames, 18 epochs, batch 16; the drop after 12 is its code's.
 
-    AP 39.3 on YouTube-VIS 2019 val, of objects that score above 0.6 (reported). Starts from ImageNet weights of the
-    backbone and COCO weights of DETR.
+    Evaluated on objects that score above 0.6. Starts from ImageNet weights of the backbone and COCO weights of DETR.
     """
     epoch = seqformer.CLIPS_PER_EPOCH // BATCH
     return Recipe(
@@ -34,13 +33,13 @@ def twins_ytvis19() -> Recipe:
 
 
 def twins_ytvis19_mlp() -> Recipe:
-    """VisTR's linear and perceptron heads instead of sine networks; no figure was reported."""
+    """VisTR's linear and perceptron heads instead of sine networks; nothing was reported of it."""
     recipe = twins_ytvis19()
     return replace(recipe, name="tt-spn-twins-ytvis19-mlp", model=replace(recipe.model, head=PerceptronHeads()))
 
 
 def tiny() -> Recipe:
-    """2.3 million parameters for rendered video at 96x160, clips of 6 frames, on two CPU cores; every score counts."""
+    """A small model for rendered video at 96x160, clips of 6 frames, on two CPU cores; every score counts."""
     backbone = TwinsConfig(widths=(24, 48, 96, 192), num_heads=(1, 2, 4, 8), depths=(2, 2, 2, 2), drop_path=0.0)
     model = TTSPNConfig(backbone=backbone, head=SineHeads(dropout=0.0), **vistr.SMALL)
     return replace(vistr.tiny(), name="tt-spn-tiny", model=model)

@@ -1,4 +1,4 @@
-"""VisTR: the published rows (arXiv 2011.14503; figures as reported), and a small one for a CPU."""
+"""VisTR: the published rows (arXiv 2011.14503), and a small one for a CPU."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -25,16 +25,15 @@ SMALL: dict[str, Any] = {
 
 
 def r50_ytvis19() -> Recipe:
-    """ResNet-50, YouTube-VIS 2019, 36 frames, 18 epochs with a drop after 12; 1000 hours of V100 (reported).
+    """ResNet-50, YouTube-VIS 2019, 36 frames, 18 epochs with a drop after 12; 1000 hours of V100.
 
-    AP 36.2 on YouTube-VIS 2019 val in its repository, 35.6 in later comparisons (reported). Starts from COCO weights of
-    a DETR of width 384.
+    Starts from COCO weights of a DETR of width 384.
     """
     return _published("vistr-r50-ytvis19", depth=50, short_side=300, long_side=540)
 
 
 def r101_ytvis19() -> Recipe:
-    """ResNet-101 on smaller frames: AP 40.1 in its repository, 38.6 in the paper (reported)."""
+    """ResNet-101 on smaller frames."""
     return _published("vistr-r101-ytvis19", depth=101, short_side=280, long_side=504)
 
 
@@ -55,7 +54,7 @@ def _published(name: str, *, depth: Literal[50, 101], short_side: int, long_side
 
 
 def tiny() -> Recipe:
-    """2.4 million parameters for rendered video at 96x160, clips of 6 frames, on two CPU cores."""
+    """A small model for rendered video at 96x160, clips of 6 frames, on two CPU cores."""
     recipe = seqformer.tiny()
     return replace(
         recipe,

@@ -12,7 +12,10 @@ import tyro
 
 @dataclass(frozen=True, kw_only=True)
 class Recipes:
-    """List the recipes: name, model, what differs from the model's main row, reported AP, measured AP."""
+    """List the recipes: name, model, reported and measured AP, and what differs from the model's main row.
+
+    The other metrics are those of the report, or of our own run where nothing was reported.
+    """
 
     json: str | None = None
     """Also write the list as JSON here; without a path, JSON alone."""
@@ -20,7 +23,10 @@ class Recipes:
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """List the models by recipe with their sizes: trained parameters, all parameters, elements of the saved file."""
+    """List the models by recipe with their sizes: trained parameters, all parameters, elements of the saved file.
+
+    Beside them stands what was published of the recipe, in percent and millions of parameters.
+    """
 
     published: bool = False
     """Compare with published counts instead: our models written out in the published layout, one row per count."""
