@@ -5,8 +5,7 @@ import importlib.util
 import torch
 
 HAS_TRITON = torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
-ON_CPU = ("reference", "cpu")
-ALL = (*ON_CPU, "triton") if HAS_TRITON else ON_CPU
+ALL = ("reference", "cpu", "triton") if HAS_TRITON else ("reference", "cpu")
 
 
 def device_of(backend: str) -> str:

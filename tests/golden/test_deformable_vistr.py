@@ -16,7 +16,7 @@ from maskreel.nn.layers.position import valid_ratio
 from maskreel.structures import ClipMemory
 from tests.builders import assert_golden, golden, golden_noise
 
-pytestmark = pytest.mark.golden
+pytestmark = [pytest.mark.golden, pytest.mark.usefixtures("each_backend")]
 
 T, WIDTH = 3, 48
 LEVEL_SIZES = ((4, 7),) * T + ((2, 20),)

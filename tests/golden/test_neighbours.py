@@ -9,7 +9,7 @@ from maskreel.nn.layers.neighbours import NeighbourSampling
 from maskreel.structures import ClipMemory
 from tests.builders import assert_golden, golden, golden_noise
 
-pytestmark = pytest.mark.golden
+pytestmark = [pytest.mark.golden, pytest.mark.usefixtures("each_backend")]
 
 STEPS = (-2, -1, 1, 2)
 

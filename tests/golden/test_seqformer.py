@@ -17,7 +17,7 @@ from maskreel.nn.layers.position import sine_position
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap
 from tests.builders import assert_golden, golden, golden_noise
 
-pytestmark = pytest.mark.golden
+pytestmark = [pytest.mark.golden, pytest.mark.usefixtures("each_backend")]
 
 CONFIG = SeqFormerConfig(
     num_classes=42,

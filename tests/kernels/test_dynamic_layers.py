@@ -6,6 +6,8 @@ from torch import Tensor
 
 from maskreel.kernels.dynamic_layers import dynamic_layers
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 def tensors(*, frames: int, channels: int, cells: int, instances: int, hidden: int = 8) -> list[Tensor]:
     """Inputs, three weights, three biases."""

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from maskreel.kernels.short_attention import attend_short
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 def by_formula(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
     q, k, v = (rearrange(x.double(), "b t s (m d) -> b s m t d", m=num_heads) for x in (query, key, value))

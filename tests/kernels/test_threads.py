@@ -1,5 +1,7 @@
 """Threads for compiled kernels."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -56,3 +58,48 @@ def test_an_error_of_any_thread_reaches_the_caller(fails_in_caller: bool) -> Non
 
     with pytest.raises(ArithmeticError, match="in a kernel"):
         threads.run(kernel, 2)
+
+
+@pytest.mark.usefixtures("two_threads", "way")
+def test_a_function_is_called_once_for_each_item_by_two_threads_and_results_keep_their_order() -> None:
+    seen = []
+
+    def double(item: int) -> int:
+        seen.append((threading.get_ident(), item))
+        time.sleep(0.01)
+        return 2 * item
+
+    assert threads.run_each(double, list(range(9))) == [2 * item for item in range(9)]
+    assert sorted(item for _, item in seen) == list(range(9))
+    assert len({thread for thread, _ in seen}) == 2
+    assert threads.run_each(double, []) == []
+
+
+@pytest.mark.usefixtures("two_threads", "way")
+def test_a_team_inside_a_team_ends() -> None:
+    def inner(item: int) -> int:
+        time.sleep(0.01)
+        return item
+
+    assert threads.run_each(lambda _: sum(threads.run_each(inner, [1, 2, 3])), [0] * 6) == [6] * 6
+
+
+WITHOUT_TORCH = """
+import os, sys, threading, time
+from maskreel.kernels import threads
+
+assert threads.num_threads() == len(os.sched_getaffinity(0))
+threads.num_threads = lambda: 2
+seen = set()
+def note(item):
+    seen.add(threading.get_ident())
+    time.sleep(0.05)
+threads.run_each(note, list(range(6)))
+print(len(seen), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts processors as Linux does")
+def test_without_torch_a_pool_works_and_torch_is_not_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, timeout=600)
+    assert done.stdout.split() == ["2", "False"], done.stderr

@@ -8,6 +8,8 @@ from maskreel.nn.decoders.box_queries import BoxQueryDecoder, BoxQueryDecoderLay
 from maskreel.nn.encoders.framewise import FramewiseEncoder
 from maskreel.structures import ClipMemory, FeatureMap
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 SIZES = ((4, 6), (2, 3))
 
 

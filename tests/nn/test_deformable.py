@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from maskreel.nn.layers.deformable import DeformableAttention, ring_offsets, xavier_matrices
 from maskreel.structures import ClipMemory
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 SIZES = ((3, 4), (2, 2))
 
 

@@ -1,10 +1,13 @@
 """Deformable 3x3 convolution on the sampling primitive."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from maskreel.nn.layers.deformable_convolution import DeformableConvolution
+
+pytestmark = pytest.mark.usefixtures("each_backend")
 
 
 def case(

@@ -8,6 +8,8 @@ from torch import Tensor
 from maskreel.nn.heads.dynamic_masks import DynamicMasks, DynamicMaskSource, aligned_upsample
 from maskreel.structures import ClipMemory
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 def source(*, channels: int, is_relative: bool, seed: int = 0) -> DynamicMaskSource:
     """Two clips of three frames, five queries; float64."""

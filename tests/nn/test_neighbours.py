@@ -11,6 +11,8 @@ from maskreel.kernels import reference
 from maskreel.kernels.maps import ABSENT, Maps
 from maskreel.nn.layers.neighbours import Border, NeighbourSampling, neighbour_frames
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 SIZES = ((5, 7), (3, 4))
 ROWS = 35 + 12
 

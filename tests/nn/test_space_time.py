@@ -21,6 +21,8 @@ from maskreel.nn.layers.space_time import (
 )
 from maskreel.structures import ClipMemory
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 T, SIZE = 3, (4, 5)
 
 

@@ -12,6 +12,8 @@ from maskreel.nn.layers.scale_pairs import ScalePairs
 from maskreel.nn.layers.split_attention import InterScaleBlock, IntraScaleBlock, SplitScaleAttention
 from maskreel.structures import ClipMemory
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 SIZES = ((5, 6), (3, 3), (2, 2))
 STARTS = (0, 30, 39)
 TOKENS = 43
