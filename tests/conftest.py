@@ -4,21 +4,24 @@ from collections.abc import Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+import hypothesis
 import pytest
 
-from maskreel.kernels.backend import use_backend
 from tests import builders
 
 pytest_plugins = ("pytester",)
+
+hypothesis.settings.register_profile("nightly", max_examples=2000)
+
+SHIPPED, FULL = "shipped", "full"
+"""Where a test marked `golden` has its recorded data from."""
 
 
 @dataclass
 class GoldenTests:
     """What became of the tests marked `golden`."""
 
-    ran: int = 0
-    shipped: int = 0
-    """Of those that ran: on the small set that is part of the project."""
+    ran: dict[str, int] = field(default_factory=lambda: {SHIPPED: 0, FULL: 0})
     skipped: list[str] = field(default_factory=list)
 
     @property
@@ -30,6 +33,9 @@ class GoldenTests:
 @pytest.fixture(params=["fastest", "reference"])
 def each_backend(request: pytest.FixtureRequest) -> Generator[None]:
     """Runs a test with the backend that its tensors get, which is not the reference for float32, and with that."""
+    # Imported here, because shapes are only checked in what is imported after this file.
+    from maskreel.kernels.backend import use_backend
+
     with use_backend("reference") if request.param == "reference" else nullcontext():
         yield
 
@@ -37,21 +43,32 @@ def each_backend(request: pytest.FixtureRequest) -> Generator[None]:
 GOLDEN = pytest.StashKey[GoldenTests]()
 
 
+class GoldenReports:
+    """Counts reports, which workers send to the process that speaks."""
+
+    def __init__(self, golden: GoldenTests) -> None:
+        self.golden = golden
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        source = dict(report.user_properties).get("golden")
+        if source is None:
+            return
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.golden.skipped.append(report.nodeid)
+        elif report.when == "call":
+            self.golden.ran[str(source)] += 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[GOLDEN] = GoldenTests()
+    config.pluginmanager.register(GoldenReports(config.stash[GOLDEN]))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if marker := item.get_closest_marker("golden"):
-        golden = item.config.stash[GOLDEN]
-        if report.skipped and not hasattr(report, "wasxfail"):
-            golden.skipped.append(item.nodeid)
-        elif report.when == "call":
-            golden.ran += 1
-            golden.shipped += not builders.SHARED.is_dir() or marker.kwargs.get("shipped", False)
-    return report
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if marker := item.get_closest_marker("golden"):
+            is_full = builders.SHARED.is_dir() and not marker.kwargs.get("shipped", False)
+            item.user_properties.append(("golden", FULL if is_full else SHIPPED))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -62,11 +79,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last lines of a run, below pytest's own summary."""
     golden, terminal = config.stash[GOLDEN], config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is None or not (golden.ran or golden.skipped):
+    ran = sum(golden.ran.values())
+    if terminal is None or not (ran or golden.skipped):
         return
     for name in golden.hidden:
         terminal.write_line(f"golden test skipped although the data is in {builders.SHARED}: {name}", red=True)
-    full = golden.ran - golden.shipped
-    terminal.write_line(
-        f"golden: {golden.ran} ran ({golden.shipped} shipped, {full} full), {len(golden.skipped)} skipped"
-    )
+    sources = ", ".join(f"{count} {source}" for source, count in golden.ran.items())
+    terminal.write_line(f"golden: {ran} ran ({sources}), {len(golden.skipped)} skipped")
