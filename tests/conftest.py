@@ -23,11 +23,17 @@ class GoldenTests:
 
     ran: dict[str, int] = field(default_factory=lambda: {SHIPPED: 0, FULL: 0})
     skipped: list[str] = field(default_factory=list)
+    files: dict[str, bool] = field(default_factory=dict)
+    """Files with such tests, and whether any of theirs ran."""
 
     @property
     def hidden(self) -> list[str]:
         """Tests that were skipped although the data is there."""
         return self.skipped if builders.SHARED.is_dir() else []
+
+    @property
+    def idle_files(self) -> list[str]:
+        return sorted(name for name, has_run in self.files.items() if not has_run)
 
 
 @pytest.fixture(params=["fastest", "reference"])
@@ -53,10 +59,19 @@ class GoldenReports:
         source = dict(report.user_properties).get("golden")
         if source is None:
             return
+        file = report.nodeid.partition("::")[0]
+        self.golden.files.setdefault(file, False)
         if report.skipped and not hasattr(report, "wasxfail"):
             self.golden.skipped.append(report.nodeid)
         elif report.when == "call":
             self.golden.ran[str(source)] += 1
+            self.golden.files[file] = True
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-golden-file", action="store_true", help="fail when all golden tests of a file are skipped"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,7 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.stash[GOLDEN].hidden and session.exitstatus == pytest.ExitCode.OK:
+    golden, wants_all = session.config.stash[GOLDEN], session.config.getoption("--every-golden-file")
+    if session.exitstatus == pytest.ExitCode.OK and (golden.hidden or (wants_all and golden.idle_files)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -84,5 +100,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     for name in golden.hidden:
         terminal.write_line(f"golden test skipped although the data is in {builders.SHARED}: {name}", red=True)
+    for name in golden.idle_files if config.getoption("--every-golden-file") else ():
+        terminal.write_line(f"no golden test of this file ran: {name}", red=True)
     sources = ", ".join(f"{count} {source}" for source, count in golden.ran.items())
     terminal.write_line(f"golden: {ran} ran ({sources}), {len(golden.skipped)} skipped")
