@@ -5,9 +5,9 @@
     python benchmarks/learning.py --out runs/sequence --recipes vistr-tiny deformable-vistr-tiny tt-spn-tiny
 
 One run after another, so that none disturbs another. A short run first times a step of every recipe, and its number of
-steps follows from the minutes (validations come on top); `--steps` gives all of them the same number instead. The
-videos validated on have seeds from 10000 on and are never trained on. Complete runs are not done again. Writes
-`learning.md` and `learning.png` into the folder.
+steps follows from the minutes (validations and first stages come on top); `--steps` gives all of them the same number
+instead. The videos validated on have seeds from 10000 on and are never trained on. Complete runs are not done again.
+Writes `learning.md` and `learning.png` into the folder.
 """
 
 import argparse
@@ -18,6 +18,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from maskreel.recipes.catalog import RECIPES
 
 TIMED_STEPS = 16
 FIGURES = ("AP", "AP50", "AP75", "AR10")
@@ -85,6 +87,7 @@ def seconds_per_step(name: str, folder: Path, common: list[str]) -> float:
         shutil.rmtree(folder, ignore_errors=True)
         half = TIMED_STEPS // 2
         options = ["--training.steps", str(TIMED_STEPS), "--training.log-every", str(half)]
+        options += ["--first.steps", "0"] if RECIPES[name]().first is not None else []
         maskreel("train", name, "--out", str(folder), "--training.validate-every", "0", *options, *common)
         first, last = read(folder)[-2:]
         shutil.rmtree(folder)

@@ -4,7 +4,7 @@ from typing import Any
 
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
 from maskreel.models.parts.backbones import ResNetConfig, TwinsConfig
-from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries, PlacedQueries
 from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig
 from maskreel.models.vistr import VisTRConfig
 
@@ -23,7 +23,11 @@ TINY = {
     "vistr": VisTRConfig(backbone=_RESNET, **_SHARED),
     "deformable_vistr": DeformableVisTRConfig(backbone=_RESNET, num_points=8, **_SHARED),
     "tt_spn": TTSPNConfig(backbone=_TWINS, head=SineHeads(dropout=0.0), **_SHARED),
-    "tt_spn_mlp": TTSPNConfig(backbone=_TWINS, head=PerceptronHeads(), **_SHARED),
+    "tt_spn_mlp": TTSPNConfig(
+        backbone=_TWINS,
+        head=PerceptronHeads(),
+        **_SHARED | {"queries": FrameQueries(count=5, frames=3, placed=PlacedQueries())},
+    ),
 }
 """The smallest form of every model, by a name; every parameter is trained."""
 
@@ -38,6 +42,7 @@ _RESNET_VALUES = {
     "norm": ("frozen", "group"),
     "frozen_stages": (2,),
     "padding": ("seen",),
+    "last_stride": (16,),
 }
 _SHARED_VALUES: dict[str, tuple[Any, ...]] = {
     "num_classes": (4,),
@@ -50,6 +55,7 @@ _SHARED_VALUES: dict[str, tuple[Any, ...]] = {
     "transformer.attention_dropout": (0.1,),
     "queries.frames": (4,),
     "queries.count": (6,),
+    "queries.placed": (PlacedQueries(),),
     "mask_head.area": ("padded",),
     "loss.mask_resize": ("stretched",),
     "loss.legacy_valid_index": (True,),
@@ -72,6 +78,7 @@ _TWINS_VALUES = {
     "drop_path": (0.5,),
     "padding": ("seen",),
     "stage_norm": ("carried",),
+    "last_stride": (16,),
 }
 
 OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -94,10 +101,22 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
     "tt_spn_mlp": {
         **_prefixed("backbone", _TWINS_VALUES),
         **_SHARED_VALUES,
+        "queries.placed": (None,),
+        "queries.placed.rows": (1,),
+        "queries.placed.columns": (2,),
         "head": (SineHeads(dropout=0.0),),
     },
 }
 """By name and option (a dotted path); a choice lists all its values but the one in `TINY`."""
+
+START_ONLY = {
+    **dict.fromkeys(((name, "queries.placed") for name in TINY), r"(decoder|classify|boxes|mask_head)\..*"),
+    **dict.fromkeys(
+        (("tt_spn_mlp", f"queries.placed.{name}") for name in ("rows", "columns")), r"decoder\.queries\.weight"
+    ),
+}
+"""By (name, option): tensors that the option changes at the start, and nothing else. Placing draws a bias, so what is
+drawn after the decoder comes out differently."""
 
 UNTRAINABLE = dict.fromkeys(TINY, r"decoder\.layers\.0\.self_attention\.in_proj_weight")
 """Parameters without a gradient by construction: the first layer's queries start at zero, so their self-attention reads

@@ -66,6 +66,7 @@ RESNET = {
     "norm": ("frozen", "batch"),
     "frozen_stages": (2,),
     "padding": ("masked",),
+    "last_stride": (16,),
 }
 SWIN = {"depth": (24,), "width": (64,), "window": (3,), "drop_path": (0.5,)}
 TRANSFORMER = {
@@ -173,8 +174,8 @@ UNTRAINABLE = {
 }
 """Parameters without a gradient by construction: a softmax over frames does not see what all frames share."""
 
-START_ONLY = {("taformer", "neighbours.fusion.spatial_bias")}
-"""(name, option) of what decides the first values of parameters and nothing else."""
+START_ONLY = {("taformer", "neighbours.fusion.spatial_bias"): r".*fusion.*", **frame_query_tables.START_ONLY}
+"""By (name, option) of what decides the first values of parameters and nothing else: the names of their tensors."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

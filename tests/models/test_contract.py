@@ -135,7 +135,7 @@ def test_options_of_the_start_change_the_first_values_of_parameters(name: str, p
             states.append(build_model(each).state_dict())
         changed = [key for key, value in states[0].items() if not torch.equal(value, states[1][key])]
         assert changed
-        assert all("fusion" in key for key in changed)
+        assert all(re.fullmatch(START_ONLY[name, path], key) for key in changed)
 
 
 def fingerprint(config: ModelConfig) -> dict[str, Tensor]:

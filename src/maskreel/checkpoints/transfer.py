@@ -8,7 +8,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from maskreel.models.taformer import TAFormer
+from maskreel.nn.decoders.frame_queries import FrameQueryDecoder
+from maskreel.nn.decoders.placed_queries import grown_queries
 from maskreel.nn.layers.deformable import DeformableAttention
+
+QUERIES = "decoder.queries.weight"
+"""Query table of the models with a query per object and frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +32,19 @@ class Transfer:
 def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> Transfer:
     """Fill a model with the tensors of `state` (our names) that it has too.
 
-    Where the model samples fewer levels, the rows of the levels that it keeps are taken. A head for another number of
-    classes stays new.
+    Where the model samples fewer levels, the rows of the levels that it keeps are taken; queries of single frames grow
+    into those of a clip. A head for another number of classes stays new.
     """
     own, taken = model.state_dict(), []
     kept = kept_levels(model)
+    decoder = getattr(model, "decoder", None)
     for name, tensor in own.items():
         values = state.get(name)
         if values is not None and name in kept:
             values = _rows_of_levels(values, *kept[name], known=len(state["encoder.level_embedding"]))
+        if values is not None and name == QUERIES and isinstance(decoder, FrameQueryDecoder):
+            is_of_one_frame = len(values) == decoder.num_queries
+            values = grown_queries(values, decoder.num_frames) if is_of_one_frame else values
         if values is not None and values.shape == tensor.shape:
             tensor.copy_(values)
             taken.append(name)

@@ -52,7 +52,7 @@ def _parse_resume(words: Sequence[str]) -> Any:
         raise UsageError("a resumed run stays in its folder; leave out --out")
     if args.init is not None:
         raise UsageError("a resumed run goes on from its checkpoint; leave out --init")
-    if (args.data, args.training, args.evaluation) != (stored.data, stored.training, stored.evaluation):
+    if args.to_recipe() != stored:
         logger.warning("resuming with changed options: the result will differ from that of an uninterrupted run")
     return args
 

@@ -45,5 +45,5 @@ def _published(name: str, *, num_points: int) -> Recipe:
 
 def tiny() -> Recipe:
     """The twin of vistr-tiny: the same but for the encoder, whose tokens read 16 points of the clip."""
-    model = DeformableVisTRConfig(backbone=vistr.SMALL_BACKBONE, num_points=16, **vistr.SMALL)
+    model = DeformableVisTRConfig(backbone=vistr.SMALL_BACKBONE, num_points=16, **vistr.PLACED)
     return replace(vistr.tiny(), name="deformable-vistr-tiny", model=model)

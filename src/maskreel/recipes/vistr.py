@@ -6,14 +6,14 @@ from typing import Any, Literal
 from maskreel.data.augment import Augmentation
 from maskreel.data.loading import DataConfig
 from maskreel.models.parts.backbones import ResNetConfig
-from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
+from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries, PlacedQueries
 from maskreel.models.vistr import VisTRConfig
 from maskreel.recipes import seqformer
-from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
+from maskreel.training.recipe import EvaluationConfig, Recipe, SingleFrames, TrainingConfig
 
 BATCH = 8
 """One clip on each of 8 GPUs of 32 GB, here accumulated."""
-SMALL_BACKBONE = ResNetConfig(depth=18, width=24, norm="batch", frozen_stages=0, padding="masked")
+SMALL_BACKBONE = ResNetConfig(depth=18, width=24, norm="batch", frozen_stages=0, padding="masked", last_stride=16)
 SMALL: dict[str, Any] = {
     "num_classes": 4,
     "transformer": ClipTransformer(
@@ -22,6 +22,8 @@ SMALL: dict[str, Any] = {
     "queries": FrameQueries(count=6, frames=6),
 }
 """Model options of the small recipes: VisTR's, and those of the models that grew from it."""
+PLACED: dict[str, Any] = {**SMALL, "queries": FrameQueries(count=6, frames=6, placed=PlacedQueries())}
+"""The same with queries that part early; published weights start from a trained DETR instead."""
 
 
 def r50_ytvis19() -> Recipe:
@@ -54,13 +56,18 @@ def _published(name: str, *, depth: Literal[50, 101], short_side: int, long_side
 
 
 def tiny() -> Recipe:
-    """A small model for rendered video at 96x160, clips of 6 frames, on two CPU cores."""
+    """A small model for rendered video at 96x160, clips of 6 frames, on two CPU cores.
+
+    Two stages: single frames, on which the queries part, then clips that start from their weights. Its last map stays
+    at stride 16, where an object is more than one token.
+    """
     recipe = seqformer.tiny()
     return replace(
         recipe,
         name="vistr-tiny",
-        model=VisTRConfig(backbone=SMALL_BACKBONE, **SMALL),
+        model=VisTRConfig(backbone=SMALL_BACKBONE, **PLACED),
         data=replace(recipe.data, num_frames=6, frames="consecutive"),
-        training=replace(recipe.training, steps=1000, validate_every=250),
+        training=replace(recipe.training, steps=1000, learning_rate=7e-4, warmup=50, validate_every=250),
         evaluation=EvaluationConfig(short_side=96, clip_frames=6, clip_overlap=2),
+        first=SingleFrames(),
     )

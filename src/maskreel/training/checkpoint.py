@@ -99,6 +99,11 @@ def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple
     return progress, state.random
 
 
+def has_checkpoints(run: Path) -> bool:
+    """Whether a run has come to its first checkpoint, whole or damaged."""
+    return bool(_checkpoints(run))
+
+
 def newest_checkpoint(run: Path) -> Path:
     """The newest checkpoint whose sums agree; a damaged one is passed over with a warning.
 

@@ -11,7 +11,7 @@ from maskreel.data.loading import TrainingBatch
 from maskreel.errors import UsageError
 from maskreel.files import write_json
 from maskreel.training import pictures
-from maskreel.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from maskreel.training.checkpoint import has_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from maskreel.training.distributed import Processes, decided_by_first, processes, wait_for_all
 from maskreel.training.interruption import Interruption
 from maskreel.training.log import ResultsTable, Row, TrainingDisplay
@@ -20,7 +20,8 @@ from maskreel.training.progress import Progress
 from maskreel.training.random_state import restore_random, seed_random
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_data import RunData, load_run_data, training_loader
-from maskreel.training.run_folder import describe_run, new_run_folder, write_weights
+from maskreel.training.run_folder import describe_run, new_run_folder, write_recipe, write_weights
+from maskreel.training.stages import FIRST, first_stage
 from maskreel.training.step import Learner
 from maskreel.training.validation import Validation
 from maskreel.visualize.statistics import labels
@@ -52,16 +53,40 @@ def _train(
             raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
         data = load_run_data(recipe)
         recipe = _with_classes(recipe, data)
+        first = first_stage(recipe)
         # Before there is a folder, so that weights that do not fit leave nothing behind.
-        start = None if init is None else _fit_initial(init, recipe, data)
+        start = None if init is None else _fit_initial(init, first or recipe, data)
         folder = decided_by_first(group, choose_folder)
-        run = TrainingRun(recipe, folder, group, data)
         logger.info("run folder: %s", folder)
-        if start is not None:
-            run.start_from(start)
-        run.begin(is_resumed=is_resumed)
-        run.go_on(quiet=quiet or not group.is_first)
+        quiet = quiet or not group.is_first
+        if first is not None and not (is_resumed and has_checkpoints(folder)):
+            if group.is_first:
+                write_recipe(folder, recipe)
+            _train_first(first, folder, group, data, start, is_resumed=is_resumed, quiet=quiet)
+            start, is_resumed = _fit_initial(str(folder / FIRST), recipe, data), False
+        _run(TrainingRun(recipe, folder, group, data), start, is_resumed=is_resumed, quiet=quiet)
         return folder
+
+
+def _train_first(
+    recipe: Recipe, folder: Path, group: Processes, data: RunData, start: Start | None, *, is_resumed: bool, quiet: bool
+) -> None:
+    """Train the first stage of the run in `folder`, or go on with it; one that is complete stays as it is."""
+    logger.info("first stage: %d steps on single frames", recipe.training.steps)
+    (folder / FIRST).mkdir(exist_ok=True)
+    run = TrainingRun(recipe, folder / FIRST, group, replace(data, validation=None))
+    try:
+        _run(run, start, is_resumed=is_resumed, quiet=quiet)
+    except KeyboardInterrupt:
+        done = f"interrupted after step {run.progress.step} of the first stage"
+        raise KeyboardInterrupt(f"{done}; go on with: maskreel train --resume {folder}") from None
+
+
+def _run(run: "TrainingRun", start: Start | None, *, is_resumed: bool, quiet: bool) -> None:
+    if start is not None:
+        run.start_from(start)
+    run.begin(is_resumed=is_resumed)
+    run.go_on(quiet=quiet)
 
 
 def _with_classes(recipe: Recipe, data: RunData) -> Recipe:

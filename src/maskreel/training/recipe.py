@@ -61,6 +61,30 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SingleFrames:
+    """A first stage on single frames, at a constant learning rate; clips then start from its weights.
+
+    Queries that look at a whole clip part late when they learn from nothing; on single frames they part sooner.
+    """
+
+    kind: Literal["single_frames"] = "single_frames"
+    steps: int = 1800
+    """Optimizer steps; 0 leaves the stage out."""
+    batch_size: int = 16
+    """Frames per step."""
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    """Steps of linear warm-up."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise OptionError(f"batch_size {self.batch_size} must be at least 1")
+        for name in ("steps", "learning_rate", "warmup"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} {getattr(self, name)} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run: model, data, training, evaluation."""
 
@@ -70,3 +94,5 @@ class Recipe:
     data: DataConfig
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    first: SingleFrames | None = None
+    """What is learnt before, from which the run starts."""

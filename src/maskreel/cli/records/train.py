@@ -9,7 +9,7 @@ import tyro
 from maskreel.data.loading import DataConfig
 from maskreel.evaluation.evaluate import EvaluationConfig
 from maskreel.models.catalog import ModelConfig
-from maskreel.training.recipe import Recipe, TrainingConfig
+from maskreel.training.recipe import Recipe, SingleFrames, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,8 @@ class Train:
     data: DataConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
+    first: SingleFrames | None = None
+    """What is learnt before, from which the run starts."""
     out: Path | None = None
     """Run folder; default runs/train/RECIPE, then RECIPE-2 and so on."""
     init: str | None = None
@@ -43,10 +45,16 @@ class Train:
             data=recipe.data,
             training=recipe.training,
             evaluation=recipe.evaluation,
+            first=recipe.first,
             resume=resume,
         )
 
     def to_recipe(self) -> Recipe:
         return Recipe(
-            name=self.recipe, model=self.model, data=self.data, training=self.training, evaluation=self.evaluation
+            name=self.recipe,
+            model=self.model,
+            data=self.data,
+            training=self.training,
+            evaluation=self.evaluation,
+            first=self.first,
         )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from maskreel.errors import OptionError
 from maskreel.models.parts.checks import check_chances, require_at_least
+from maskreel.nn.backbones.pyramid import LastStride
 from maskreel.nn.backbones.resnet import ResNet
 from maskreel.nn.backbones.swin import Swin
 from maskreel.nn.backbones.twins import StageNorm, TwinsSVT
@@ -26,6 +27,8 @@ class ResNetConfig:
     padding: Padding = "seen"
     """Convolutions read what earlier layers made of padded pixels, as published, or zeros: `masked` makes a map the
     same however far its frame is padded."""
+    last_stride: LastStride = 32
+    """Of the last map; 16 leaves objects of small frames more than one token."""
 
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
@@ -80,6 +83,8 @@ class TwinsConfig:
     """Nothing reads padded cells, or everything does, as in the published detectors."""
     stage_norm: StageNorm = "none"
     """`carried`: a norm per stage, which the next stage then reads, as in the published detectors."""
+    last_stride: LastStride = 32
+    """Of the last map; 16 leaves objects of small frames more than one token."""
 
     def __post_init__(self) -> None:
         for name in ("widths", "num_heads", "depths"):
@@ -98,7 +103,7 @@ BackboneConfig = ResNetConfig | SwinConfig
 
 
 def build_backbone(config: ResNetConfig | SwinConfig | TwinsConfig) -> ResNet | Swin | TwinsSVT:
-    """A backbone; its last three maps have strides 8, 16 and 32."""
+    """A backbone; its last three maps have strides 8, 16 and 32, or 8, 16 and 16."""
     match config:
         case SwinConfig():
             return Swin(config.depth, width=config.width, window=config.window, drop_path=config.drop_path)
@@ -110,6 +115,7 @@ def build_backbone(config: ResNetConfig | SwinConfig | TwinsConfig) -> ResNet | 
                 drop_path=config.drop_path,
                 padding=config.padding,
                 stage_norm=config.stage_norm,
+                last_stride=config.last_stride,
             )
         case ResNetConfig():
             return ResNet(
@@ -118,4 +124,5 @@ def build_backbone(config: ResNetConfig | SwinConfig | TwinsConfig) -> ResNet | 
                 norm=config.norm,
                 frozen_stages=config.frozen_stages,
                 padding=config.padding,
+                last_stride=config.last_stride,
             )

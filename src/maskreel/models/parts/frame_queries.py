@@ -12,6 +12,7 @@ from maskreel.criteria.sequence_matching import SequenceCosts
 from maskreel.models.parts.checks import check_chances, check_width, require_at_least
 from maskreel.models.parts.frames import frame_sizes
 from maskreel.nn.decoders.frame_queries import CrossAttention, FrameQueryDecoder
+from maskreel.nn.decoders.placed_queries import place_queries
 from maskreel.nn.encoders.full import FullEncoder
 from maskreel.nn.heads.attention_masks import Area, AttentionMasks, AttentionMaskSource
 from maskreel.nn.layers.feedforward import Activation
@@ -54,6 +55,17 @@ class ClipTransformer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlacedQueries:
+    """Queries that start at places of their frames instead of anywhere; no paper does so, small models need it."""
+
+    rows: int = 2
+    columns: int = 3
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "rows", "columns")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrameQueries:
     """A query per object and frame (VisTR, section 3.2)."""
 
@@ -61,6 +73,8 @@ class FrameQueries:
     """Objects of a clip at most; each has a query in every frame."""
     frames: int = 36
     """Longest clip that the query table (and frames as levels) knows."""
+    placed: PlacedQueries | None = None
+    """Where queries start; without it they are drawn from N(0, 1), as published."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "count", "frames")
@@ -103,7 +117,7 @@ def build_decoder(
     cross_attention: CrossAttention = "dense",
     num_points: int = 32,
 ) -> FrameQueryDecoder:
-    return FrameQueryDecoder(
+    decoder = FrameQueryDecoder(
         num_frames=queries.frames,
         num_queries=queries.count,
         attention_dropout=transformer.attention_dropout,
@@ -112,6 +126,9 @@ def build_decoder(
         num_points=num_points,
         **transformer.sizes(num_layers=transformer.decoder_layers),
     )
+    if queries.placed is not None:
+        place_queries(decoder, rows=queries.placed.rows, columns=queries.placed.columns)
+    return decoder
 
 
 def build_mask_head(
@@ -124,7 +141,7 @@ def build_mask_head(
 
 
 def map_features(backbone: nn.Module, project: nn.Module, frames: ClipBatch) -> FrameFeatures:
-    """The backbone's maps at strides 4, 8 and 16, and the one at stride 32 in the width of the tokens."""
+    """The backbone's maps at strides 4, 8 and 16, and its last one in the width of the tokens."""
     *finer, last = backbone(frames)
     return FrameFeatures(maps=(*finer, project(last)), sizes=frame_sizes(frames))
 

@@ -1,0 +1,40 @@
+"""The first stage of a recipe as a recipe of its own."""
+
+from dataclasses import replace
+
+from maskreel.models.catalog import ModelConfig
+from maskreel.models.parts.frame_queries import FrameQueries
+from maskreel.training.recipe import Recipe
+
+FIRST = "first"
+"""Folder of the first stage in that of the run; it is a run of its own."""
+
+
+def first_stage(recipe: Recipe) -> Recipe | None:
+    """What is trained before the clips of a recipe: the same model for single frames, never validated."""
+    stage = recipe.first
+    if stage is None or stage.steps == 0:
+        return None
+    return replace(
+        recipe,
+        first=None,
+        model=_for_single_frames(recipe.model),
+        data=replace(recipe.data, num_frames=1, batch_size=stage.batch_size),
+        training=replace(
+            recipe.training,
+            steps=stage.steps,
+            learning_rate=stage.learning_rate,
+            warmup=stage.warmup,
+            schedule="step",
+            drops=(),
+            validate_every=0,
+        ),
+        evaluation=replace(recipe.evaluation, clip_frames=1, clip_overlap=0),
+    )
+
+
+def _for_single_frames(config: ModelConfig) -> ModelConfig:
+    """A model whose query table is sized by frames, with the table of one; any other as it is."""
+    if not isinstance(config.queries, FrameQueries):
+        return config
+    return replace(config, queries=replace(config.queries, frames=1))
