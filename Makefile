@@ -2,13 +2,23 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+# One thread per worker: the tests are many and small.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+SHELL := /bin/bash -o pipefail
+NIGHT := runs/nightly/$(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: demo test lint unit clean
+.PHONY: demo quick test lint unit sample mutants nightly clean
 
 demo: $(READY)  ## find, cut out and follow objects in a rendered clip
 	$(VENV)/bin/maskreel demo
 
-test: lint unit  ## lint, types, import contracts and every test that needs no GPU
+quick: $(READY)  ## a minute: style, import contracts and the tests that take no time
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(PYTEST) -m "not gpu and not golden and not slow" $(PYTEST_OPTIONS)
+
+test: lint unit sample  ## lint, types, import contracts, every test that needs no GPU, a tenth of the planted faults
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -17,7 +27,35 @@ lint: $(READY)
 	$(VENV)/bin/lint-imports
 
 unit: $(READY)
-	$(VENV)/bin/pytest -m "not gpu" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not gpu" $(PYTEST_OPTIONS)
+
+sample: $(READY)
+	$(VENV)/bin/python -m tests.mutants --sample
+
+mutants: $(READY)  ## every planted fault, and whatever MUTANTS asks for, such as MUTANTS="--random 200 7"
+	$(VENV)/bin/python -m tests.mutants $(MUTANTS)
+
+nightly: $(NIGHT)/suite $(NIGHT)/shipped $(NIGHT)/fuzz $(NIGHT)/mutants  ## all there is; goes on where it stopped
+
+$(NIGHT)/suite: | $(READY)
+	@mkdir -p $(NIGHT)
+	$(PYTEST) $(PYTEST_OPTIONS) | tee $@.log
+	@touch $@
+
+$(NIGHT)/shipped: | $(READY)
+	@mkdir -p $(NIGHT)
+	MASKREEL_SHARED=absent $(PYTEST) -m golden --every-golden-file tests/golden | tee $@.log
+	@touch $@
+
+$(NIGHT)/fuzz: | $(READY)
+	@mkdir -p $(NIGHT)
+	$(PYTEST) -m "not gpu and not slow" --hypothesis-profile nightly | tee $@.log
+	@touch $@
+
+$(NIGHT)/mutants: | $(READY)
+	@mkdir -p $(NIGHT)
+	$(VENV)/bin/python -m tests.mutants --results $@.jsonl
+	@touch $@
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -31,8 +31,8 @@ from maskreel.kernels.backend import use_backend
 from maskreel.models.folder import build_model
 from maskreel.nn.encoders.framewise import FramewiseEncoderLayer
 from maskreel.recipes.catalog import RECIPES
-from maskreel.runtimes.form import inference_form, number_format
 from maskreel.runtimes.precision import Precision
+from maskreel.runtimes.pytorch import inference_form, number_format
 from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction
 from maskreel.video.prepare import pad_frames
 

@@ -25,8 +25,8 @@ from maskreel.inference.postprocess import clip_detections
 from maskreel.kernels.allocator import tune_allocator
 from maskreel.models.folder import build_criterion, build_model
 from maskreel.recipes.catalog import RECIPES
-from maskreel.runtimes.form import inference_form, number_format
 from maskreel.runtimes.precision import Precision
+from maskreel.runtimes.pytorch import inference_form, number_format
 from maskreel.structures import ClipBatch, ClipTarget
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers

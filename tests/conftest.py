@@ -4,32 +4,44 @@ from collections.abc import Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+import hypothesis
 import pytest
 
-from maskreel.kernels.backend import use_backend
 from tests import builders
 
 pytest_plugins = ("pytester",)
+
+hypothesis.settings.register_profile("nightly", max_examples=2000)
+
+SHIPPED, FULL = "shipped", "full"
+"""Where a test marked `golden` has its recorded data from."""
 
 
 @dataclass
 class GoldenTests:
     """What became of the tests marked `golden`."""
 
-    ran: int = 0
-    shipped: int = 0
-    """Of those that ran: on the small set that is part of the project."""
+    ran: dict[str, int] = field(default_factory=lambda: {SHIPPED: 0, FULL: 0})
     skipped: list[str] = field(default_factory=list)
+    files: dict[str, bool] = field(default_factory=dict)
+    """Files with such tests, and whether any of theirs ran."""
 
     @property
     def hidden(self) -> list[str]:
         """Tests that were skipped although the data is there."""
         return self.skipped if builders.SHARED.is_dir() else []
 
+    @property
+    def idle_files(self) -> list[str]:
+        return sorted(name for name, has_run in self.files.items() if not has_run)
+
 
 @pytest.fixture(params=["fastest", "reference"])
 def each_backend(request: pytest.FixtureRequest) -> Generator[None]:
     """Runs a test with the backend that its tensors get, which is not the reference for float32, and with that."""
+    # Imported here, because shapes are only checked in what is imported after this file.
+    from maskreel.kernels.backend import use_backend
+
     with use_backend("reference") if request.param == "reference" else nullcontext():
         yield
 
@@ -37,36 +49,58 @@ def each_backend(request: pytest.FixtureRequest) -> Generator[None]:
 GOLDEN = pytest.StashKey[GoldenTests]()
 
 
+class GoldenReports:
+    """Counts reports, which workers send to the process that speaks."""
+
+    def __init__(self, golden: GoldenTests) -> None:
+        self.golden = golden
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        source = dict(report.user_properties).get("golden")
+        if source is None:
+            return
+        file = report.nodeid.partition("::")[0]
+        self.golden.files.setdefault(file, False)
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.golden.skipped.append(report.nodeid)
+        elif report.when == "call":
+            self.golden.ran[str(source)] += 1
+            self.golden.files[file] = True
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-golden-file", action="store_true", help="fail when all golden tests of a file are skipped"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[GOLDEN] = GoldenTests()
+    config.pluginmanager.register(GoldenReports(config.stash[GOLDEN]))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if marker := item.get_closest_marker("golden"):
-        golden = item.config.stash[GOLDEN]
-        if report.skipped and not hasattr(report, "wasxfail"):
-            golden.skipped.append(item.nodeid)
-        elif report.when == "call":
-            golden.ran += 1
-            golden.shipped += not builders.SHARED.is_dir() or marker.kwargs.get("shipped", False)
-    return report
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if marker := item.get_closest_marker("golden"):
+            is_full = builders.SHARED.is_dir() and not marker.kwargs.get("shipped", False)
+            item.user_properties.append(("golden", FULL if is_full else SHIPPED))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.stash[GOLDEN].hidden and session.exitstatus == pytest.ExitCode.OK:
+    golden, wants_all = session.config.stash[GOLDEN], session.config.getoption("--every-golden-file")
+    if session.exitstatus == pytest.ExitCode.OK and (golden.hidden or (wants_all and golden.idle_files)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last lines of a run, below pytest's own summary."""
     golden, terminal = config.stash[GOLDEN], config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is None or not (golden.ran or golden.skipped):
+    ran = sum(golden.ran.values())
+    if terminal is None or not (ran or golden.skipped):
         return
     for name in golden.hidden:
         terminal.write_line(f"golden test skipped although the data is in {builders.SHARED}: {name}", red=True)
-    full = golden.ran - golden.shipped
-    terminal.write_line(
-        f"golden: {golden.ran} ran ({golden.shipped} shipped, {full} full), {len(golden.skipped)} skipped"
-    )
+    for name in golden.idle_files if config.getoption("--every-golden-file") else ():
+        terminal.write_line(f"no golden test of this file ran: {name}", red=True)
+    sources = ", ".join(f"{count} {source}" for source, count in golden.ran.items())
+    terminal.write_line(f"golden: {ran} ran ({sources}), {len(golden.skipped)} skipped")

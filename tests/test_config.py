@@ -86,6 +86,8 @@ def test_a_union_itself_can_be_asked_for() -> None:
         ({"rate": "fast"}, r"settings\.rate: expected a number, got 'fast'"),
         ({"rate": True}, r"settings\.rate: expected a number, got True"),
         ({"rate": float("nan")}, r"settings\.rate: nan is not a finite number"),
+        ({"rate": float("inf")}, r"settings\.rate: inf is not a finite number"),
+        ({"rate": 1, "extra": {"drop": float("-inf")}}, r"settings\.extra\.drop: -inf is not a finite number"),
         ({"rate": -1}, r"^settings: rate -1\.0 is negative"),
         ({"rate": 1, "mode": "oficial"}, r"settings\.mode: 'oficial' is not one of 'official', 'ignore'; did you mean"),
         ({"rate": 1, "sides": 3}, r"settings\.sides: expected a list of an integer, got 3"),
@@ -171,3 +173,35 @@ def test_a_fault_in_a_record_is_not_blamed_on_the_file() -> None:
     with pytest.raises(ValueError, match="a fault of ours") as caught:
         from_dict(Faulty, {})
     assert not isinstance(caught.value, ConfigError)
+
+
+def test_a_choice_has_the_type_of_the_allowed_one() -> None:
+    @dataclass(frozen=True)
+    class Choice:
+        stride: Literal[1, 2]
+        is_on: Literal[True]
+
+    assert from_dict(Choice, {"stride": 1, "is_on": True}) == Choice(1, True)
+    for data in ({"stride": True, "is_on": True}, {"stride": 1.0, "is_on": True}, {"stride": 2, "is_on": 1}):
+        with pytest.raises(ConfigError, match="is not one of"):
+            from_dict(Choice, data)
+
+
+def test_what_a_record_says_about_its_field_is_told_with_the_whole_path() -> None:
+    @dataclass(frozen=True)
+    class Inner:
+        side: int
+
+        def __post_init__(self) -> None:
+            if self.side % 2:
+                raise ConfigError("side", "is odd")
+
+    @dataclass(frozen=True)
+    class Outer:
+        inner: Inner
+        parts: tuple[Inner, ...] = ()
+
+    with pytest.raises(ConfigError, match=r"^run\.json\.inner\.side: is odd$"):
+        from_dict(Outer, {"inner": {"side": 3}}, path="run.json")
+    with pytest.raises(ConfigError, match=r"^parts\[1\]\.side: is odd$"):
+        from_dict(Outer, {"inner": {"side": 2}, "parts": [{"side": 2}, {"side": 1}]})

@@ -75,6 +75,16 @@ def test_tests_of_shipped_data_are_counted_as_such_beside_the_full_set(suite: py
     assert suite.runpytest_inprocess().outlines[-1] == "golden: 3 ran (1 shipped, 2 full), 0 skipped"
 
 
+def test_on_request_a_file_whose_golden_tests_are_all_skipped_fails_the_run(suite: pytest.Pytester) -> None:
+    suite.makepyfile(test_good=SUITE.format(hides="pass"), test_idle=SUITE.format(hides="pass"))
+    assert suite.runpytest_inprocess("--every-golden-file").ret == pytest.ExitCode.OK
+    suite.makepyfile(test_idle=SUITE.format(hides="shared_path('a')").replace("def test_compares", "def compares"))
+    assert suite.runpytest_inprocess().ret == pytest.ExitCode.OK
+    result = suite.runpytest_inprocess("--every-golden-file")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.outlines[-2] == "no golden test of this file ran: test_idle.py"
+
+
 def test_runs_without_golden_tests_say_nothing_about_them(suite: pytest.Pytester) -> None:
     suite.makepyfile("def test_plain():\n    pass\n")
     assert not any(line.startswith("golden") for line in suite.runpytest_inprocess().outlines)

@@ -1,12 +1,25 @@
 """Files and folders that are whole or not there at all, and sums that show damage."""
 
+import gc
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from maskreel.errors import DataError
-from maskreel.files import check_sums, complete_file, complete_folder, read_json, write_sums
+from maskreel.files import (
+    UNFINISHED,
+    check_sums,
+    collector_paused,
+    complete_file,
+    complete_folder,
+    numbered_folder,
+    read_json,
+    remove_unfinished,
+    write_json,
+    write_sums,
+)
 
 
 class Stopped(Exception):
@@ -91,6 +104,88 @@ def test_a_required_file_must_have_a_sum(tmp_path: Path) -> None:
     write_sums(tmp_path)
     with pytest.raises(DataError, match=r"sums\.json: has no sum of a\.bin"):
         check_sums(tmp_path, required=("a.bin",))
+
+
+def test_a_required_file_that_was_put_there_later_has_no_sum(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"a")
+    write_sums(tmp_path)
+    (tmp_path / "b.bin").write_bytes(b"b")
+    check_sums(tmp_path)
+    with pytest.raises(DataError, match=r"sums\.json: has no sum of b\.bin"):
+        check_sums(tmp_path, required=("a.bin", "b.bin"))
+
+
+def test_every_file_has_a_sum_whatever_its_ending(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors", "README"):
+        (tmp_path / name).write_text(name)
+    write_sums(tmp_path)
+    sums = json.loads((tmp_path / "sums.json").read_text())
+    assert sums == {name: hashlib.sha256(name.encode()).hexdigest() for name in sorted(sums)}
+    assert set(sums) == {"config.json", "model.safetensors", "README"}
+
+
+def test_every_sum_is_looked_at(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    write_sums(tmp_path)
+    for name in "abc":
+        (tmp_path / name).write_text("damaged")
+        with pytest.raises(DataError, match=f"{name}: its SHA-256 differs"):
+            check_sums(tmp_path)
+        (tmp_path / name).write_text(name)
+
+
+def test_an_older_folder_stays_in_place_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").write_text("old")
+    with complete_folder(tmp_path / "model") as new:
+        assert names(tmp_path / "model") == ["old.txt"]
+        (new / "new.txt").write_text("new")
+    assert names(tmp_path) == ["model"]
+    assert names(tmp_path / "model") == ["new.txt"]
+
+
+def test_folders_of_the_same_name_are_numbered(tmp_path: Path) -> None:
+    made = [numbered_folder(tmp_path / "deep" / "run") for _ in range(3)]
+    assert [folder.name for folder in made] == ["run", "run-2", "run-3"]
+    assert all(folder.is_dir() for folder in made)
+
+
+def test_what_killed_processes_were_writing_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    kept = [".hidden", ".git", ".film.0123456.mp4", ".film.0123456g.mp4", "film.01234567.mp4", "results.json"]
+    for name in (*kept, ".film.01234567.mp4", ".results.89abcdef"):
+        (tmp_path / name).touch()
+    (tmp_path / ".model.fedcba98").mkdir()
+    (tmp_path / ".model.fedcba98" / "half.txt").touch()
+    remove_unfinished(tmp_path)
+    assert names(tmp_path) == sorted(kept)
+    remove_unfinished(tmp_path / "nothing")
+
+
+def test_unfinished_names_are_those_that_are_cleared(tmp_path: Path) -> None:
+    with complete_file(tmp_path / "film.mp4") as new:
+        assert UNFINISHED.fullmatch(new.name)
+        new.touch()
+    with complete_folder(tmp_path / "model") as new:
+        assert UNFINISHED.fullmatch(new.name)
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_the_collector_rests_and_is_afterwards_as_it_was(was_enabled: bool) -> None:
+    (gc.enable if was_enabled else gc.disable)()
+    try:
+        with collector_paused():
+            assert not gc.isenabled()
+        assert gc.isenabled() == was_enabled
+    finally:
+        gc.enable()
+
+
+def test_json_is_written_whole_and_read_back(tmp_path: Path) -> None:
+    content = {"a": [1, 2.5, None], "b": {"c": "ü"}}
+    write_json(tmp_path / "deep" / "a.json", content)
+    assert read_json(tmp_path / "deep" / "a.json") == content
+    assert names(tmp_path / "deep") == ["a.json"]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from maskreel.data.annotation_file import read_ground_truth
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import OptionError
+from maskreel.evaluation.catalog import DEFAULT, METRICS
 from maskreel.evaluation.evaluate import Evaluation, recorded_evaluation
-from maskreel.evaluation.report import METRICS, ScoreOptions
+from maskreel.evaluation.report import ScoreOptions
 from maskreel.evaluation.results import read_predictions
 from maskreel.inference.options import OptionChanges, changed_options
 from maskreel.models.catalog import ModelConfig
@@ -81,7 +82,7 @@ def evaluate(
 def score(
     truth: str | Path,
     results: str | Path,
-    metrics: Sequence[str] = ("ap",),
+    metrics: Sequence[str] = (DEFAULT,),
     *,
     per_video: bool = False,
     bootstrap: int = 0,

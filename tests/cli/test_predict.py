@@ -1,8 +1,8 @@
 """`maskreel predict` from the command line."""
 
 import json
-import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.video.files import VideoFile
 from tests.builders import write_youtube_vis
+from tests.other_user import as_nobody, open_folder
 from tests.video.videos import cut, moving_blocks, noise, write_sound, write_test_video
 
 CONFIG = SeqFormerConfig(
@@ -241,10 +242,15 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_write_protected_folder_is_refused(model_folder: str, video: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir(mode=0o500)
-    assert predict(model_folder, video, "--out", tmp_path / "out") == 2
+def test_a_write_protected_folder_is_refused(model_folder: str, video: Path) -> None:
+    with open_folder() as folder:
+        model, film = shutil.copytree(model_folder, folder / "model"), shutil.copy(video, folder / "film.mp4")
+        (model / "model.safetensors").chmod(0o644)
+        (folder / "out").mkdir(mode=0o500)
+        status, written = as_nobody(lambda: predict(str(model), film, "--out", folder / "out"))
+        assert status == 2, written
+        assert "choose another --out" in written
+        assert list((folder / "out").iterdir()) == []
 
 
 def test_a_source_is_never_overwritten(model_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

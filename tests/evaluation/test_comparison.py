@@ -7,8 +7,9 @@ import pytest
 
 from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import DataError
+from maskreel.evaluation.catalog import METRICS
 from maskreel.evaluation.comparison import by_item, differences, headlines, read_scores
-from maskreel.evaluation.report import METRICS, ScoreOptions, score
+from maskreel.evaluation.report import ScoreOptions, score
 from maskreel.evaluation.results import read_predictions
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 
@@ -22,7 +23,7 @@ TRUTH = scene(
 def scored(folder: Path, results: Any) -> dict[str, Any]:
     ground_truth = read_ground_truth(write(folder, "gt.json", TRUTH))
     predictions = read_predictions(write(folder, "pred.json", results), ground_truth)
-    return score(ground_truth, predictions, ScoreOptions(metrics=METRICS, per_video=True))
+    return score(ground_truth, predictions, ScoreOptions(metrics=tuple(METRICS), per_video=True))
 
 
 def test_figures_classes_and_videos_are_compared(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from maskreel.data.annotation_file import read_ground_truth
 from maskreel.data.tracks import GroundTruth
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import AveragePrecisionMeter
+from maskreel.evaluation.catalog import METRICS
 from maskreel.evaluation.overlap import measure
-from maskreel.evaluation.report import METRICS, ScoreOptions, rows_of, score
+from maskreel.evaluation.report import ScoreOptions, rows_of, score
 from maskreel.evaluation.results import Predictions, read_predictions
 from tests.evaluation.scenes import annotation, box, entry, scene, write
 from tests.evaluation.test_average_precision import random_scene
@@ -59,13 +60,13 @@ def test_a_video_that_is_weighted_twice_counts_like_two_copies(tmp_path: Path, s
 def test_figures_of_one_video_are_those_of_a_file_with_that_video_alone(tmp_path: Path) -> None:
     annotations, results = random_scene(1)
     truth = scene(annotations, frames=2, videos=4)
-    together = measured(tmp_path, truth, results, metrics=METRICS, per_video=True)
+    together = measured(tmp_path, truth, results, metrics=tuple(METRICS), per_video=True)
     alone = {
         **truth,
         "videos": [video for video in truth["videos"] if video["id"] == 3],
         "annotations": [record for record in annotations if record["video_id"] == 3],
     }
-    one = measured(tmp_path, alone, [record for record in results if record["video_id"] == 3], metrics=METRICS)
+    one = measured(tmp_path, alone, [record for record in results if record["video_id"] == 3], metrics=tuple(METRICS))
     for word in METRICS:
         section = one[word].get("detection_averaged", one[word])
         for name, value in together[word]["per_video"]["3"].items():
@@ -75,7 +76,7 @@ def test_figures_of_one_video_are_those_of_a_file_with_that_video_alone(tmp_path
 def test_confidence_intervals_hold_the_figure_and_are_the_same_every_time(tmp_path: Path) -> None:
     annotations, results = random_scene(2)
     truth = scene(annotations, frames=2, videos=4)
-    options = {"metrics": METRICS, "bootstrap": 300}
+    options = {"metrics": tuple(METRICS), "bootstrap": 300}
     first, second = (measured(tmp_path, truth, results, **options) for _ in range(2))
     assert first == second
     low, high = first["ap"]["confidence"]["AP"]
@@ -121,7 +122,7 @@ def test_an_unknown_occlusion_label_is_refused(tmp_path: Path) -> None:
 
 def test_the_flat_table_holds_every_figure_with_its_bounds(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT])])
-    options = {"metrics": METRICS, "bootstrap": 5, "per_video": True, "errors": True}
+    options = {"metrics": tuple(METRICS), "bootstrap": 5, "per_video": True, "errors": True}
     rows = list(rows_of(measured(tmp_path, truth, [entry(0.9, [LEFT])], **options)))
     assert ("ap", "all", "", "AP", 1.0, 1.0, 1.0) in rows
     assert ("ap", "all", "", "APl", None, None, None) in rows
@@ -142,7 +143,7 @@ def test_classes_that_share_a_name_are_told_apart(tmp_path: Path) -> None:
 def test_without_ties_the_order_of_files_changes_no_metric(tmp_path: Path, seed: int) -> None:
     annotations, results = random_scene(seed)
     truth = scene(annotations, frames=2, videos=4)
-    options = {"metrics": METRICS, "per_video": True, "errors": True, "bootstrap": 20}
+    options = {"metrics": tuple(METRICS), "per_video": True, "errors": True, "bootstrap": 20}
     before = list(rows_of(measured(tmp_path, truth, results, **options)))
     rng = np.random.default_rng(seed)
     shuffled = {**truth, "annotations": [annotations[i] for i in rng.permutation(len(annotations))]}

@@ -25,6 +25,8 @@ def assert_figures(ours: object, theirs: object) -> None:
         assert isinstance(ours, list)
         for one, other in zip(ours, theirs, strict=True):
             assert_figures(one, other)
+    elif isinstance(theirs, str):
+        assert ours == theirs
     elif theirs is None or theirs == -1:
         assert ours is None
     else:

@@ -5,7 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskreel.inference.postprocess import MASK_STRIDE
-from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
+from maskreel.structures import (
+    ClipBatch,
+    ClipPrediction,
+    FeatureMap,
+    FrameFeatures,
+    LayerPrediction,
+    select_masks,
+)
 from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN
 from tests.video.videos import COLOURS
 
@@ -29,7 +36,10 @@ class ColourMasks:
 
 
 class ColourModel:
-    """One query per colour of `tests.video.videos.COLOURS`; `shown` is what it was shown."""
+    """A runtime with one query per colour of `tests.video.videos.COLOURS`; `shown` is what it was shown."""
+
+    device = torch.device("cpu")
+    masks = staticmethod(select_masks)
 
     def __init__(self) -> None:
         self.shown: list[ClipBatch] = []
@@ -39,10 +49,16 @@ class ColourModel:
         """Frames of each clip."""
         return [clips.frames.shape[1] for clips in self.shown]
 
-    def __call__(self, clips: ClipBatch) -> ClipPrediction:
-        self.shown.append(clips)
+    def frame_features(self, frames: ClipBatch) -> FrameFeatures:
+        """The frames themselves."""
+        self.shown.append(frames)
+        pixels = FeatureMap(values=frames.frames, is_padding=frames.is_padding, stride=1)
+        return FrameFeatures(maps=(pixels,), sizes=torch.zeros(*frames.frames.shape[:2], 2))
+
+    def clip(self, features: FrameFeatures) -> ClipPrediction:
+        (clips,) = features.maps
         mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-        pixels = clips.frames * deviation + mean
+        pixels = clips.values * deviation + mean
         colours = torch.from_numpy(COLOURS).float().div(255).view(1, 1, -1, 3, 1, 1)
         distance = (pixels[:, :, None] - colours).abs().amax(dim=3)
         logits = 20 * (0.35 - distance)

@@ -198,7 +198,7 @@ def test_a_session_that_keeps_nothing_does_not_grow_with_the_video() -> None:
     for index in range(340):
         session.push(moving_blocks(index % 4, size=(48, 80), count=4))
         if index in (39, 339):
-            model.model.shown.clear()  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
+            model.runtime.shown.clear()  # pyright: ignore[reportAttributeAccessIssue]
             sizes.append(reachable(session))
     assert abs(sizes[1] - sizes[0]) < 20
 

@@ -14,7 +14,8 @@ from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.deformable_vistr import DeformableVisTR
 from maskreel.models.folder import build_model
-from maskreel.structures import ClipBatch, ClipPrediction
+from maskreel.runtimes.protocol import Runtime
+from maskreel.structures import ClipBatch, ClipPrediction, FrameFeatures
 from maskreel.video.files import Frame
 from tests.builders import clip_batch
 from tests.checkpoints.frame_query_tables import TINY
@@ -167,16 +168,26 @@ def predictor_of(name: str, **options: Any) -> VideoPredictor:
     return VideoPredictor(model, classes, PredictorOptions(short_side=32, **options))
 
 
+class RememberingRuntime:
+    """A runtime that notes the number of frames of every clip."""
+
+    def __init__(self, runtime: Runtime, shown: list[int]) -> None:
+        self.device, self.clip, self.masks = runtime.device, runtime.clip, runtime.masks
+        self._runtime, self._shown = runtime, shown
+
+    def frame_features(self, frames: ClipBatch) -> FrameFeatures:
+        self._shown.append(frames.frames.shape[1])
+        return self._runtime.frame_features(frames)
+
+
 def test_a_short_video_is_padded_and_not_repeated_unless_asked() -> None:
     shown: list[int] = []
-
-    def remember(module: nn.Module, args: tuple[ClipBatch], output: object) -> None:
-        shown.append(args[0].frames.shape[1])
 
     lengths, scores = {}, {}
     for choice in ("pad", "repeat"):
         predictor = predictor_of("vistr", short_clips=choice)
-        predictor.model.register_forward_hook(remember)
+        runtime = RememberingRuntime(predictor.runtime, shown)
+        predictor = VideoPredictor(runtime, predictor.classes, predictor.options)
         result = predictor.predict(GivenFrames(7))
         lengths[choice] = [len(masklet.segmentations) for masklet in result.pairs().masklets]
         scores[choice] = [masklet.score for masklet in result.pairs().masklets]

@@ -16,6 +16,7 @@ from maskreel.video import files as video_files
 from maskreel.video.clock import Clock
 from maskreel.video.files import VideoFile
 from tests.builders import shared_path
+from tests.other_user import as_nobody, open_folder
 from tests.video.videos import COLOURS, cut, damage, moving_blocks, noise, write_sound, write_test_video
 
 CLIPS = "data/realvis/clips"
@@ -336,3 +337,17 @@ def test_sound_is_named_as_what_it_is(tmp_path: Path) -> None:
 
 def grey_levels(index: int) -> np.ndarray:
     return np.full((48, 80, 3), 20 * (index + 1), np.uint8)
+
+
+def test_a_file_that_may_not_be_read_is_one_sentence() -> None:
+    with open_folder() as folder:
+        path = folder / "film.mp4"
+        write_test_video(path, num_frames=2, picture=moving_blocks)
+        path.chmod(0o000)
+
+        def read() -> int:
+            with pytest.raises(VideoReadError, match=r"film\.mp4: cannot be opened \(permission denied\)"):
+                VideoFile(path)
+            return 0
+
+        assert as_nobody(read) == (0, "")

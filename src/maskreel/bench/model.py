@@ -58,17 +58,15 @@ def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> li
     Raises VideoReadError when the video cannot be read; a video shorter than a clip is a shorter clip.
     """
     source = open_video(video)
-    options = predictor.options
+    options, runtime = predictor.options, predictor.runtime
     frames = torch.stack(
         [show_frame(frame.pixels, options.short_side) for frame in islice(source, options.clip_frames)]
     )
     clip = Clip(frames=frames, frame_index=torch.arange(len(frames)), video_id=0, size=source.size)
-    batch = pad_clips([clip]).to(predictor.device)
+    batch = pad_clips([clip]).to(runtime.device)
 
-    @torch.inference_mode()
     def network() -> object:
-        with predictor.number_format():
-            return predictor.model(batch)
+        return runtime.clip(runtime.frame_features(batch))
 
     # The first call compiles and fills caches.
     num_frames = len(predictor.predict(open_video(video)).timestamps)
@@ -78,8 +76,8 @@ def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> li
         "with post-processing": (len(frames), lambda: predictor.find(clip)),
         "end to end": (num_frames, lambda: predictor.predict(open_video(video))),
     }
-    peaks = {stage: peak_mebibytes(step, predictor.device) for stage, (_, step) in steps.items()}
-    times = take_turns({stage: step for stage, (_, step) in steps.items()}, samples=samples, device=predictor.device)
+    peaks = {stage: peak_mebibytes(step, runtime.device) for stage, (_, step) in steps.items()}
+    times = take_turns({stage: step for stage, (_, step) in steps.items()}, samples=samples, device=runtime.device)
     return [
         StageTimes(
             stage=stage,

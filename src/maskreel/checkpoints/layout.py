@@ -24,6 +24,15 @@ Rules = Sequence[tuple[str, str]]
 """Regular expressions on our names, each with its replacement; the first that matches counts."""
 
 
+def parse_rules(table: str) -> Rules:
+    """Rules from lines that hold the beginning of our names and of theirs, up to a dot; `#` is a layer in both."""
+    rules = []
+    for ours, theirs in (line.split() for line in table.strip().splitlines()):
+        pattern = re.escape(ours).replace(re.escape("#"), r"(\d+)")
+        rules.append((rf"^{pattern}\.", theirs.replace("#", r"\1") + "."))
+    return rules
+
+
 def own_tensors(model: nn.Module) -> Iterator[tuple[str, PublishedTensor]]:
     """Every tensor of a model's state under our names."""
     parameters = {name: parameter.requires_grad for name, parameter in model.named_parameters()}

@@ -20,6 +20,7 @@ from maskreel.errors import UsageError
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import BUNDLED, build_model, load_model
 from maskreel.recipes.catalog import RECIPES
+from maskreel.runtimes.pytorch import PyTorchRuntime
 
 MAX_FRAMES = 1000
 
@@ -57,7 +58,8 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
 
 def model_figures(args: BenchModel, predictor: VideoPredictor) -> dict[str, Any]:
     """What was measured, and of which model."""
-    assert isinstance(predictor.model, torch.nn.Module), "models of the catalog are modules"
+    assert isinstance(predictor.runtime, PyTorchRuntime), "models of the catalog are modules"
+    elements = sum(tensor.numel() for tensor in predictor.runtime.model.state_dict().values())
     with tempfile.TemporaryDirectory() as folder:
         video = args.video or Path(folder) / "rendered.mp4"
         if args.video is None:
@@ -65,7 +67,7 @@ def model_figures(args: BenchModel, predictor: VideoPredictor) -> dict[str, Any]
         stages = measure_model(predictor, video, samples=args.samples)
     return {
         "name": args.name,
-        "elements": sum(tensor.numel() for tensor in predictor.model.state_dict().values()),
+        "elements": elements,
         "short_side": predictor.options.short_side,
         "precision": predictor.options.precision,
         "video": "rendered, 360x640" if args.video is None else str(args.video),

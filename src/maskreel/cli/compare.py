@@ -6,21 +6,19 @@ from dataclasses import asdict
 
 from maskreel.cli.options import report_json
 from maskreel.cli.records.score import Compare
-from maskreel.cli.score import COUNTS
+from maskreel.cli.score import TITLES
 from maskreel.cli.tables import table
 from maskreel.errors import DataError, UsageError
+from maskreel.evaluation.catalog import about
 from maskreel.evaluation.comparison import (
-    HEADLINES,
     Difference,
     by_item,
     differences,
+    headline,
     headlines,
     overall,
     read_scores,
 )
-
-GROUPS = {"all": "", "detection_averaged": "all detections", "class_averaged": "mean of classes"}
-"""Ways to average, and their titles."""
 
 
 def run(args: Compare) -> None:
@@ -58,12 +56,11 @@ def _fail_below(main: Sequence[Difference], least: float) -> None:
 def _tables(found: list[Difference], args: Compare) -> Iterator[str]:
     metrics = [one.metric for one in headlines(found)]
     for metric in metrics:
-        rows = [one for one in overall(found) if one.metric == metric]
-        for group, words in GROUPS.items():
-            if group not in {one.group for one in rows} or (metric, group) == ("trackmap", "detection_averaged"):
-                continue
-            title = f"{metric}, {words}" if words else metric
-            yield _table(title, [(one.figure, one) for one in rows if one.group == group])
+        for group in about(metric).averages:
+            rows = [one for one in overall(found) if (one.metric, one.group) == (metric, group)]
+            if rows:
+                title = metric if group == "all" else f"{metric}, {TITLES[group]}"
+                yield _table(title, [(one.figure, one) for one in rows])
     for of_videos, title in ((False, "class"), (True, "video")):
         for metric in metrics:
             items = by_item(found, metric, of_videos=of_videos)
@@ -71,21 +68,21 @@ def _tables(found: list[Difference], args: Compare) -> Iterator[str]:
             if changed:
                 shown = changed[: args.rows]
                 left = f" ({len(shown)} of {len(items)})" if len(shown) < len(items) else ""
-                yield _table(f"{HEADLINES[metric]} by {title}{left}", [(one.item, one) for one in shown])
+                yield _table(f"{headline(metric)} by {title}{left}", [(one.item, one) for one in shown])
 
 
 def _table(title: str, rows: Sequence[tuple[str, Difference]]) -> str:
-    cells = [[name, _value(one.figure, one.before), _value(one.figure, one.after), _change(one)] for name, one in rows]
+    cells = [[name, _value(one, one.before), _value(one, one.after), _change(one)] for name, one in rows]
     return table([title, "A", "B", "B - A"], cells)
 
 
-def _value(figure: str, value: float | None) -> str:
+def _value(one: Difference, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.0f}" if figure in COUNTS else f"{100 * value:.2f}"
+    return f"{value:.0f}" if about(one.metric).is_count(one.figure) else f"{100 * value:.2f}"
 
 
 def _change(one: Difference) -> str:
     if one.change is None:
         return "-"
-    return f"{one.change:+.0f}" if one.figure in COUNTS else f"{100 * one.change:+.2f}"
+    return f"{one.change:+.0f}" if about(one.metric).is_count(one.figure) else f"{100 * one.change:+.2f}"

@@ -1,7 +1,8 @@
 """`maskreel score`: measure a results file against an annotation file."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,14 @@ from maskreel.config import suggestion
 from maskreel.data.annotation_file import read_ground_truth
 from maskreel.data.tracks import GroundTruth
 from maskreel.errors import UsageError
-from maskreel.evaluation.report import METRICS, THRESHOLDS, ScoreOptions, rows_of, score
+from maskreel.evaluation.catalog import METRICS, about
+from maskreel.evaluation.figures import About
+from maskreel.evaluation.report import ScoreOptions, rows_of, score
 from maskreel.evaluation.results import read_predictions
 from maskreel.files import collector_paused, complete_file
 
-COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "count")
-"""Figures that are numbers of things, not fractions."""
-_FIGURES = {
-    "ap": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
-    "hota": ("HOTA", "DetA", "AssA", "DetRe", "DetPr", "AssRe", "AssPr", "LocA"),
-    "clear": ("MOTA", "MOTP", "CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag"),
-    "identity": ("IDF1", "IDR", "IDP"),
-    "trackmap": ("AP_all", "AP_area_s", "AP_area_m", "AP_area_l", "AR_all", "AR_area_s", "AR_area_m", "AR_area_l"),
-    "jf": ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"),
-}
-"""Columns of the tables."""
+TITLES = {"all": "all classes", "detection_averaged": "all detections", "class_averaged": "mean of classes"}
+"""Ways to average."""
 
 
 def run(args: Score) -> None:
@@ -77,58 +71,69 @@ def _write_csv(path: Path, report: Mapping[str, Any]) -> None:
 def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: bool) -> Iterator[str]:
     names = {str(video.id): f"{video.id} {video.name}" for video in ground_truth.videos}
     classes = {str(label): name for label, name in ground_truth.class_names.items()}
-    for word, columns in _FIGURES.items():
-        section = report.get(word, {})
-        if columns[0] in section or "detection_averaged" in section:
-            yield table([word, *columns], list(_overall_rows(word, section, columns)))
-        if "ap_per_iou" in section:
-            yield table(["IoU", *THRESHOLDS], _per_iou(section))
-        if "occlusion" in section:
-            figures = section["occlusion"]
-            row = ["all classes", *(_cell(name, value) for name, value in figures.items())]
-            yield table(["occlusion", *figures], [row])
+    for word in (word for word in METRICS if word in report):
+        section, metric = report[word], about(word)
+        if rows := list(_overall_rows(section, metric)):
+            yield table([word, *metric.columns], rows)
+        yield from _further_tables(section, metric)
         if per_class and ("per_category" in section or "per_class" in section):
             per = section.get("per_class") or {classes[label]: one for label, one in section["per_category"].items()}
-            yield _item_table("class", per, columns)
+            yield _item_table("class", per, metric)
         if "per_video" in section:
-            yield _item_table("video", {names[video]: one for video, one in section["per_video"].items()}, columns)
+            yield _item_table("video", {names[video]: one for video, one in section["per_video"].items()}, metric)
         if "errors" in section:
-            yield _item_table("AP lost to", section["errors"], ("count", "AP", "AP50"))
+            yield _item_table("AP lost to", section["errors"], replace(metric, columns=("count", "AP", "AP50")))
 
 
-def _overall_rows(word: str, section: Mapping[str, Any], columns: Sequence[str]) -> Iterator[list[Any]]:
+def _overall_rows(section: Mapping[str, Any], metric: About) -> Iterator[list[Any]]:
     """The figures over everything, each row followed by the bounds of its confidence interval."""
-    groups = {"all classes": section} if columns[0] in section else {}
-    if word != "trackmap" and "detection_averaged" in section:
-        groups["all detections"] = section["detection_averaged"]
-    if "class_averaged" in section:
-        groups["mean of classes"] = section["class_averaged"]
-    keys = {"all detections": "detection_averaged", "mean of classes": "class_averaged"}
-    for title, figures in groups.items():
-        yield [title, *(_cell(name, figures[name]) for name in columns)]
+    for average in metric.averages:
+        figures = section if average == "all" else section.get(average, {})
+        if metric.columns[0] not in figures:
+            continue
+        yield [TITLES[average], *(_cell(metric, name, figures[name]) for name in metric.columns)]
         bounds = section.get("confidence", {})
-        bounds = bounds.get(keys[title], {}) if title in keys else bounds
+        bounds = bounds if average == "all" else bounds.get(average, {})
         if bounds:
-            yield ["  95 % from", *(_cell(name, bounds[name][0]) for name in columns)]
-            yield ["  to", *(_cell(name, bounds[name][1]) for name in columns)]
-    if "class_agnostic_stats" in section:
-        pooled = dict(zip(section["stat_names"], section["class_agnostic_stats"], strict=True))
-        yield ["classes ignored", *(_cell(name, pooled[name]) for name in columns)]
+            yield ["  95 % from", *(_cell(metric, name, bounds[name][0]) for name in metric.columns)]
+            yield ["  to", *(_cell(metric, name, bounds[name][1]) for name in metric.columns)]
+    pooled = {figure: value for group, _, figure, value in _listed(section, metric) if group == "class_agnostic"}
+    if pooled:
+        yield ["classes ignored", *(_cell(metric, name, pooled[name]) for name in metric.columns)]
 
 
-def _per_iou(section: Mapping[str, Any]) -> list[list[str]]:
-    rows = {"AP": section["ap_per_iou"], "AR100": section["ar100_per_iou"]}
-    return [[title, *(_cell(title, value) for value in values)] for title, values in rows.items()]
+def _further_tables(section: Mapping[str, Any], metric: About) -> Iterator[str]:
+    """Figures by IoU threshold, and groups of figures with names of their own."""
+    by_figure: dict[str, dict[str, Any]] = {}
+    for group, item, figure, value in _listed(section, metric):
+        if group == "per_iou":
+            by_figure.setdefault(figure, {})[item] = value
+    if by_figure:
+        thresholds = list(next(iter(by_figure.values())))
+        rows = [[name, *(_cell(metric, name, values[one]) for one in thresholds)] for name, values in by_figure.items()]
+        yield table(["IoU", *thresholds], rows)
+    for group, figures in section.items():
+        is_group = isinstance(figures, dict) and not any(isinstance(one, dict | list) for one in figures.values())
+        if is_group and figures and group not in TITLES:
+            row = [TITLES["all"], *(_cell(metric, name, one) for name, one in figures.items())]
+            yield table([group, *figures], [row])
 
 
-def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
-    shown = [name for name in columns if any(name in figures for figures in items.values())]
-    rows = [[item, *(_cell(name, figures[name]) for name in shown)] for item, figures in items.items()]
+def _listed(section: Mapping[str, Any], metric: About) -> Iterator[tuple[str, str, str, Any]]:
+    """Group, item, figure and value of everything that stands in lists."""
+    for key, places in metric.lists.items():
+        for place, value in zip(places, section.get(key, ()), strict=key in section):
+            yield *place, value
+
+
+def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], metric: About) -> str:
+    shown = [name for name in metric.columns if any(name in figures for figures in items.values())]
+    rows = [[item, *(_cell(metric, name, figures[name]) for name in shown)] for item, figures in items.items()]
     return table([title, *shown], rows)
 
 
-def _cell(name: str, value: float | int | None) -> str:
+def _cell(metric: About, name: str, value: float | int | None) -> str:
     """Percent with one digit, counts as they are, `-` where nothing could be measured."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if name in COUNTS else f"{100 * value:.1f}"
+    return f"{value:.0f}" if metric.is_count(name) else f"{100 * value:.1f}"

@@ -7,28 +7,25 @@ is averaged over 101 recall levels, ten IoU thresholds and the classes that have
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 
 from maskreel.data.tracks import AnnotatedTrack, GroundTruth
 from maskreel.errors import DataError
-from maskreel.evaluation.figures import Figures, Groups, number, numbers
+from maskreel.evaluation.figures import About, Figures, Groups, number, numbers
 from maskreel.evaluation.matching import (
     AREA_RANGES,
-    ClassFigures,
-    Matches,
     MatchingRules,
     VideoMatches,
     VideoTable,
-    figures_of,
-    join,
     match,
     match_class,
     table_of,
 )
 from maskreel.evaluation.overlap import VideoOverlap, measure
+from maskreel.evaluation.precision import ClassFigures, Matches, class_mean, figures_of, join
 from maskreel.evaluation.results import Predictions
 
 LIMITS = (1, 10, 100)
@@ -37,6 +34,9 @@ RULES = MatchingRules(thresholds=tuple(np.linspace(0.5, 0.95, 10).tolist()), lim
 STAT_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 CATEGORY_NAMES = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "APs", "APm", "APl")
 OCCLUSION_NAMES = ("AP_light", "AP_medium", "AP_heavy", "AR_light", "AR_medium", "AR_heavy")
+
+THRESHOLDS = tuple(f"{threshold:.2f}" for threshold in RULES.thresholds)
+"""IoU thresholds, as they are written."""
 
 POOLED = -1
 """Stands for a class id where classes are ignored."""
@@ -86,9 +86,18 @@ def average_precision(
 class AveragePrecisionMeter:
     """Collects matches video by video."""
 
-    per_video_group = ""
+    about: ClassVar[About] = About(
+        columns=STAT_NAMES,
+        lists={
+            "ap_per_iou": tuple(("per_iou", threshold, "AP") for threshold in THRESHOLDS),
+            "ar100_per_iou": tuple(("per_iou", threshold, "AR100") for threshold in THRESHOLDS),
+            "class_agnostic_stats": tuple(("class_agnostic", "", name) for name in STAT_NAMES),
+        },
+    )
 
-    def __init__(self, ground_truth: GroundTruth, *, strict_reference: bool = False) -> None:
+    def __init__(
+        self, ground_truth: GroundTruth, predictions: Predictions | None = None, *, strict_reference: bool = False
+    ) -> None:
         self.strict_reference = strict_reference
         self.categories = list(ground_truth.class_names)
         self.num_videos = len(ground_truth.videos)
@@ -100,13 +109,8 @@ class AveragePrecisionMeter:
 
     def add(self, overlap: VideoOverlap) -> None:
         """Match the predictions of one video, class by class and with all classes pooled."""
-        table = table_of(overlap)
-        if self.has_occlusion:
-            table = _with_occlusion(table, overlap.truth)
-        if self.strict_reference:
-            # There a match is known by the id of the true track, and 0 means none.
-            table = replace(table, truth_is_unseen=np.array([track.id == 0 for track in overlap.truth], dtype=bool))
-        self.add_table(table)
+        table = table_of(overlap, is_id_0_unseen=self.strict_reference)
+        self.add_table(_with_occlusion(table, overlap.truth) if self.has_occlusion else table)
 
     def add_table(self, table: VideoTable) -> None:
         for label in np.union1d(table.truth_label, table.predicted_label).tolist():
@@ -208,16 +212,6 @@ def _occlusion(track: AnnotatedTrack) -> float:
     values = sorted(_OCCLUSION_SCORES[label] for label in labels)
     upper = values[len(values) // 2 :]
     return sum(upper) / len(upper) if upper else float("nan")
-
-
-def class_mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, " n"]:
-    """Mean per sample over everything that can be measured."""
-    if not rows:
-        return np.full(1, np.nan)
-    values = np.stack(rows, axis=1).reshape(len(rows[0]), -1)
-    measured: Bool[np.ndarray, "n m"] = ~np.isnan(values)
-    count = measured.sum(axis=1)
-    return np.where(count, np.where(measured, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def _picked(stats: Figures) -> dict[str, float | None]:

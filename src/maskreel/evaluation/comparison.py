@@ -7,18 +7,9 @@ from typing import Any
 
 from maskreel.data.records import read_document
 from maskreel.errors import DataError, UsageError
-from maskreel.evaluation.report import METRICS, rows_of
+from maskreel.evaluation.catalog import METRICS, about
+from maskreel.evaluation.report import rows_of
 
-HEADLINES = {
-    "ap": "AP",
-    "hota": "HOTA",
-    "clear": "MOTA",
-    "identity": "IDF1",
-    "trackmap": "AP_all",
-    "jf": "J&F",
-}
-"""The figure of each metric that one looks at first."""
-_OVERALL = ("all", "detection_averaged", "class_averaged")
 _CLASSES = ("per_category", "per_class")
 
 
@@ -63,22 +54,31 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
     ]
 
 
+def headline(metric: str) -> str:
+    """The figure of a metric that one looks at first."""
+    return about(metric).columns[0]
+
+
 def overall(found: list[Difference]) -> list[Difference]:
-    return [one for one in found if one.group in _OVERALL and not one.item]
+    """Figures over everything, in the ways to average that a metric shows."""
+    return [one for one in found if not one.item and one.group in about(one.metric).averages]
 
 
 def headlines(found: list[Difference]) -> list[Difference]:
-    """The first figure of each metric that both files measure: over all detections where there are several averages."""
-    main = [one for one in overall(found) if one.figure == HEADLINES[one.metric]]
-    main.sort(key=lambda one: _OVERALL.index(one.group), reverse=True)
-    first = {one.metric: one for one in main}
-    return [first[word] for word in METRICS if word in first]
+    """The first figure of each metric that a file measures, in the preferred way to average."""
+    main = {(one.metric, one.group): one for one in overall(found) if one.figure == headline(one.metric)}
+    first: dict[str, Difference] = {}
+    for word in METRICS:
+        for group in about(word).averages if word in {one.metric for one in found} else ():
+            if (word, group) in main:
+                first.setdefault(word, main[word, group])
+    return list(first.values())
 
 
 def by_item(found: list[Difference], metric: str, *, of_videos: bool) -> list[Difference]:
     """The headline figure of each class or video, the largest loss first, those without a change last."""
     groups = ("per_video",) if of_videos else _CLASSES
-    items = [one for one in found if one.metric == metric and one.group in groups and one.figure == HEADLINES[metric]]
+    items = [one for one in found if one.metric == metric and one.group in groups and one.figure == headline(metric)]
     return sorted(items, key=lambda one: (one.change is None, one.change or 0.0))
 
 

@@ -28,6 +28,8 @@ from maskreel.evaluation.average_precision import RULES, AveragePrecisionMeter
 from maskreel.evaluation.matching import VideoTable, match_class, table_of
 from maskreel.evaluation.overlap import VideoOverlap
 
+EXPLAINED = "ap"
+"""Metric of the catalog whose losses these are."""
 KINDS = ("wrong_class", "weak_mask", "identity", "duplicate", "missed", "spurious")
 FOREGROUND = 0.5
 """IoU from which on an object is covered, over the video and in a frame."""

@@ -6,15 +6,16 @@ where the true track is absent; predictions left over cost nothing. All frames c
 """
 
 from dataclasses import dataclass
-from typing import Any, no_type_check
+from typing import Any, ClassVar, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from maskreel.data.tracks import GroundTruth
-from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
+from maskreel.evaluation.figures import About, Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
+from maskreel.evaluation.results import Predictions
 from maskreel.geometry.runs import PackedTracks
 from maskreel.kernels.compiled import compiled
 
@@ -36,9 +37,11 @@ class _TrackFigures:
 class JAndFMeter:
     """Collects the figures of true tracks, video by video."""
 
-    per_video_group = ""
+    about: ClassVar[About] = About(columns=NAMES)
 
-    def __init__(self, ground_truth: GroundTruth) -> None:
+    def __init__(
+        self, ground_truth: GroundTruth, predictions: Predictions | None = None, *, strict_reference: bool = False
+    ) -> None:
         self.categories = ground_truth.class_names
         self.num_videos = len(ground_truth.videos)
         self.collected: list[_TrackFigures] = []

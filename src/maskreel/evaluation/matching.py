@@ -1,9 +1,9 @@
-"""Matching of predicted with true tracks by falling score, and precision and recall over many videos.
+"""Matching of the predicted with the true tracks of one video, by falling score.
 
-Axes: area range a, IoU threshold t, prediction d, true track g, video v, sample n (a weighting of the videos).
+Axes: range of tracks a (by their area, or by whatever else a metric tells tracks apart), IoU threshold t, prediction d,
+true track g.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, no_type_check
 
@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Int
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.kernels.compiled import compiled
 
-RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
 AREA_RANGES = ((0.0, 1e10), (0.0, 128.0**2), (128.0**2, 256.0**2), (256.0**2, 1e10))
 """Mean area of a track in pixels: all, small, medium, large; both ends belong to a range."""
 
@@ -67,8 +66,11 @@ class VideoTable:
         )
 
 
-def table_of(overlap: VideoOverlap) -> VideoTable:
-    """Size ranges by the areas that the ground truth states, and those measured of the predictions."""
+def table_of(overlap: VideoOverlap, *, is_id_0_unseen: bool = False) -> VideoTable:
+    """Size ranges by the areas that the ground truth states, and those measured of the predictions.
+
+    With `is_id_0_unseen`, as in the reference evaluator, a match is known by the id of the true track: 0 means none.
+    """
     stated = [
         mean_area(measured if track.areas is None else track.areas)
         for track, measured in zip(overlap.truth, overlap.truth_areas, strict=True)
@@ -85,9 +87,14 @@ def table_of(overlap: VideoOverlap) -> VideoTable:
         is_crowd=is_crowd,
         truth_ignored=is_crowd | _outside(np.array(stated, dtype=np.float64)),
         predicted_outside=_outside(mean),
-        truth_is_unseen=np.zeros(len(overlap.truth), dtype=bool),
+        truth_is_unseen=np.array([is_id_0_unseen and track.id == 0 for track in overlap.truth], dtype=bool),
         predicted_is_unseen=np.zeros(len(overlap.predicted), dtype=bool),
     )
+
+
+def with_ranges(table: VideoTable, truth: Bool[np.ndarray, "a g"], predicted: Bool[np.ndarray, "a d"]) -> VideoTable:
+    """The table under other ranges than those of size: which tracks lie in each; the others are ignored."""
+    return replace(table, truth_ignored=table.is_crowd | ~truth, predicted_outside=~predicted)
 
 
 def mean_area(areas: Any) -> float:
@@ -133,10 +140,10 @@ def match(
             np.ascontiguousarray(table.iou[np.ix_(order, truth)]),
             len(order),
             truth.size,
-            _bytes(truth_ignored),
+            as_bytes(truth_ignored),
             len(truth_ignored),
-            _bytes(table.is_crowd[truth] & rules.crowd_takes_many),
-            _bytes(table.predicted_is_unseen[order]),
+            as_bytes(table.is_crowd[truth] & rules.crowd_takes_many),
+            as_bytes(table.predicted_is_unseen[order]),
             np.minimum(rules.thresholds, 1 - 1e-10),
             len(rules.thresholds),
             np.array([rules.tolerance]),
@@ -166,86 +173,7 @@ def match_class(table: VideoTable, rules: MatchingRules, label: int) -> VideoMat
     return match(table, rules, predicted=predicted, truth=truth)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Matches:
-    """Outcome of every prediction of one class over all videos, by falling score."""
-
-    video: Int[np.ndarray, " d"]
-    rank: Int[np.ndarray, " d"]
-    """Position among the predictions of the class in its video, 0 for the best score."""
-    score: Float[np.ndarray, " d"]
-    is_match: Bool[np.ndarray, "a t d"]
-    is_ignored: Bool[np.ndarray, "a t d"]
-    num_truth: Int[np.ndarray, "v a"]
-    """True tracks that count, per video."""
-
-
-def join(videos: Sequence[VideoMatches], *, num_videos: int, num_areas: int, rules: MatchingRules) -> Matches:
-    """One list by falling score; equal scores keep the order of the videos given."""
-    num_truth = np.zeros((num_videos, num_areas), dtype=np.int64)
-    for one in videos:
-        num_truth[one.video] = one.num_truth
-    nothing = np.zeros((num_areas, len(rules.thresholds), 0), dtype=bool)
-    score = np.concatenate([np.zeros(0), *(one.score for one in videos)])
-    order = np.argsort(-score, kind="stable")
-    none = np.zeros(0, dtype=np.int64)
-    return Matches(
-        video=np.concatenate([none, *(np.full(one.score.size, one.video) for one in videos)])[order],
-        rank=np.concatenate([none, *(np.arange(one.score.size) for one in videos)])[order],
-        score=score[order],
-        is_match=np.concatenate([nothing, *(one.is_match for one in videos)], axis=2)[:, :, order],
-        is_ignored=np.concatenate([nothing, *(one.is_ignored for one in videos)], axis=2)[:, :, order],
-        num_truth=num_truth,
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ClassFigures:
-    """Precision and recall of one class for each sample; NaN where the sample has no true track in the range."""
-
-    precision: Float[np.ndarray, "n a t"]
-    """Averaged over the recall levels."""
-    recall: Float[np.ndarray, "n a t"]
-    """Reached with all predictions."""
-    recall_at: Float[np.ndarray, "n l t"]
-    """Reached with at most so many predictions per video, over all sizes."""
-
-
-def figures_of(
-    matches: Matches, *, limits: Sequence[int] = (), weights: Int[np.ndarray, "n v"] | None = None
-) -> ClassFigures:
-    """Figures of one class; each row of `weights` counts every video so many times, by default once."""
-    if weights is None:
-        weights = np.ones((1, len(matches.num_truth)), dtype=np.int64)
-    num_areas, num_thresholds, num_predicted = matches.is_match.shape
-    shape = (len(weights), num_areas, num_thresholds)
-    precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
-    recall_at = np.full((len(weights), len(limits), num_thresholds), np.nan)
-    _weigh(
-        _bytes(matches.is_match),
-        _bytes(matches.is_ignored),
-        np.ascontiguousarray(matches.video),
-        np.ascontiguousarray(matches.rank),
-        num_predicted,
-        np.ascontiguousarray(weights, dtype=np.int64),
-        len(weights),
-        weights.shape[1],
-        np.ascontiguousarray(weights @ matches.num_truth),
-        num_areas,
-        num_thresholds,
-        np.array(limits, dtype=np.int64),
-        len(limits),
-        RECALL_LEVELS,
-        RECALL_LEVELS.size,
-        np.empty((2, num_predicted)),
-        precision,
-        recall,
-        recall_at,
-    )
-    return ClassFigures(precision=precision, recall=recall, recall_at=recall_at)
-
-
-def _bytes(flags: Bool[np.ndarray, "..."]) -> np.ndarray:
+def as_bytes(flags: Bool[np.ndarray, "..."]) -> np.ndarray:
     return np.ascontiguousarray(flags).view(np.uint8)
 
 
@@ -286,70 +214,4 @@ def _match(
                     if not is_unseen[prediction]:
                         taken[best] = 1
                     matched[(area * num_thresholds + level) * num_predicted + prediction] = best
-    return 0
-
-
-@compiled(
-    "uint8* uint8* int64* int64* int64 int64* int64 int64 int64* int64 int64 int64* int64 float64* int64 "
-    "float64* float64* float64* float64* -> int64"
-)
-@no_type_check
-def _weigh(
-    is_match,
-    is_ignored,
-    video,
-    rank,
-    num_predicted,
-    weights,
-    num_samples,
-    num_videos,
-    num_truth,
-    num_areas,
-    num_thresholds,
-    limits,
-    num_limits,
-    levels,
-    num_levels,
-    scratch,
-    precision,
-    recall,
-    recall_at,
-):
-    """Fill `precision`, `recall` (sample, area, threshold) and `recall_at` (sample, limit, threshold)."""
-    for sample in range(num_samples):
-        for area in range(num_areas):
-            total = num_truth[sample * num_areas + area]
-            if total == 0:
-                continue
-            for threshold in range(num_thresholds):
-                row = (area * num_thresholds + threshold) * num_predicted
-                right, seen = 0.0, 0.0
-                for index in range(num_predicted):
-                    if not is_ignored[row + index]:
-                        weight = weights[sample * num_videos + video[index]]
-                        seen += weight
-                        if is_match[row + index]:
-                            right += weight
-                    scratch[index] = right / total
-                    scratch[num_predicted + index] = right / seen if right > 0.0 else 0.0
-                # From the right: at each recall level, the best precision at that recall or beyond.
-                level, best, area_under = num_levels - 1, 0.0, 0.0
-                while level >= 0 and (num_predicted == 0 or levels[level] > scratch[num_predicted - 1]):
-                    level -= 1
-                for index in range(num_predicted - 1, -1, -1):
-                    best = scratch[num_predicted + index] if scratch[num_predicted + index] > best else best
-                    while level >= 0 and (index == 0 or scratch[index - 1] < levels[level]):
-                        area_under += best
-                        level -= 1
-                cell = (sample * num_areas + area) * num_thresholds + threshold
-                precision[cell] = area_under / num_levels
-                recall[cell] = right / total
-                if area > 0:
-                    continue
-                for limit in range(num_limits):
-                    right = 0.0
-                    for index in range(num_predicted):
-                        if rank[index] < limits[limit] and is_match[row + index] and not is_ignored[row + index]:
-                            right += weights[sample * num_videos + video[index]]
-                    recall_at[(sample * num_limits + limit) * num_thresholds + threshold] = right / total
     return 0

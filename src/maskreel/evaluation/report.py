@@ -8,18 +8,14 @@ import numpy as np
 from jaxtyping import Int
 
 from maskreel.data.tracks import GroundTruth
-from maskreel.evaluation.average_precision import RULES, AveragePrecisionMeter
-from maskreel.evaluation.errors import ErrorMeter
-from maskreel.evaluation.figures import Groups, Meter, number, numbers
+from maskreel.evaluation.catalog import DEFAULT, METRICS, about
+from maskreel.evaluation.errors import EXPLAINED, ErrorMeter
+from maskreel.evaluation.figures import Groups, Metric, number, numbers
 from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.results import Predictions
 
-METRICS = ("ap", "hota", "clear", "identity", "trackmap", "jf")
-"""Words of `--metrics`, and keys of the Score JSON."""
 CONFIDENCE = (2.5, 97.5)
 """Percentiles of the bootstrap that bound the confidence interval."""
-THRESHOLDS = tuple(f"{threshold:.2f}" for threshold in RULES.thresholds)
-"""IoU thresholds of AP, as they are written."""
 _BLOCK = 256
 """Weightings of the videos that are worked on at once."""
 
@@ -31,7 +27,8 @@ Row = tuple[str, str, str, str, float | None, float | None, float | None]
 class ScoreOptions:
     """What to measure, and how finely to report it."""
 
-    metrics: tuple[str, ...] = ("ap",)
+    metrics: tuple[str, ...] = (DEFAULT,)
+    """Words of the catalog."""
     per_video: bool = False
     bootstrap: int = 0
     """Resamplings of the videos for confidence intervals; 0 for none."""
@@ -42,9 +39,12 @@ class ScoreOptions:
 
 def score(ground_truth: GroundTruth, predictions: Predictions, options: ScoreOptions) -> dict[str, Any]:
     """The Score JSON: fractions, None where nothing can be measured."""
-    meters = {word: _meter(word, ground_truth, predictions, options) for word in options.metrics}
+    strict = options.strict_reference
+    meters = {
+        word: METRICS[word].load()(ground_truth, predictions, strict_reference=strict) for word in options.metrics
+    }
     errors = ErrorMeter(ground_truth) if options.errors else None
-    for overlap in measure(ground_truth, predictions, strict_reference=options.strict_reference):
+    for overlap in measure(ground_truth, predictions, strict_reference=strict):
         for meter in meters.values():
             meter.add(overlap)
         if errors is not None:
@@ -56,29 +56,11 @@ def score(ground_truth: GroundTruth, predictions: Predictions, options: ScoreOpt
         if options.per_video:
             report[word]["per_video"] = _per_video(meter, sorted(video.id for video in ground_truth.videos))
     if errors is not None:
-        report.setdefault("ap", {})["errors"] = {kind: asdict(cost) for kind, cost in errors.result().items()}
+        report.setdefault(EXPLAINED, {})["errors"] = {kind: asdict(cost) for kind, cost in errors.result().items()}
     return report
 
 
-def _meter(word: str, ground_truth: GroundTruth, predictions: Predictions, options: ScoreOptions) -> Meter:
-    """What measures one of the `METRICS`; what only some of them need is imported with them."""
-    strict = options.strict_reference
-    if word == "ap":
-        return AveragePrecisionMeter(ground_truth, strict_reference=strict)
-    if word == "trackmap":
-        from maskreel.evaluation.track_map import TrackMAPMeter
-
-        return TrackMAPMeter(ground_truth, predictions, strict_reference=strict)
-    if word == "jf":
-        from maskreel.evaluation.j_and_f import JAndFMeter
-
-        return JAndFMeter(ground_truth)
-    from maskreel.evaluation.tracking import TrackingMeter
-
-    return TrackingMeter(word, ground_truth)
-
-
-def _confidence(meter: Meter, num_videos: int, samples: int) -> dict[str, Any]:
+def _confidence(meter: Metric, num_videos: int, samples: int) -> dict[str, Any]:
     """Bounds of each figure over resamplings of the videos with replacement; always the same resamplings."""
     rng = np.random.default_rng(0)
 
@@ -97,17 +79,17 @@ def _confidence(meter: Meter, num_videos: int, samples: int) -> dict[str, Any]:
     return bounds.get("", bounds)
 
 
-def _per_video(meter: Meter, ids: list[int]) -> dict[str, dict[str, float | None]]:
+def _per_video(meter: Metric, ids: list[int]) -> dict[str, dict[str, float | None]]:
     """Figures of each video on its own, by its id."""
     everyone = np.arange(len(ids))
     alone = (
         (everyone == everyone[first : first + _BLOCK, None]).astype(np.int64) for first in range(0, len(ids), _BLOCK)
     )
-    figures = _collect(meter, alone).get(meter.per_video_group, {})
+    figures = _collect(meter, alone).get(_group(meter.about.averages[0]), {})
     return {str(video): numbers(figures, index) for index, video in enumerate(ids)}
 
 
-def _collect(meter: Meter, weightings: Iterator[Int[np.ndarray, "n v"]]) -> Groups:
+def _collect(meter: Metric, weightings: Iterator[Int[np.ndarray, "n v"]]) -> Groups:
     parts = [meter.groups(weights) for weights in weightings]
     if not parts:
         return {}
@@ -117,24 +99,25 @@ def _collect(meter: Meter, weightings: Iterator[Int[np.ndarray, "n v"]]) -> Grou
     }
 
 
+def _group(average: str) -> str:
+    """Key of `Metric.groups` for a way to average."""
+    return "" if average == "all" else average
+
+
 def rows_of(report: dict[str, Any]) -> Iterator[Row]:
     """The report as one table, for spreadsheets."""
     for word, section in report.items():
+        lists = about(word).lists
         bounds = section.get("confidence", {})
         for name, value in section.items():
             if value is None or isinstance(value, float):
                 yield (word, "all", "", name, value, *bounds.get(name, (None, None)))
-            elif name == "class_agnostic_stats":
-                for figure, one in zip(section["stat_names"], value, strict=True):
-                    yield word, "class_agnostic", "", figure, one, None, None
-            elif name in ("ap_per_iou", "ar100_per_iou"):
-                figure = name.removesuffix("_per_iou").upper()
-                for threshold, one in zip(THRESHOLDS, value, strict=True):
-                    yield word, "per_iou", threshold, figure, one, None, None
-            elif name in ("class_averaged", "detection_averaged", "occlusion"):
-                for figure, one in value.items():
-                    yield (word, name, "", figure, one, *bounds.get(name, {}).get(figure, (None, None)))
-            elif name in ("per_category", "per_class", "per_video", "errors"):
-                for item, figures in value.items():
-                    for figure, one in figures.items():
-                        yield word, name, item, figure, one, None, None
+            elif name in lists:
+                for (group, item, figure), one in zip(lists[name], value, strict=True):
+                    yield word, group, item, figure, one, None, None
+            elif isinstance(value, dict) and name != "confidence":
+                for key, one in value.items():
+                    if one is None or isinstance(one, float):
+                        yield (word, name, "", key, one, *bounds.get(name, {}).get(key, (None, None)))
+                    else:
+                        yield from ((word, name, key, figure, each, None, None) for figure, each in one.items())

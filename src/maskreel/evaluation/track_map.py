@@ -4,27 +4,17 @@ It differs from the AP of YouTube-VIS: a crowd track absorbs one prediction only
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
 
 from maskreel.data.tracks import GroundTruth
-from maskreel.evaluation.average_precision import class_mean
-from maskreel.evaluation.figures import Figures, Groups, by_class_name, numbers
-from maskreel.evaluation.matching import (
-    AREA_RANGES,
-    ClassFigures,
-    MatchingRules,
-    VideoMatches,
-    figures_of,
-    join,
-    match_class,
-    table_of,
-)
+from maskreel.evaluation.figures import About, Groups, by_class_name, numbers
+from maskreel.evaluation.matching import AREA_RANGES, MatchingRules, VideoMatches, match_class, table_of
 from maskreel.evaluation.overlap import VideoOverlap
+from maskreel.evaluation.precision import ClassFigures, by_range, figures_of, join
 from maskreel.evaluation.results import Predictions
 
 RULES = MatchingRules(
@@ -42,15 +32,22 @@ class TrackMAPMeter:
     taken again.
     """
 
-    per_video_group = "class_averaged"
+    about: ClassVar[About] = About(
+        columns=tuple(f"{figure}_{name}" for figure in ("AP", "AR") for name in _RANGES),
+        averages=("class_averaged",),
+    )
 
-    def __init__(self, ground_truth: GroundTruth, predictions: Predictions, *, strict_reference: bool = False) -> None:
+    def __init__(
+        self, ground_truth: GroundTruth, predictions: Predictions | None = None, *, strict_reference: bool = False
+    ) -> None:
         self.categories = ground_truth.class_names
         by_id = sorted(ground_truth.videos, key=lambda video: video.id)
         self.order = sorted(range(len(by_id)), key=lambda index: by_id[index].name)
-        found = (predictions.tracks.get(by_id[index].id, ()) for index in self.order)
-        first = next((tracks[0] for tracks in found if tracks), None)
-        self.unseen = first if strict_reference else None
+        self.unseen = None
+        if strict_reference:
+            assert predictions is not None, "the first of all has to be known before it is matched"
+            found = (predictions.tracks.get(by_id[index].id, ()) for index in self.order)
+            self.unseen = next((tracks[0] for tracks in found if tracks), None)
         self.collected: dict[int, dict[int, VideoMatches]] = defaultdict(dict)
 
     def add(self, overlap: VideoOverlap) -> None:
@@ -62,23 +59,15 @@ class TrackMAPMeter:
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Averages over the classes that have objects; there is no other average over detections."""
-        averaged = _named([self._figures(label, weights) for label in self.categories])
+        averaged = by_range([self._figures(label, weights) for label in self.categories], _RANGES)
         return {"class_averaged": averaged, "detection_averaged": averaged}
 
     def section(self) -> dict[str, Any]:
         averaged = {group: numbers(figures) for group, figures in self.groups().items()}
-        per_class = {label: _named([self._figures(label)]) for label in self.categories}
+        per_class = {label: by_range([self._figures(label)], _RANGES) for label in self.categories}
         return {**averaged, "per_class": by_class_name(per_class, self.categories)}
 
     def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
         videos = [self.collected[label][index] for index in self.order if index in self.collected[label]]
         matches = join(videos, num_videos=len(self.order), num_areas=len(AREA_RANGES), rules=RULES)
         return figures_of(matches, weights=weights)
-
-
-def _named(figures: Sequence[ClassFigures]) -> Figures:
-    precision = {
-        f"AP_{name}": class_mean([one.precision[:, index] for one in figures]) for index, name in enumerate(_RANGES)
-    }
-    recall = {f"AR_{name}": class_mean([one.recall[:, index] for one in figures]) for index, name in enumerate(_RANGES)}
-    return {**precision, **recall}

@@ -6,6 +6,7 @@ each query that is in a pair, and for no other. One vote per frame, VisTR's rule
 the mean over frames of its best class probability, its class the one that most frames vote for (`FrameVotes`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from maskreel.errors import DataError
 from maskreel.geometry.enlarge import Axis, encode_enlarged
 from maskreel.geometry.rle import Rle
 from maskreel.kernels.threads import run_each
-from maskreel.structures import ClipPrediction
+from maskreel.structures import ClipPrediction, select_masks
 
 MASK_STRIDE = 4
 """Pixels of the network's input per cell of its masks."""
@@ -66,13 +67,14 @@ def clip_detections(
     source_size: tuple[int, int],
     network_size: tuple[int, int] | None,
     num_frames: int | None = None,
+    select: Callable[[ClipPrediction, int, Int[Tensor, " n"]], Float[Tensor, "n t h w"]] = select_masks,
 ) -> ClipDetections:
     """Choose the objects of a clip and decode their masks at the source's size, (height, width).
 
     `top_k` counts the pairs of a model that votes per clip. `network_size` is the size of the frames that the network
     was shown, without padding: masks lie over that part of the map alone. None stretches the whole map over the source,
     as the published script does (it never pads). `num_frames` leaves the frames behind it out, such as repetitions.
-    Objects whose mask is empty in all frames are dropped.
+    `select` decodes the masks of chosen queries. Objects whose mask is empty in all frames are dropped.
     """
     class_logits, votes = prediction.final.class_logits[clip], None
     if prediction.votes == "per_frame":
@@ -80,10 +82,7 @@ def clip_detections(
         is_chosen = np.eye(probability.shape[1], dtype=bool)[votes.majority(probability.shape[1])]
     else:
         query, probability, is_chosen = choose_pairs(class_logits, top_k)
-    source = prediction.final.masks
-    if source is None:
-        raise ValueError("this model predicts no masks")
-    logits = source.select(clip, query).float()[:, :num_frames]
+    logits = select(prediction, clip, query).float()[:, :num_frames]
     covered = None
     if network_size is not None:
         covered = (network_size[0] / MASK_STRIDE, network_size[1] / MASK_STRIDE)

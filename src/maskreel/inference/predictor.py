@@ -15,8 +15,9 @@ from maskreel.inference.pending import FrameObjects
 from maskreel.inference.postprocess import ClipDetections, clip_detections
 from maskreel.inference.session import Session, VideoResult
 from maskreel.models.folder import load_model
-from maskreel.runtimes.form import inference_form, number_format
-from maskreel.structures import Clip, ClipBatch, ClipPrediction
+from maskreel.runtimes.protocol import Runtime
+from maskreel.runtimes.pytorch import PyTorchRuntime
+from maskreel.structures import Clip
 from maskreel.video.files import FrameSource
 from maskreel.video.prepare import pad_clips
 from maskreel.video.sources import open_video
@@ -30,7 +31,7 @@ class VideoPredictor:
 
     def __init__(
         self,
-        model: nn.Module | Callable[[ClipBatch], ClipPrediction],
+        model: nn.Module | Runtime,
         classes: Sequence[tuple[int, str]],
         options: PredictorOptions | None = None,
         *,
@@ -38,12 +39,15 @@ class VideoPredictor:
     ) -> None:
         """`classes` are (category id, name) per label of the model, which is put into evaluation mode.
 
-        The predictor runs a form of the model of its own (`inference_form`), with the weights of this moment.
+        A module runs as `PyTorchRuntime` has it, on `device` and with the weights of this moment.
         """
-        self.model = inference_form(model.to(device)) if isinstance(model, nn.Module) else model
-        self.classes = tuple(classes)
         self.options = options or PredictorOptions()
-        self.device = torch.device(device)
+        self.classes = tuple(classes)
+        self.runtime: Runtime = (
+            PyTorchRuntime(model, device=device, precision=self.options.precision)
+            if isinstance(model, nn.Module)
+            else model
+        )
 
     @staticmethod
     def load(
@@ -102,7 +106,6 @@ class VideoPredictor:
         """
         return Session(self.find, self.classes, self.options, keep=keep)
 
-    @torch.inference_mode()
     def find(self, clip: Clip) -> ClipDetections:
         """Objects of one clip whose frames have the size that the network is to see."""
         num_frames, (height, width) = len(clip.frames), clip.frames.shape[-2:]
@@ -110,18 +113,15 @@ class VideoPredictor:
         if self.options.short_clips == "repeat" and num_frames < self.options.clip_frames:
             order = torch.arange(self.options.clip_frames) % num_frames
             shown = replace(clip, frames=clip.frames[order], frame_index=clip.frame_index[order])
-        with self.number_format():
-            return clip_detections(
-                self.model(pad_clips([shown]).to(self.device)),
-                top_k=self.options.top_k,
-                source_size=clip.size,
-                network_size=(height, width),
-                num_frames=num_frames,
-            )
-
-    def number_format(self) -> torch.autocast:
-        """Context for calls of the model and for decoding what it predicts."""
-        return number_format(self.options.precision, self.device)
+        features = self.runtime.frame_features(pad_clips([shown]))
+        return clip_detections(
+            self.runtime.clip(features),
+            top_k=self.options.top_k,
+            source_size=clip.size,
+            network_size=(height, width),
+            num_frames=num_frames,
+            select=self.runtime.masks,
+        )
 
 
 load = VideoPredictor.load

@@ -1,12 +1,26 @@
-"""Every model of the library: its config record, its class and its training loss."""
+"""Every model of the library: its config record, its class and its training loss.
 
+A paper's module holds `NameConfig`, `Name` and `criterion`; naming its config here is all that makes it known.
+"""
+
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
 from maskreel.models import deformable_vistr, ms_sts, seqformer, taformer, tt_spn, vistr
+
+ModelConfig = (
+    seqformer.SeqFormerConfig
+    | ms_sts.MSSTSConfig
+    | taformer.TAFormerConfig
+    | vistr.VisTRConfig
+    | deformable_vistr.DeformableVisTRConfig
+    | tt_spn.TTSPNConfig
+)
+"""Union of all config records, told apart by `kind`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,25 +32,10 @@ class Entry:
     criterion: Callable[[Any], nn.Module]
 
 
-CATALOG: dict[str, Entry] = {
-    "seqformer": Entry(config=seqformer.SeqFormerConfig, model=seqformer.SeqFormer, criterion=seqformer.criterion),
-    "ms_sts": Entry(config=ms_sts.MSSTSConfig, model=ms_sts.MSSTS, criterion=ms_sts.criterion),
-    "taformer": Entry(config=taformer.TAFormerConfig, model=taformer.TAFormer, criterion=taformer.criterion),
-    "vistr": Entry(config=vistr.VisTRConfig, model=vistr.VisTR, criterion=vistr.criterion),
-    "deformable_vistr": Entry(
-        config=deformable_vistr.DeformableVisTRConfig,
-        model=deformable_vistr.DeformableVisTR,
-        criterion=deformable_vistr.criterion,
-    ),
-    "tt_spn": Entry(config=tt_spn.TTSPNConfig, model=tt_spn.TTSPN, criterion=tt_spn.criterion),
-}
+def _entry(config: type) -> Entry:
+    paper = sys.modules[config.__module__]
+    return Entry(config=config, model=getattr(paper, config.__name__.removesuffix("Config")), criterion=paper.criterion)
 
-ModelConfig = (
-    seqformer.SeqFormerConfig
-    | ms_sts.MSSTSConfig
-    | taformer.TAFormerConfig
-    | vistr.VisTRConfig
-    | deformable_vistr.DeformableVisTRConfig
-    | tt_spn.TTSPNConfig
-)
-"""Union of all config records, told apart by `kind`."""
+
+CATALOG: dict[str, Entry] = {config.kind: _entry(config) for config in get_args(ModelConfig)}
+"""By kind."""

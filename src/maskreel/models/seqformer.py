@@ -40,13 +40,13 @@ class SeqFormer(nn.Module):
 
     def __init__(self, config: SeqFormerConfig) -> None:
         super().__init__()
-        transformer, queries = config.transformer, config.queries
         self.backbone = build_backbone(config.backbone)
-        self.pyramid = Pyramid(self.backbone.channels[-3:], width=transformer.width, num_levels=transformer.num_levels)
-        self.encoder = FramewiseEncoder(**transformer.encoder_sizes())
-        self.decoder = parts.build_decoder(transformer, queries)
-        self.classify = parts.build_class_heads(transformer, queries, config.num_classes)
-        self.mask_head = parts.build_mask_head(transformer, config.mask_head)
+        width, num_levels = config.transformer.width, config.transformer.num_levels
+        self.pyramid = Pyramid(self.backbone.channels[-3:], width=width, num_levels=num_levels)
+        self.encoder = FramewiseEncoder(**config.transformer.encoder_sizes())
+        self.decoder = parts.build_decoder(config.transformer, config.queries)
+        self.classify = parts.build_class_heads(config.transformer, config.queries, config.num_classes)
+        self.mask_head = parts.build_mask_head(config.transformer, config.mask_head)
 
     def parameter_groups(self) -> ParameterGroups:
         return group_parameters(self, self.backbone)

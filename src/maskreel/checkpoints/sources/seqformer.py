@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from maskreel.checkpoints.layout import Layout, PublishedTensor, Rules, own_tensors, rename
+from maskreel.checkpoints.layout import Layout, PublishedTensor, Rules, own_tensors, parse_rules, rename
 from maskreel.checkpoints.sources.resnet import resnet_config
 from maskreel.checkpoints.sources.swin import swin_config
 from maskreel.checkpoints.sources.table import Alias, Drop, Part, Source, State, layers
@@ -16,42 +16,44 @@ from maskreel.models.parts.backbones import BackboneConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, DynamicMaskHead
 from maskreel.models.seqformer import SeqFormerConfig
 
-_FEEDFORWARD = r"\.(linear1|linear2)\."
 RULES = (
-    (r"^backbone\.", "detr.backbone.0.body."),
-    (r"^pyramid\.levels\.", "detr.input_proj."),
     (r"^encoder\.level_embedding$", "detr.transformer.level_embed"),
-    (r"^encoder\.layers\.(\d+)\.attention\.", r"detr.transformer.encoder.layers.\1.self_attn."),
-    (r"^encoder\.layers\.(\d+)\.norm\.", r"detr.transformer.encoder.layers.\1.norm1."),
-    (r"^encoder\.layers\.(\d+)\.feedforward\.norm\.", r"detr.transformer.encoder.layers.\1.norm2."),
-    (rf"^encoder\.layers\.(\d+)\.feedforward{_FEEDFORWARD}", r"detr.transformer.encoder.layers.\1.\2."),
-    (r"^decoder\.(query_position|query_content)\.", "detr.query_embed."),
-    (r"^decoder\.reference_points\.", "detr.transformer.reference_points."),
-    (r"^decoder\.box_heads\.", "detr.bbox_embed."),
-    (r"^decoder\.layers\.(\d+)\.instance_attention\.attention\.", r"detr.transformer.decoder.layers.\1.self_attn."),
-    (r"^decoder\.layers\.(\d+)\.instance_attention\.norm\.", r"detr.transformer.decoder.layers.\1.norm2."),
-    (r"^decoder\.layers\.(\d+)\.box_attention\.attention\.", r"detr.transformer.decoder.layers.\1.self_attn_box."),
-    (r"^decoder\.layers\.(\d+)\.box_attention\.norm\.", r"detr.transformer.decoder.layers.\1.norm2_box."),
-    (
-        r"^decoder\.layers\.(\d+)\.cross_attention\.output_proj\.",
-        r"detr.transformer.decoder.layers.\1.cross_attn.output_proj_box.",
-    ),
-    (r"^decoder\.layers\.(\d+)\.cross_attention\.", r"detr.transformer.decoder.layers.\1.cross_attn."),
-    (r"^decoder\.layers\.(\d+)\.instance_proj\.", r"detr.transformer.decoder.layers.\1.cross_attn.output_proj."),
-    (r"^decoder\.layers\.(\d+)\.frame_weight\.", r"detr.transformer.decoder.layers.\1.time_attention_weights."),
-    (r"^decoder\.layers\.(\d+)\.box_norm\.", r"detr.transformer.decoder.layers.\1.norm1_box."),
-    (r"^decoder\.layers\.(\d+)\.box_feedforward\.norm\.", r"detr.transformer.decoder.layers.\1.norm3_box."),
-    (rf"^decoder\.layers\.(\d+)\.box_feedforward{_FEEDFORWARD}", r"detr.transformer.decoder.layers.\1.\2_box."),
-    (r"^decoder\.layers\.(\d+)\.instance_norm\.", r"detr.transformer.decoder.layers.\1.norm1."),
-    (r"^decoder\.layers\.(\d+)\.instance_feedforward\.norm\.", r"detr.transformer.decoder.layers.\1.norm3."),
-    (rf"^decoder\.layers\.(\d+)\.instance_feedforward{_FEEDFORWARD}", r"detr.transformer.decoder.layers.\1.\2."),
-    (r"^classify\.", "detr.class_embed."),
-    (r"^mask_head\.controller\.", "controller."),
-    (r"^mask_head\.branch\.reduce\.", "mask_head.lay1."),
-    (r"^mask_head\.branch\.out\.", "mask_head.lay2."),
-    (r"^mask_head\.branch\.coarse\.", "mask_head.lay3."),
-    (r"^mask_head\.branch\.middle\.", "mask_head.lay4."),
-    (r"^mask_head\.branch\.fine\.", "mask_head.dcn."),
+    *parse_rules("""
+        backbone detr.backbone.0.body
+        pyramid.levels detr.input_proj
+        encoder.layers.#.attention detr.transformer.encoder.layers.#.self_attn
+        encoder.layers.#.norm detr.transformer.encoder.layers.#.norm1
+        encoder.layers.#.feedforward.norm detr.transformer.encoder.layers.#.norm2
+        encoder.layers.#.feedforward.linear1 detr.transformer.encoder.layers.#.linear1
+        encoder.layers.#.feedforward.linear2 detr.transformer.encoder.layers.#.linear2
+        decoder.query_position detr.query_embed
+        decoder.query_content detr.query_embed
+        decoder.reference_points detr.transformer.reference_points
+        decoder.box_heads detr.bbox_embed
+        decoder.layers.#.instance_attention.attention detr.transformer.decoder.layers.#.self_attn
+        decoder.layers.#.instance_attention.norm detr.transformer.decoder.layers.#.norm2
+        decoder.layers.#.box_attention.attention detr.transformer.decoder.layers.#.self_attn_box
+        decoder.layers.#.box_attention.norm detr.transformer.decoder.layers.#.norm2_box
+        decoder.layers.#.cross_attention.output_proj detr.transformer.decoder.layers.#.cross_attn.output_proj_box
+        decoder.layers.#.cross_attention detr.transformer.decoder.layers.#.cross_attn
+        decoder.layers.#.instance_proj detr.transformer.decoder.layers.#.cross_attn.output_proj
+        decoder.layers.#.frame_weight detr.transformer.decoder.layers.#.time_attention_weights
+        decoder.layers.#.box_norm detr.transformer.decoder.layers.#.norm1_box
+        decoder.layers.#.box_feedforward.norm detr.transformer.decoder.layers.#.norm3_box
+        decoder.layers.#.box_feedforward.linear1 detr.transformer.decoder.layers.#.linear1_box
+        decoder.layers.#.box_feedforward.linear2 detr.transformer.decoder.layers.#.linear2_box
+        decoder.layers.#.instance_norm detr.transformer.decoder.layers.#.norm1
+        decoder.layers.#.instance_feedforward.norm detr.transformer.decoder.layers.#.norm3
+        decoder.layers.#.instance_feedforward.linear1 detr.transformer.decoder.layers.#.linear1
+        decoder.layers.#.instance_feedforward.linear2 detr.transformer.decoder.layers.#.linear2
+        classify detr.class_embed
+        mask_head.controller controller
+        mask_head.branch.reduce mask_head.lay1
+        mask_head.branch.out mask_head.lay2
+        mask_head.branch.coarse mask_head.lay3
+        mask_head.branch.middle mask_head.lay4
+        mask_head.branch.fine mask_head.dcn
+    """),
 )
 """Ours to the official names."""
 

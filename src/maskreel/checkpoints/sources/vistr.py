@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from maskreel.checkpoints.layout import Layout, PublishedTensor, own_tensors, rename
+from maskreel.checkpoints.layout import Layout, PublishedTensor, own_tensors, parse_rules, rename
 from maskreel.checkpoints.sources.resnet import resnet_config
 from maskreel.checkpoints.sources.table import Part, Source, State, layers
 from maskreel.errors import DataError
@@ -19,41 +19,49 @@ from maskreel.models.vistr import VisTRConfig
 
 _TRANSFORMER = "vistr.transformer."
 RULES = (
-    (r"^backbone\.", "vistr.backbone.0.body."),
-    (r"^project\.", "vistr.input_proj."),
-    (r"^encoder\.layers\.(\d+)\.attention\.", rf"{_TRANSFORMER}encoder.layers.\1.self_attn."),
-    (r"^encoder\.layers\.(\d+)\.norm\.", rf"{_TRANSFORMER}encoder.layers.\1.norm1."),
-    (r"^encoder\.layers\.(\d+)\.feedforward\.norm\.", rf"{_TRANSFORMER}encoder.layers.\1.norm2."),
-    (r"^encoder\.layers\.(\d+)\.feedforward\.", rf"{_TRANSFORMER}encoder.layers.\1."),
-    (r"^decoder\.queries\.", "vistr.query_embed."),
-    (r"^decoder\.reference_points\.", f"{_TRANSFORMER}reference_points."),
-    (r"^decoder\.norm\.", f"{_TRANSFORMER}decoder.norm."),
-    (r"^decoder\.layers\.(\d+)\.self_attention\.", rf"{_TRANSFORMER}decoder.layers.\1.self_attn."),
-    (r"^decoder\.layers\.(\d+)\.self_norm\.", rf"{_TRANSFORMER}decoder.layers.\1.norm1."),
-    (r"^decoder\.layers\.(\d+)\.cross_attention\.", rf"{_TRANSFORMER}decoder.layers.\1.multihead_attn."),
-    (r"^decoder\.layers\.(\d+)\.cross_norm\.", rf"{_TRANSFORMER}decoder.layers.\1.norm2."),
-    (r"^decoder\.layers\.(\d+)\.feedforward\.norm\.", rf"{_TRANSFORMER}decoder.layers.\1.norm3."),
-    (r"^decoder\.layers\.(\d+)\.feedforward\.", rf"{_TRANSFORMER}decoder.layers.\1."),
-    (r"^classify\.sines\.0\.", "vistr.class_embed.net.0."),
-    (r"^classify\.sines\.1\.", "vistr.class_embed.net.2."),
-    (r"^classify\.linear\.", "vistr.class_embed.net.linear."),
-    (r"^classify\.", "vistr.class_embed."),
-    (r"^boxes\.sines\.0\.", "vistr.bbox_embed.net.0."),
-    (r"^boxes\.sines\.1\.", "vistr.bbox_embed.net.2."),
-    (r"^boxes\.linear\.", "vistr.bbox_embed.net.4."),
-    (r"^boxes\.out\.", "vistr.bbox_embed.net.6."),
-    (r"^boxes\.", "vistr.bbox_embed."),
-    (r"^mask_head\.attend\.query\.", "bbox_attention.q_linear."),
-    (r"^mask_head\.attend\.key\.", "bbox_attention.k_linear."),
-    (r"^mask_head\.fuse\.mix\.", "mask_head.lay1."),
-    (r"^mask_head\.fuse\.mix_norm\.", "mask_head.gn1."),
-    *((rf"^mask_head\.fuse\.reduce\.{i}\.", f"mask_head.lay{i + 2}.") for i in range(3)),
-    *((rf"^mask_head\.fuse\.reduce_norms\.{i}\.", f"mask_head.gn{i + 2}.") for i in range(3)),
-    *((rf"^mask_head\.fuse\.adapters\.{i}\.", f"mask_head.adapter{i + 1}.") for i in range(3)),
-    (r"^mask_head\.fuse\.offsets\.", "mask_head.conv_offset."),
-    (r"^mask_head\.fuse\.deform\.", "mask_head.dcn."),
-    (r"^mask_head\.fuse\.deform_norm\.", "mask_head.gn5."),
-    (r"^mask_head\.volume\.", "insmask_head."),
+    *parse_rules("""
+        backbone vistr.backbone.0.body
+        project vistr.input_proj
+        encoder.layers.#.attention vistr.transformer.encoder.layers.#.self_attn
+        encoder.layers.#.norm vistr.transformer.encoder.layers.#.norm1
+        encoder.layers.#.feedforward.norm vistr.transformer.encoder.layers.#.norm2
+        encoder.layers.#.feedforward vistr.transformer.encoder.layers.#
+        decoder.queries vistr.query_embed
+        decoder.reference_points vistr.transformer.reference_points
+        decoder.norm vistr.transformer.decoder.norm
+        decoder.layers.#.self_attention vistr.transformer.decoder.layers.#.self_attn
+        decoder.layers.#.self_norm vistr.transformer.decoder.layers.#.norm1
+        decoder.layers.#.cross_attention vistr.transformer.decoder.layers.#.multihead_attn
+        decoder.layers.#.cross_norm vistr.transformer.decoder.layers.#.norm2
+        decoder.layers.#.feedforward.norm vistr.transformer.decoder.layers.#.norm3
+        decoder.layers.#.feedforward vistr.transformer.decoder.layers.#
+        classify.sines.0 vistr.class_embed.net.0
+        classify.sines.1 vistr.class_embed.net.2
+        classify.linear vistr.class_embed.net.linear
+        classify vistr.class_embed
+        boxes.sines.0 vistr.bbox_embed.net.0
+        boxes.sines.1 vistr.bbox_embed.net.2
+        boxes.linear vistr.bbox_embed.net.4
+        boxes.out vistr.bbox_embed.net.6
+        boxes vistr.bbox_embed
+        mask_head.attend.query bbox_attention.q_linear
+        mask_head.attend.key bbox_attention.k_linear
+        mask_head.fuse.mix mask_head.lay1
+        mask_head.fuse.mix_norm mask_head.gn1
+        mask_head.fuse.reduce.0 mask_head.lay2
+        mask_head.fuse.reduce.1 mask_head.lay3
+        mask_head.fuse.reduce.2 mask_head.lay4
+        mask_head.fuse.reduce_norms.0 mask_head.gn2
+        mask_head.fuse.reduce_norms.1 mask_head.gn3
+        mask_head.fuse.reduce_norms.2 mask_head.gn4
+        mask_head.fuse.adapters.0 mask_head.adapter1
+        mask_head.fuse.adapters.1 mask_head.adapter2
+        mask_head.fuse.adapters.2 mask_head.adapter3
+        mask_head.fuse.offsets mask_head.conv_offset
+        mask_head.fuse.deform mask_head.dcn
+        mask_head.fuse.deform_norm mask_head.gn5
+        mask_head.volume insmask_head
+    """),
 )
 """Ours to the official names."""
 

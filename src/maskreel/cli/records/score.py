@@ -9,6 +9,13 @@ from typing import Annotated
 
 import tyro
 
+from maskreel.evaluation.catalog import DEFAULT, described, with_scores
+
+METRICS_HELP = (
+    f"What to measure, comma-separated: {described()}. Of these only {with_scores()} look at scores: filter the "
+    "results before the others."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -18,9 +25,7 @@ class Score:
     """File with the annotated tracks."""
     predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PRED")]
     """File with the predicted tracks: a list of video_id, category_id, score and segmentations."""
-    metrics: str = "ap"
-    """What to measure, comma-separated: ap, hota, clear, identity, trackmap, jf. Of these only ap and trackmap look at
-    scores: filter the results before the others."""
+    metrics: Annotated[str, tyro.conf.arg(help=METRICS_HELP)] = DEFAULT
     per_class: bool = False
     """Also print the figures of each class."""
     per_video: bool = False
@@ -64,8 +69,8 @@ class Compare:
     after: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B.json")]
     """Score file to judge."""
     fail_below: float | None = None
-    """Exit code 1 when a main figure (AP, HOTA, MOTA, IDF1, TrackMAP's AP, J&F) changes by less than this, in percent
-    points from A to B: 0 allows no loss, --fail-below=-0.5 half a point, 1 asks for a gain of one."""
+    """Exit code 1 when the main figure of a metric (the first of its table, such as AP) changes by less than this, in
+    percent points from A to B: 0 allows no loss, --fail-below=-0.5 half a point, 1 asks for a gain of one."""
     rows: int = 20
     """Most classes and videos to print, the largest losses first."""
     json: str | None = None

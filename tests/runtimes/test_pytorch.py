@@ -9,7 +9,9 @@ from torch import nn
 from maskreel.models.folder import build_model
 from maskreel.nn.backbones.resnet import ResNet
 from maskreel.nn.layers.normalize import FrozenBatchNorm, fold_norm
-from maskreel.runtimes.form import inference_form, number_format
+from maskreel.runtimes.protocol import Runtime
+from maskreel.runtimes.pytorch import PyTorchRuntime, inference_form, number_format
+from maskreel.structures import select_masks
 from tests.builders import clip_batch
 from tests.checkpoints.tables import TINY
 
@@ -89,3 +91,38 @@ def test_unchanged_weights_are_shared_and_convolutions_stand_channels_last() -> 
     assert shared[name] is own[name]
     convolutions = [module for module in form.modules() if isinstance(module, nn.Conv2d)]
     assert all(conv.weight.is_contiguous(memory_format=torch.channels_last) for conv in convolutions)
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_the_runtime_gives_the_bits_of_the_form_without_gradients(name: str) -> None:
+    torch.manual_seed(0)
+    model = with_statistics(build_model(TINY[name]))
+    runtime, clip, queries = PyTorchRuntime(model), clip_batch(SIZES), torch.arange(3)
+    assert isinstance(runtime, Runtime)
+    prediction = runtime.clip(runtime.frame_features(clip))
+    with torch.no_grad():
+        expected = inference_form(model)(clip)
+        masks = select_masks(expected, 1, queries)
+    assert torch.equal(prediction.final.class_logits, expected.final.class_logits)
+    assert torch.equal(prediction.final.boxes, expected.final.boxes)
+    assert torch.equal(runtime.masks(prediction, 1, queries), masks)
+    assert prediction.final.class_logits.is_inference()
+
+
+def test_the_runtime_computes_and_decodes_masks_in_its_number_format() -> None:
+    torch.manual_seed(0)
+    model, clip, queries = with_statistics(build_model(TINY["seqformer"])), clip_batch(SIZES), torch.arange(3)
+    runtime = PyTorchRuntime(model, precision="bf16")
+    prediction = runtime.clip(runtime.frame_features(clip))
+    found = runtime.masks(prediction, 0, queries)
+    form = inference_form(model)
+    with torch.inference_mode(), number_format("bf16", torch.device("cpu")):
+        expected = select_masks(form(clip), 0, queries)
+    assert torch.equal(found, expected)
+    exact = PyTorchRuntime(model)
+    assert not torch.equal(found.float(), exact.masks(exact.clip(exact.frame_features(clip)), 0, queries))
+
+
+def test_a_module_without_the_three_calls_is_no_model() -> None:
+    with pytest.raises(AssertionError, match="Linear does not have the three calls"):
+        PyTorchRuntime(nn.Linear(2, 2))

@@ -1,0 +1,40 @@
+"""Which device a word means."""
+
+import pytest
+import torch
+
+from maskreel.device import choose_device
+from maskreel.errors import UsageError
+
+
+def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("cuda", 0)
+
+
+def test_every_process_of_a_machine_takes_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [choose_device(name, local_rank=3).index for name in ("auto", "cuda")] == [3, 3]
+    assert choose_device("cuda:1", local_rank=3) == torch.device("cuda", 1)
+    assert choose_device("cpu", local_rank=3) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
+def test_cuda_is_refused_where_there_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=f"device '{name}': this machine, or this build of torch, has no CUDA"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "cuda:x", "cpu:"])
+def test_words_that_name_no_device_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{name}' is unknown; use auto, cpu, cuda or cuda:1"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["meta", "mps", "xpu"])
+def test_devices_of_other_kinds_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{name}' is not supported"):
+        choose_device(name)
