@@ -12,11 +12,11 @@ NIGHT := runs/nightly/$(shell git rev-parse --short HEAD 2>/dev/null)
 demo: $(READY)  ## find, cut out and follow objects in a rendered clip
 	$(VENV)/bin/maskreel demo
 
-quick: $(READY)  ## a minute: style, import contracts and the tests that take no time
+quick: $(READY)  ## a minute: style, import contracts and the first case of every test that takes no second
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
-	$(PYTEST) -m "not gpu and not golden and not slow" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not gpu and not golden and not slow" --first-case $(PYTEST_OPTIONS)
 
 test: lint unit sample  ## lint, types, import contracts, every test that needs no GPU, a tenth of the planted faults
 

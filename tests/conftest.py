@@ -72,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-golden-file", action="store_true", help="fail when all golden tests of a file are skipped"
     )
+    parser.addoption("--first-case", action="store_true", help="only the first case of every test that has several")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -79,7 +80,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(GoldenReports(config.stash[GOLDEN]))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--first-case"):
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
+        items[:] = [item for item in items if item in first.values()]
     for item in items:
         if marker := item.get_closest_marker("golden"):
             is_full = builders.SHARED.is_dir() and not marker.kwargs.get("shipped", False)

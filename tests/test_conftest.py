@@ -75,6 +75,24 @@ def test_tests_of_shipped_data_are_counted_as_such_beside_the_full_set(suite: py
     assert suite.runpytest_inprocess().outlines[-1] == "golden: 3 ran (1 shipped, 2 full), 0 skipped"
 
 
+def test_on_request_only_the_first_case_of_a_test_runs(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("a", [1, 2])
+        @pytest.mark.parametrize("b", "xy")
+        def test_cases(a, b):
+            assert (a, b) == (1, "x")
+
+        def test_plain():
+            pass
+        """
+    )
+    suite.runpytest_inprocess("--first-case").assert_outcomes(passed=2, deselected=3)
+    suite.runpytest_inprocess().assert_outcomes(passed=2, failed=3)
+
+
 def test_on_request_a_file_whose_golden_tests_are_all_skipped_fails_the_run(suite: pytest.Pytester) -> None:
     suite.makepyfile(test_good=SUITE.format(hides="pass"), test_idle=SUITE.format(hides="pass"))
     assert suite.runpytest_inprocess("--every-golden-file").ret == pytest.ExitCode.OK
