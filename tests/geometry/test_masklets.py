@@ -1,14 +1,19 @@
 """The result of a video: its file, its views, and what it refuses."""
 
+import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
-from maskreel.errors import DataError
+from maskreel.data.formats.annotations import ReadOptions
+from maskreel.data.formats.coco import read_tracks
+from maskreel.errors import DataError, OptionError
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklet, Masklets, SkippedFrame
 
@@ -143,3 +148,74 @@ def test_without_supervision_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(ImportError, match="pip install supervision"):
         masklets().to_supervision(0)
+
+
+def test_coco_has_a_picture_per_frame_and_annotations_with_track_ids() -> None:
+    document = json.loads(json.dumps(masklets().to_coco()))
+    assert [image["id"] for image in document["images"]] == [1, 2, 3]
+    assert {(image["width"], image["height"]) for image in document["images"]} == {(10, 6)}
+    assert len({image["file_name"] for image in document["images"]}) == 3
+    assert document["categories"] == [{"id": 2, "name": "cat"}, {"id": 7, "name": "dog"}]
+    facts = [
+        (one["id"], one["image_id"], one["track_id"], one["category_id"], one["score"], one["iscrowd"])
+        for one in document["annotations"]
+    ]
+    assert facts == [(1, 1, 1, 7, 0.75, 0), (2, 2, 3, 2, 0.5, 0), (3, 3, 1, 7, 0.75, 0), (4, 3, 3, 2, 0.5, 0)]
+    third = document["annotations"][2]
+    assert third["segmentation"] == {"size": [6, 10], "counts": block(4).counts.decode()}
+    assert (third["area"], third["bbox"]) == (6, [4.0, 1.0, 2.0, 3.0])
+
+
+def test_coco_is_read_by_the_reference_tools_and_by_our_converter(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(masklets().to_coco()))
+    api = COCO(str(path))
+    assert sorted(api.getAnnIds(imgIds=[3])) == [3, 4]
+    np.testing.assert_array_equal(api.annToMask(api.anns[3]), rle.decode(block(4)))
+    (video,) = read_tracks(path, ReadOptions()).videos
+    assert [(track.id, track.category_id) for track in video.tracks] == [(1, 7), (3, 2)]
+    assert [mask is not None for mask in video.tracks[0].segmentations] == [True, False, True]
+
+
+def test_arrays_hold_masks_boxes_scores_labels_and_track_ids() -> None:
+    result = masklets()
+    masks, boxes, scores, labels, track_id = result.to_arrays()
+    assert (masks.shape, masks.dtype, boxes.shape) == ((2, 3, 6, 10), np.bool_, (2, 3, 4))
+    for frame in range(3):
+        np.testing.assert_array_equal(masks[:, frame], result.masks(frame))
+    np.testing.assert_array_equal(boxes[0], [[0, 1, 2, 3], [0, 0, 0, 0], [4, 1, 2, 3]])
+    assert (scores.tolist(), labels.tolist(), track_id.tolist()) == ([0.75, 0.5], [1, 0], [1, 3])
+
+
+@pytest.mark.parametrize("frames", [[2, 0], (1,), range(2), np.array([2]), []])
+def test_arrays_hold_the_chosen_frames_in_their_order(frames: Sequence[int]) -> None:
+    chosen, whole = masklets().to_arrays(frames), masklets().to_arrays()
+    for part, all_frames in ((chosen.masks, whole.masks), (chosen.boxes, whole.boxes)):
+        np.testing.assert_array_equal(part, all_frames[:, list(frames)])
+
+
+@pytest.mark.parametrize("frame", [-1, 3])
+def test_arrays_of_a_frame_that_there_is_not_are_refused(frame: int) -> None:
+    with pytest.raises(OptionError, match=f"there is no frame {frame}; 3 were decoded"):
+        masklets().to_arrays([frame])
+
+
+def test_arrays_above_two_gigabytes_are_refused_with_their_size() -> None:
+    long = dataclasses.replace(
+        masklets(),
+        width=1000,
+        height=1000,
+        timestamps=tuple(map(float, range(1001))),
+        masklets=tuple(dataclasses.replace(one, segmentations=(None,) * 1001) for one in masklets()),
+    )
+    with pytest.raises(OptionError, match=r"2 x 1001 x 1000 x 1000 .* take 2\.0 GB, more than 2 GB; choose fewer"):
+        long.to_arrays()
+    assert long.to_arrays(range(3)).masks.shape == (2, 3, 1000, 1000)
+
+
+def test_a_video_without_objects_has_empty_forms() -> None:
+    empty = dataclasses.replace(masklets(), masklets=())
+    assert empty.to_arrays().masks.shape == (0, 3, 6, 10)
+    assert empty.to_arrays().boxes.shape == (0, 3, 4)
+    assert empty.to_coco()["annotations"] == []
+    assert len(empty.to_coco()["images"]) == 3

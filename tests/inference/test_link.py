@@ -1,5 +1,7 @@
 """Identities through overlapping windows."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +95,42 @@ def test_windows_that_do_not_meet_share_no_id() -> None:
 def test_agreement_is_one_for_equal_and_zero_for_foreign_probabilities() -> None:
     a, b = np.array([[0.5, 0.0], [0.0, 0.8]]), np.array([[0.5, 0.0], [0.0, 0.4]])
     np.testing.assert_allclose(class_agreement(a, b), [[1, 0], [0, 0.5]])
+
+
+def moving(*columns: tuple[int, ...]) -> ClipDetections:
+    """Objects of equal class, each given by the column of its block in every frame."""
+    still = detections(*((path[0], CAT) for path in columns), length=len(columns[0]))
+    masks = torch.zeros_like(still.coarse)
+    for n, path in enumerate(columns):
+        for frame, column in enumerate(path):
+            masks[n, frame, 2:6, column : column + 4] = True
+    return dataclasses.replace(still, coarse=masks)
+
+
+def test_objects_are_compared_frame_by_frame_in_the_frames_that_the_windows_share() -> None:
+    """Elsewhere, and one frame before or after, each is where the other is in the shared frames."""
+    linker = Linker()
+    assert linker.link(0, moving((30, 20, 30, 20, 20, 30), (20, 30, 20, 30, 30, 20))) == [1, 2]
+    assert linker.link(4, moving((20, 30, 30, 20, 30, 20), (30, 20, 20, 30, 20, 30))) == [1, 2]
+
+
+def test_a_similarity_of_exactly_the_threshold_is_a_match() -> None:
+    """Seen in one of two shared frames and no class in common: 1/2 x (1 + 0) / 2."""
+    linker = Linker()
+    assert linker.link(0, detections((0, [1.0, 0.0]))) == [1]
+    assert linker.link(4, detections((0, [0.0, 1.0]), hidden=(1,))) == [1]
+    assert linker.link(8, detections((0, [1.0, 0.0]), hidden=(1,))) == [1]
+
+
+def test_classes_are_compared_with_the_mean_of_all_windows_of_a_track() -> None:
+    linker = Linker()
+    for start, values in ((0, [1.0, 0.0]), (4, [1.0, 0.0]), (8, [0.0, 1.0])):
+        assert linker.link(start, detections((0, values))) == [1]
+    assert linker.link(12, detections((0, [0.0, 1.0]), (0, [0.7, 0.3]))) == [2, 1]
+
+
+def test_a_track_that_ends_leaves_nothing_behind() -> None:
+    linker = Linker()
+    for start in range(0, 400, 4):
+        assert linker.link(start, detections((start // 4 % 2 * 20, CAT))) == [start // 4 + 1]
+        assert len(linker._mean) == 1

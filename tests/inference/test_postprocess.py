@@ -1,5 +1,7 @@
 """Choosing pairs as published, and masks at the source's size."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,14 @@ import torch.nn.functional as F
 
 from maskreel.errors import DataError
 from maskreel.geometry import rle
-from maskreel.inference.postprocess import choose_pairs, clip_detections, encode_masks
+from maskreel.inference.postprocess import (
+    ClipDetections,
+    FrameVotes,
+    choose_pairs,
+    clip_detections,
+    encode_masks,
+    frame_votes,
+)
 from maskreel.structures import ClipPrediction, LayerPrediction
 from tests.inference.colour_model import ColourMasks
 
@@ -118,3 +127,71 @@ def test_numbers_that_are_none_are_refused() -> None:
         clip_detections(
             prediction(torch.zeros(1, 1, 1, 1), masks * torch.inf), top_k=1, source_size=(3, 4), network_size=None
         )
+
+
+def frame_prediction(probability: list[list[list[float]]], masks: torch.Tensor | None = None) -> ClipPrediction:
+    """A prediction with a vote per frame: (query, frame, class), the last class is "no object"."""
+    logits = torch.tensor(probability).log()[None]
+    if masks is None:
+        masks = torch.ones(1, *logits.shape[1:3], 3, 4)
+    return dataclasses.replace(prediction(logits, masks), votes="per_frame")
+
+
+def votes_of(found: ClipPrediction, num_frames: int | None = None) -> tuple[ClipDetections, FrameVotes]:
+    detections = clip_detections(found, top_k=10, source_size=(12, 16), network_size=(12, 16), num_frames=num_frames)
+    assert detections.votes is not None
+    return detections, detections.votes
+
+
+def test_objects_of_models_that_vote_per_frame_come_best_first() -> None:
+    faint, strong, middling = [[0.2, 0.1, 0.7]] * 2, [[0.1, 0.8, 0.1]] * 2, [[0.5, 0.1, 0.4]] * 2
+    detections, votes = votes_of(frame_prediction([faint, strong, middling, strong]))
+    np.testing.assert_allclose(votes.score.mean(1), [0.8, 0.8, 0.5, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(detections.probability[[0, 2, 3]], [[0.1, 0.8], [0.5, 0.1], [0.2, 0.1]], rtol=1e-6)
+    assert votes.label.tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]
+    assert detections.is_chosen.tolist() == [[False, True], [False, True], [True, False], [True, False]]
+
+
+def test_equal_objects_of_models_that_vote_per_frame_keep_the_order_of_queries() -> None:
+    masks = torch.ones(1, 3, 1, 3, 4)
+    query, _, _ = frame_votes(frame_prediction([[[0.5, 0.2, 0.3]]] * 3, masks).final.class_logits[0])
+    assert query.tolist() == [0, 1, 2]
+
+
+def test_repeated_frames_have_no_vote_and_no_mask() -> None:
+    """Two frames are real; what fills the clip behind them says another class, and more strongly."""
+    real, repeated = [0.6, 0.1, 0.3], [0.0001, 0.9, 0.0999]
+    detections, votes = votes_of(frame_prediction([[real, real, repeated, repeated, repeated]]), num_frames=2)
+    assert votes.label.tolist() == [[0, 0]]
+    np.testing.assert_allclose(votes.score, [[0.6, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(detections.probability, [[0.6, 0.1]], rtol=1e-6)
+    assert detections.is_chosen.tolist() == [[True, False]]
+    assert len(detections.masks[0]) == detections.coarse.shape[1] == 2
+
+
+def test_the_class_with_most_votes_wins_the_lowest_of_several_and_never_no_object() -> None:
+    votes = FrameVotes(label=np.array([[2, 1, 1, 2, 0], [0, 2, 2, 1, 2]]), score=np.ones((2, 5)))
+    assert votes.majority(3).tolist() == [1, 2]
+    _, absent = votes_of(frame_prediction([[[0.02, 0.08, 0.9]] * 3]))
+    assert absent.label.tolist() == [[1, 1, 1]]
+    np.testing.assert_allclose(absent.score, [[0.08] * 3], rtol=1e-6)
+
+
+def test_an_object_is_absent_from_a_frame_that_gives_it_next_to_nothing() -> None:
+    seen, unseen = [0.0011, 0.0, 0.9989], [0.0009, 0.0, 0.9991]
+    detections, _ = votes_of(frame_prediction([[seen, unseen, seen]]))
+    assert [mask is not None for mask in detections.masks[0]] == [True, False, True]
+    assert detections.coarse[0].flatten(1).any(1).tolist() == [True, False, True]
+
+
+def test_masks_are_asked_of_whoever_is_named() -> None:
+    asked = []
+
+    def select(found: ClipPrediction, clip: int, queries: torch.Tensor) -> torch.Tensor:
+        asked.append((clip, queries.tolist()))
+        return torch.ones(len(queries), 2, 3, 4)
+
+    found = prediction(torch.tensor([[[[2.0]], [[3.0]]], [[[1.0]], [[0.0]]]]), torch.zeros(2, 2, 2, 3, 4))
+    detections = clip_detections(found, clip=1, top_k=2, source_size=(3, 4), network_size=None, select=select)
+    assert asked == [(1, [0, 1])]
+    assert len(detections) == 2

@@ -1,12 +1,16 @@
 """Tracks of a video and the store of their masks."""
 
 import copy
+import dataclasses
 import pickle
 
 import numpy as np
 import pytest
 
 from maskreel.geometry import rle
+from maskreel.geometry.masklet import Masklet
+from maskreel.inference.pending import PendingFrames, SeenObject
+from maskreel.inference.postprocess import ClipDetections, FrameVotes
 from maskreel.inference.tracks import MaskStore, StoredMasks, VideoTracks, handover_frame
 from tests.inference.test_link import CAT, DOG, detections
 
@@ -74,3 +78,80 @@ def test_stored_masks_are_a_sequence_that_can_be_copied() -> None:
     with pytest.raises(IndexError):
         masks[10]
     assert copy.deepcopy(masklet).to_dict() == pickle.loads(pickle.dumps(masklet)).to_dict() == masklet.to_dict()
+
+
+def voting(label: int, score: float, column: int = 0, length: int = 6) -> ClipDetections:
+    """One object at rest whose frames all vote for one class with one score."""
+    found = detections((column, [0.5, 0.5]), length=length)
+    votes = FrameVotes(label=np.full((1, length), label), score=np.full((1, length), score))
+    return dataclasses.replace(found, votes=votes)
+
+
+def both(windows: list[tuple[int, ClipDetections]], end: int) -> tuple[Masklet, SeenObject]:
+    """The only track of windows as the whole video and as the last frame of a stream know it."""
+    tracks, pending = VideoTracks(8, 40, CLASSES), PendingFrames()
+    for frame in range(end):
+        pending.push(float(frame))
+    for start, found in windows:
+        tracks.add(start, [1], found)
+        pending.add(start, [1], found)
+    (masklet,) = tracks.pairs(end)
+    return masklet, pending.hand_out(end)[-1].objects[0]
+
+
+def test_a_frame_that_two_windows_show_votes_once_by_the_first() -> None:
+    """Six frames by the first window, three by the second, two by the third, which was moved back."""
+    windows = [(0, voting(1, 0.75)), (3, voting(0, 0.25)), (5, voting(0, 0.5))]
+    for known in both(windows, 11):
+        assert known.label == 1
+        assert known.score == (6 * 0.75 + 3 * 0.25 + 2 * 0.5) / 11
+
+
+def test_the_majority_of_frames_says_the_class() -> None:
+    windows = [(0, voting(1, 0.9)), (4, voting(0, 0.4)), (8, voting(0, 0.4))]
+    assert [known.label for known in both(windows, 14)] == [0, 0]
+    assert [known.label for known in both(windows[:2], 10)] == [1, 1]
+
+
+def test_an_object_is_listed_under_the_classes_of_all_windows() -> None:
+    tracks = VideoTracks(8, 40, CLASSES)
+    tracks.add(0, [1], detections((0, [0.75, 0.25])))
+    tracks.add(4, [1], detections((0, [0.25, 0.5])))
+    assert [(pair.label, pair.score) for pair in tracks.pairs(10)] == [(0, 0.5), (1, 0.375)]
+
+
+def test_a_score_of_exactly_the_threshold_is_kept() -> None:
+    tracks = VideoTracks(8, 40, CLASSES)
+    tracks.add(0, [1], detections((0, [0.5, 0.25])))
+    above = float(np.nextafter(0.5, 1))
+    for found in (tracks.masklets, tracks.pairs):
+        assert [len(found(6, score)) for score in (0.5, above)] == [1, 0]
+
+
+def test_a_stream_gives_the_score_that_is_known_when_the_mask_is_final() -> None:
+    pending = PendingFrames()
+    for frame in range(10):
+        pending.push(0.1 * frame)
+    pending.add(0, [1], detections((0, [0.75, 0.0])))
+    pending.add(4, [1, 2], detections((0, [0.25, 0.0]), (20, DOG)))
+    frames = pending.hand_out(10)
+    assert [[(seen.track_id, seen.score) for seen in frame.objects] for frame in (frames[4], frames[5])] == [
+        [(1, 0.75), (2, pytest.approx(0.9))],
+        [(1, 0.5), (2, pytest.approx(0.9))],
+    ]
+    assert [len(frame.objects) for frame in frames] == [1] * 4 + [2] * 6
+
+
+def test_a_track_absent_where_windows_meet_has_no_old_mask_there() -> None:
+    """Frame 5 belongs to the later window, which does not see the object in it."""
+    tracks, pending = VideoTracks(8, 40, CLASSES), PendingFrames()
+    for frame in range(10):
+        pending.push(float(frame))
+    for start, hidden in ((0, ()), (4, (1,))):
+        found = detections((0, CAT), hidden=hidden)
+        tracks.add(start, [1], found)
+        pending.add(start, [1], found)
+    (masklet,) = tracks.masklets(10, 0.3)
+    expected = [frame != 5 for frame in range(10)]
+    assert [mask is not None for mask in masklet.segmentations] == expected
+    assert [bool(frame.objects) for frame in pending.hand_out(10)] == expected

@@ -1,7 +1,8 @@
 """What was found in a video in the forms of other tools: COCO with track ids, arrays, supervision."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import index
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -83,13 +84,13 @@ def coco(
 
 
 def arrays(
-    masklets: Sequence[Masklet], *, size: tuple[int, int], num_frames: int, frames: Iterable[int] | None
+    masklets: Sequence[Masklet], *, size: tuple[int, int], num_frames: int, frames: Iterable[SupportsIndex] | None
 ) -> MaskletArrays:
     """Dense masks and boxes in the decoded frames `frames`, None for all; `size` is (height, width) in pixels.
 
     Raises OptionError for a frame that there is not, and above `ARRAY_LIMIT` bytes, before anything is made.
     """
-    chosen = tuple(range(num_frames) if frames is None else frames)
+    chosen = range(num_frames) if frames is None else tuple(map(index, frames))
     for frame in chosen:
         if not 0 <= frame < num_frames:
             raise OptionError(f"to_arrays: there is no frame {frame}; {num_frames} were decoded, counted from 0")

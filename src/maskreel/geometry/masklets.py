@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -162,7 +162,7 @@ class Masklets(Sequence[Masklet]):
             classes=self.classes,
         )
 
-    def to_arrays(self, frames: Iterable[int] | None = None) -> MaskletArrays:
+    def to_arrays(self, frames: Iterable[SupportsIndex] | None = None) -> MaskletArrays:
         """Dense masks (bool `n t h w`), boxes (`n t 4`: x, y, width, height in pixels), scores, labels, track ids.
 
         `frames` are positions of decoded frames, None for all. Raises OptionError above 2 GB, before anything is made.

@@ -41,8 +41,8 @@ class VideoPredictor:
 
         A module runs as `PyTorchRuntime` has it, on `device` and with the weights of this moment.
         """
-        self.options = options or PredictorOptions()
-        self.classes = tuple(classes)
+        self.options: PredictorOptions = options or PredictorOptions()
+        self.classes: tuple[tuple[int, str], ...] = tuple(classes)
         self.runtime: Runtime = (
             PyTorchRuntime(model, device=device, precision=self.options.precision)
             if isinstance(model, nn.Module)
