@@ -68,7 +68,7 @@ def evaluate(
 ) -> Evaluation:
     """Run a model over a split of the data set in the folder `data` and measure AP and AR.
 
-    `run` is what `load` takes; `options` change how it was evaluated when it was trained. Figures are fractions, None
+    `run` is what `load` takes; `options` change how it was evaluated when it was trained. Metrics are fractions, None
     where nothing can be measured. Raises UsageError for what is not there, OptionError for an option, DataError for
     data without annotations and for classes that are not the model's.
     """
@@ -91,8 +91,8 @@ def score(
 ) -> dict[str, Any]:
     """Measure a results file against an annotation file, both as YouTube-VIS has them.
 
-    Returns what `maskreel score --json` writes: per metric its figures as fractions, None where nothing can be
-    measured. `bootstrap` is the number of resamplings for confidence intervals; `errors` says what AP is lost to.
+    Returns what `maskreel score --json` writes: per word of `metrics` its values as fractions, None where nothing can
+    be measured. `bootstrap` is the number of resamplings for confidence intervals; `errors` says what AP is lost to.
     Raises OptionError for a metric that there is not, UsageError for a missing file, DataError for a faulty one.
     """
     for word in metrics:

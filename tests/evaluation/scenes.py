@@ -1,4 +1,4 @@
-"""Small scenes whose figures can be worked out by hand: rectangles on frames of 20 x 30 pixels."""
+"""Small scenes whose metrics can be worked out by hand: rectangles on frames of 20 x 30 pixels."""
 
 import json
 from pathlib import Path

@@ -34,10 +34,10 @@ def test_perfect_output_scores_1_though_ar1_cannot(tmp_path: Path) -> None:
 
 def test_iou_sums_over_frames_so_that_a_missed_frame_costs_its_share(tmp_path: Path) -> None:
     truth = scene([annotation(1, [MASK, MASK, MASK, None])], frames=4)
-    figures = score(tmp_path, truth, [entry(0.9, [MASK, MASK, None, None])])
+    metrics = score(tmp_path, truth, [entry(0.9, [MASK, MASK, None, None])])
     # 160 of 240 pixels: right at the thresholds .50, .55, .60 and .65.
-    assert figures.ap_per_iou == pytest.approx([1.0] * 4 + [0.0] * 6)
-    assert figures.stats["AP"] == pytest.approx(0.4)
+    assert metrics.ap_per_iou == pytest.approx([1.0] * 4 + [0.0] * 6)
+    assert metrics.stats["AP"] == pytest.approx(0.4)
 
 
 def test_an_iou_exactly_on_a_threshold_matches(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_a_crowd_absorbs_any_number_of_predictions(tmp_path: Path) -> None:
 
 def test_the_wrong_class_is_wrong_unless_classes_are_ignored(tmp_path: Path) -> None:
     truth = scene([annotation(1, [MASK])])
-    figures = score(tmp_path, truth, [entry(0.9, [MASK], category_id=2)])
-    assert figures.stats["AP"] == 0.0
-    assert figures.class_agnostic["AP"] == 1.0
-    assert figures.per_category[2]["AP"] is None
+    metrics = score(tmp_path, truth, [entry(0.9, [MASK], category_id=2)])
+    assert metrics.stats["AP"] == 0.0
+    assert metrics.class_agnostic["AP"] == 1.0
+    assert metrics.per_category[2]["AP"] is None
 
 
 def test_a_class_with_objects_and_no_predictions_counts_0_in_the_mean(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_only_the_hundred_best_predictions_of_a_video_and_class_count(tmp_path: 
 def test_ties_follow_the_order_of_the_file(tmp_path: Path, order: tuple[int, ...]) -> None:
     truth = scene([annotation(1, [MASK])])
     masks = [MASK, OTHER, box(0, 15, 5, 4)]
-    figures = score(tmp_path, truth, [entry(0.5, [masks[index]]) for index in order])
-    assert figures.stats["AP"] == pytest.approx(1 / (order.index(0) + 1))
+    metrics = score(tmp_path, truth, [entry(0.5, [masks[index]]) for index in order])
+    assert metrics.stats["AP"] == pytest.approx(1 / (order.index(0) + 1))
 
 
 def test_areas_of_the_file_decide_the_size_and_both_ends_belong(tmp_path: Path) -> None:

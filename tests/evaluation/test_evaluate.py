@@ -13,7 +13,7 @@ from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import average_precision
 from maskreel.evaluation.evaluate import SHOWN, EvaluationConfig, evaluate, recorded_evaluation
 from maskreel.evaluation.results import read_predictions
-from maskreel.structures import ClipBatch, ClipPrediction, LayerPrediction
+from maskreel.structures import ClipBatch, ClipPrediction, FeatureMap, FrameFeatures, LayerPrediction, select_masks
 from tests.builders import write_youtube_vis
 
 CLASSES = ((3, "line"), (7, "block"))
@@ -22,10 +22,17 @@ CLASSES = ((3, "line"), (7, "block"))
 class RedIsABlock(nn.Module):
     """Query 0 is a block wherever a frame is red, query 1 a line nowhere."""
 
-    def forward(self, clip: ClipBatch) -> ClipPrediction:
-        b, t = clip.frames.shape[:2]
-        red = clip.frames[:, :, 0] - clip.frames[:, :, 1] > 2
-        logits = torch.where(red & ~clip.is_padding, 5.0, -5.0)[..., ::4, ::4]
+    masks = staticmethod(select_masks)
+
+    def frame_features(self, frames: ClipBatch) -> FrameFeatures:
+        pixels = FeatureMap(values=frames.frames, is_padding=frames.is_padding, stride=1)
+        return FrameFeatures(maps=(pixels,), sizes=torch.zeros(*frames.frames.shape[:2], 2))
+
+    def clip(self, features: FrameFeatures) -> ClipPrediction:
+        (frames,) = features.maps
+        b, t = frames.values.shape[:2]
+        red = frames.values[:, :, 0] - frames.values[:, :, 1] > 2
+        logits = torch.where(red & ~frames.is_padding, 5.0, -5.0)[..., ::4, ::4]
         scores = torch.tensor([[-9.0, 3.0], [-8.0, -9.0]])[None, :, None].expand(b, 2, 1, 2)
         layer = LayerPrediction(
             class_logits=scores,
@@ -52,19 +59,19 @@ def dataset(tmp_path: Path) -> YouTubeVIS:
     return YouTubeVIS.load(tmp_path, "train")
 
 
-def test_figures_are_those_of_the_results_file(dataset: YouTubeVIS, tmp_path: Path) -> None:
+def test_metrics_are_those_of_the_results_file(dataset: YouTubeVIS, tmp_path: Path) -> None:
     evaluation = evaluate(RedIsABlock(), CLASSES, dataset, EvaluationConfig(short_side=64, top_k=2))
     path = tmp_path / "results.json"
     evaluation.save_results(path)
     ground_truth = read_ground_truth(dataset.annotation_path)
     expected = average_precision(ground_truth, read_predictions(path, ground_truth))
-    assert evaluation.figures == expected
+    assert evaluation.metrics == expected
     assert evaluation.to_json()["ap"].items() >= expected.to_json().items()
     assert evaluation.per_class["block"]["AP50"] == 1
     assert evaluation.per_class["line"]["AP50"] == 0
 
 
-def test_sizes_and_dials_have_their_own_figures(dataset: YouTubeVIS) -> None:
+def test_sizes_and_dials_have_their_own_metrics(dataset: YouTubeVIS) -> None:
     done: list[int] = []
     config = EvaluationConfig(short_side=64, top_k=2)
     evaluation = evaluate(RedIsABlock(), CLASSES, dataset, config, on_video=done.append)

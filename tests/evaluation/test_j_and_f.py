@@ -74,34 +74,34 @@ def test_boundaries_and_their_accuracy_equal_a_plain_computation() -> None:
 
 def test_perfect_masks_score_1_whatever_their_class_and_score(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT, None]), annotation(2, [RIGHT] * 2, category_id=2)], frames=2)
-    figures = measured(tmp_path, truth, [entry(0.1, [RIGHT] * 2), entry(0.0, [LEFT, None], category_id=2)])
-    assert (figures["J&F"], figures["J-Recall"], figures["F-Mean"], figures["J-Decay"]) == (1.0, 1.0, 1.0, 0.0)
+    metrics = measured(tmp_path, truth, [entry(0.1, [RIGHT] * 2), entry(0.0, [LEFT, None], category_id=2)])
+    assert (metrics["J&F"], metrics["J-Recall"], metrics["F-Mean"], metrics["J-Decay"]) == (1.0, 1.0, 1.0, 0.0)
 
 
 def test_region_figures_follow_the_frames(tmp_path: Path) -> None:
     half = box(2, 3, 10, 4)
     truth = scene([annotation(1, [LEFT] * 8)], frames=8)
-    figures = measured(tmp_path, truth, [entry(0.9, [LEFT, LEFT, LEFT, LEFT, half, half, half, half])])
-    assert figures["J-Mean"] == pytest.approx(0.75)
-    assert figures["J-Recall"] == pytest.approx(0.5)
-    assert figures["J-Decay"] == pytest.approx(0.5)
+    metrics = measured(tmp_path, truth, [entry(0.9, [LEFT, LEFT, LEFT, LEFT, half, half, half, half])])
+    assert metrics["J-Mean"] == pytest.approx(0.75)
+    assert metrics["J-Recall"] == pytest.approx(0.5)
+    assert metrics["J-Decay"] == pytest.approx(0.5)
 
 
 def test_an_object_that_nobody_found_is_right_where_it_is_absent_only(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT] * 4), annotation(2, [RIGHT, RIGHT, RIGHT, None])], frames=4)
-    figures = measured(tmp_path, truth, [entry(0.9, [LEFT] * 4)])
-    assert figures["J-Mean"] == pytest.approx((1 + 0.25) / 2)
-    assert figures["F-Mean"] == pytest.approx((1 + 0.25) / 2)
+    metrics = measured(tmp_path, truth, [entry(0.9, [LEFT] * 4)])
+    assert metrics["J-Mean"] == pytest.approx((1 + 0.25) / 2)
+    assert metrics["F-Mean"] == pytest.approx((1 + 0.25) / 2)
 
 
 def test_each_prediction_serves_one_object_and_surplus_ones_cost_nothing(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT]), annotation(2, [LEFT])])
-    figures = measured(tmp_path, truth, [entry(0.9, [LEFT]), entry(0.9, [RIGHT]), entry(0.9, [RIGHT])])
-    assert figures["J-Mean"] == pytest.approx(0.5)
+    metrics = measured(tmp_path, truth, [entry(0.9, [LEFT]), entry(0.9, [RIGHT]), entry(0.9, [RIGHT])])
+    assert metrics["J-Mean"] == pytest.approx(0.5)
 
 
 def test_crowds_do_not_count_and_nothing_is_measured_without_objects(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT], iscrowd=1)])
-    figures = measured(tmp_path, truth, [entry(0.9, [RIGHT])])
-    assert figures["J&F"] is None
-    assert figures["per_class"]["class 1"]["F-Mean"] is None
+    metrics = measured(tmp_path, truth, [entry(0.9, [RIGHT])])
+    assert metrics["J&F"] is None
+    assert metrics["per_class"]["class 1"]["F-Mean"] is None

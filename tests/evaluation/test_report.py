@@ -1,4 +1,4 @@
-"""Figures per video, confidence intervals, occlusion ranges and the flat table."""
+"""Metrics per video, confidence intervals, occlusion ranges and the flat table."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_video_that_is_weighted_twice_counts_like_two_copies(tmp_path: Path, s
     meter = AveragePrecisionMeter(ground_truth)
     for overlap in measure(ground_truth, predictions):
         meter.add(overlap)
-    weighted = meter.figures(np.array([times]))
+    weighted = meter.metrics(np.array([times]))
     repeated = scene(copies(annotations, times), frames=2, videos=1)
     repeated["videos"] = [
         {**repeated["videos"][0], "id": 100 * video + copy} for video, n in enumerate(times, 1) for copy in range(n)

@@ -17,7 +17,7 @@ MASK = box(2, 3, 10, 8)
 
 
 def score(folder: Path, truth: Any, results: Any, *, strict_reference: bool = False) -> dict[str, Any]:
-    """AP figures of two files."""
+    """AP metrics of two files."""
     ground_truth = read_ground_truth(write(folder, "gt.json", truth), strict_reference=strict_reference)
     predictions = read_predictions(write(folder, "pred.json", results), ground_truth, strict_reference=strict_reference)
     return average_precision(ground_truth, predictions, strict_reference=strict_reference).to_json()
@@ -139,9 +139,9 @@ def test_missing_areas_crowd_flags_and_id_0_are_repaired_with_one_warning(
 ) -> None:
     bare = without(without(annotation(0, [MASK]), "areas"), "iscrowd")
     with caplog.at_level(logging.WARNING):
-        figures = score(tmp_path, scene([bare]), [entry(0.5, [MASK])])
-    assert figures["AP"] == 1.0
-    assert figures["APs"] == 1.0
+        metrics = score(tmp_path, scene([bare]), [entry(0.5, [MASK])])
+    assert metrics["AP"] == 1.0
+    assert metrics["APs"] == 1.0
     (warning,) = caplog.messages
     assert "1 with id 0" in warning
     assert "1 without iscrowd" in warning
@@ -157,20 +157,20 @@ def test_sound_files_are_read_without_a_warning(tmp_path: Path, caplog: pytest.L
 def test_repeated_annotation_ids_are_counted_one_by_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = box(15, 3, 10, 8)
     truth = scene([annotation(1, [MASK]), annotation(1, [other])])
-    figures = score(tmp_path, truth, [entry(0.5, [MASK]), entry(0.4, [other])])
-    assert figures["AP"] == 1.0
+    metrics = score(tmp_path, truth, [entry(0.5, [MASK]), entry(0.4, [other])])
+    assert metrics["AP"] == 1.0
     assert "stands twice" in caplog.text
 
 
 def test_an_empty_results_list_is_ap_0(tmp_path: Path) -> None:
-    figures = score(tmp_path, GOOD, [])
-    assert (figures["AP"], figures["AR100"], figures["APl"]) == (0.0, 0.0, None)
+    metrics = score(tmp_path, GOOD, [])
+    assert (metrics["AP"], metrics["AR100"], metrics["APl"]) == (0.0, 0.0, None)
 
 
 def test_ground_truth_without_tracks_measures_nothing(tmp_path: Path) -> None:
-    figures = score(tmp_path, scene([]), [entry(0.5, [MASK])])
-    assert figures["AP"] is None
-    assert figures["ap_per_iou"] == [None] * 10
+    metrics = score(tmp_path, scene([]), [entry(0.5, [MASK])])
+    assert metrics["AP"] is None
+    assert metrics["ap_per_iou"] == [None] * 10
 
 
 def test_all_forms_of_masks_are_read_in_both_files(tmp_path: Path) -> None:
@@ -191,14 +191,14 @@ class TestStrictReference:
     def test_repeated_ids_overwrite_each_other(self, tmp_path: Path) -> None:
         other = box(15, 3, 10, 8)
         truth = scene([annotation(1, [MASK], areas=[80]), annotation(1, [other], areas=[80])])
-        figures = score(tmp_path, truth, [entry(0.5, [MASK]), entry(0.4, [other])], strict_reference=True)
-        assert figures["AR100"] == 0.5
+        metrics = score(tmp_path, truth, [entry(0.5, [MASK]), entry(0.4, [other])], strict_reference=True)
+        assert metrics["AR100"] == 0.5
 
     def test_unknown_classes_are_dropped(self, tmp_path: Path) -> None:
         truth = scene([annotation(1, [MASK], areas=[80])])
         results = [entry(0.9, [MASK], category_id=7), entry(0.5, [MASK])]
-        figures = score(tmp_path, truth, results, strict_reference=True)
-        assert (figures["AP"], figures["class_agnostic_stats"][0]) == (1.0, 1.0)
+        metrics = score(tmp_path, truth, results, strict_reference=True)
+        assert (metrics["AP"], metrics["class_agnostic_stats"][0]) == (1.0, 1.0)
 
     def test_nan_scores_sort_last(self, tmp_path: Path) -> None:
         truth = scene([annotation(1, [MASK], areas=[80])])
@@ -230,7 +230,7 @@ class TestStrictReference:
 
 
 def test_the_report_is_plain_json(tmp_path: Path) -> None:
-    figures = score(tmp_path, GOOD, [entry(0.5, [MASK])])
-    assert json.loads(json.dumps(figures)) == figures
-    assert set(figures["per_category"]) == {"1", "2"}
-    assert figures["per_category"]["2"]["AP"] is None
+    metrics = score(tmp_path, GOOD, [entry(0.5, [MASK])])
+    assert json.loads(json.dumps(metrics)) == metrics
+    assert set(metrics["per_category"]) == {"1", "2"}
+    assert metrics["per_category"]["2"]["AP"] is None

@@ -76,9 +76,9 @@ def test_track_map_lets_a_crowd_absorb_one_prediction_only(tmp_path: Path) -> No
 def test_track_map_has_no_limit_of_predictions(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT])])
     results = [*(entry(0.9, [RIGHT]) for _ in range(120)), entry(0.5, [LEFT])]
-    figures = measured(tmp_path, truth, results, "trackmap")["class_averaged"]
-    assert figures["AR_all"] == 1.0
-    assert figures["AP_area_l"] is None
+    metrics = measured(tmp_path, truth, results, "trackmap")["class_averaged"]
+    assert metrics["AR_all"] == 1.0
+    assert metrics["AP_area_l"] is None
 
 
 def test_the_first_prediction_passes_for_none_in_the_reference_only(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""AP and AR against the figures of the reference evaluator."""
+"""AP and AR against the metrics of the reference evaluator."""
 
 import json
 from pathlib import Path
@@ -58,5 +58,5 @@ def test_all_figures_of_the_made_scene_stay(tmp_path: Path, strict_reference: bo
     ground_truth = read_ground_truth(truth, strict_reference=strict_reference)
     predictions = read_predictions(results, ground_truth, strict_reference=strict_reference)
     ours = average_precision(ground_truth, predictions, strict_reference=strict_reference).to_json()
-    for key, figures in recorded.items():
-        assert_figures(ours[key], figures)
+    for key, metrics in recorded.items():
+        assert_figures(ours[key], metrics)

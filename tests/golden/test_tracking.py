@@ -1,4 +1,4 @@
-"""HOTA, CLEAR, identity metrics and TrackMAP against recorded figures of the tracking evaluators."""
+"""HOTA, CLEAR, identity metrics and TrackMAP against recorded metrics of the tracking evaluators."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ METRICS = ("hota", "clear", "identity", "trackmap")
 
 
 def assert_section(section: dict[str, Any], golden: dict[str, Any], where: str) -> set[str]:
-    """Figures equal to 1e-6, None for -1; returns their names."""
+    """Metrics equal to 1e-6, None for -1; returns their names."""
     for name, value in section.items():
         theirs = golden[name]
         if value is None:
@@ -43,8 +43,8 @@ def test_all_figures_equal_those_of_the_tracking_evaluator(case: str, strict_ref
         assert set().union(*names) == set(golden[group])
     for word in METRICS:
         assert set(report[word]["per_class"]) == set(golden["per_class"])
-        for label, figures in report[word]["per_class"].items():
-            assert_section(figures, golden["per_class"][label], f"{word} {label}")
+        for label, metrics in report[word]["per_class"].items():
+            assert_section(metrics, golden["per_class"][label], f"{word} {label}")
 
 
 @pytest.mark.golden(shipped=True)

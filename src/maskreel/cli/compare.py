@@ -45,7 +45,7 @@ def run(args: Compare) -> None:
 
 
 def _fail_below(main: Sequence[Difference], least: float) -> None:
-    """DataError for main figures that change by less, or that one of the files cannot tell."""
+    """DataError for main metrics that change by less, or that one of the files cannot tell."""
     # Rounded, so that a change of exactly the bound passes whatever its last bit.
     failed = [one for one in main if one.change is None or round(100 * one.change, 9) < least]
     if failed:

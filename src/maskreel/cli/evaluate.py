@@ -54,11 +54,11 @@ def run(args: Evaluate) -> None:
             device=device,
             on_video=lambda done: progress.update(task, completed=done),
         )
-    figures = evaluation.to_json()
+    metrics = evaluation.to_json()
     write_json(folder / "config.json", {"run": args.run, "data": to_dict(args.data), "evaluation": to_dict(config)})
-    write_json(folder / "metrics.json", figures)
+    write_json(folder / "metrics.json", metrics)
     evaluation.save_results(folder / "results.json")
-    if not report_json(args.json, figures):
+    if not report_json(args.json, metrics):
         return
     print(tables(evaluation))
     print(f"\n{folder / 'metrics.json'}  {folder / 'results.json'}")
@@ -74,7 +74,7 @@ def tables(evaluation: Evaluation) -> str:
     ]
     return "\n\n".join(
         table(
-            [head, *SHOWN], [[name, *(_percent(figures[figure]) for figure in SHOWN)] for name, figures in rows.items()]
+            [head, *SHOWN], [[name, *(_percent(metrics[figure]) for figure in SHOWN)] for name, metrics in rows.items()]
         )
         for head, rows in groups
         if rows

@@ -14,7 +14,7 @@ from maskreel.data.annotation_file import read_ground_truth
 from maskreel.data.tracks import GroundTruth
 from maskreel.errors import UsageError
 from maskreel.evaluation.catalog import METRICS, about
-from maskreel.evaluation.figures import About
+from maskreel.evaluation.metric import About
 from maskreel.evaluation.report import ScoreOptions, rows_of, score
 from maskreel.evaluation.results import read_predictions
 from maskreel.files import collector_paused, complete_file
@@ -86,12 +86,12 @@ def _tables(report: Mapping[str, Any], ground_truth: GroundTruth, *, per_class: 
 
 
 def _overall_rows(section: Mapping[str, Any], metric: About) -> Iterator[list[Any]]:
-    """The figures over everything, each row followed by the bounds of its confidence interval."""
+    """The metrics over everything, each row followed by the bounds of its confidence interval."""
     for average in metric.averages:
-        figures = section if average == "all" else section.get(average, {})
-        if metric.columns[0] not in figures:
+        metrics = section if average == "all" else section.get(average, {})
+        if metric.columns[0] not in metrics:
             continue
-        yield [TITLES[average], *(_cell(metric, name, figures[name]) for name in metric.columns)]
+        yield [TITLES[average], *(_cell(metric, name, metrics[name]) for name in metric.columns)]
         bounds = section.get("confidence", {})
         bounds = bounds if average == "all" else bounds.get(average, {})
         if bounds:
@@ -103,7 +103,7 @@ def _overall_rows(section: Mapping[str, Any], metric: About) -> Iterator[list[An
 
 
 def _further_tables(section: Mapping[str, Any], metric: About) -> Iterator[str]:
-    """Figures by IoU threshold, and groups of figures with names of their own."""
+    """Metrics by IoU threshold, and groups of metrics with names of their own."""
     by_figure: dict[str, dict[str, Any]] = {}
     for group, item, figure, value in _listed(section, metric):
         if group == "per_iou":
@@ -112,11 +112,11 @@ def _further_tables(section: Mapping[str, Any], metric: About) -> Iterator[str]:
         thresholds = list(next(iter(by_figure.values())))
         rows = [[name, *(_cell(metric, name, values[one]) for one in thresholds)] for name, values in by_figure.items()]
         yield table(["IoU", *thresholds], rows)
-    for group, figures in section.items():
-        is_group = isinstance(figures, dict) and not any(isinstance(one, dict | list) for one in figures.values())
-        if is_group and figures and group not in TITLES:
-            row = [TITLES["all"], *(_cell(metric, name, one) for name, one in figures.items())]
-            yield table([group, *figures], [row])
+    for group, metrics in section.items():
+        is_group = isinstance(metrics, dict) and not any(isinstance(one, dict | list) for one in metrics.values())
+        if is_group and metrics and group not in TITLES:
+            row = [TITLES["all"], *(_cell(metric, name, one) for name, one in metrics.items())]
+            yield table([group, *metrics], [row])
 
 
 def _listed(section: Mapping[str, Any], metric: About) -> Iterator[tuple[str, str, str, Any]]:
@@ -127,8 +127,8 @@ def _listed(section: Mapping[str, Any], metric: About) -> Iterator[tuple[str, st
 
 
 def _item_table(title: str, items: Mapping[str, Mapping[str, Any]], metric: About) -> str:
-    shown = [name for name in metric.columns if any(name in figures for figures in items.values())]
-    rows = [[item, *(_cell(metric, name, figures[name]) for name in shown)] for item, figures in items.items()]
+    shown = [name for name in metric.columns if any(name in metrics for metrics in items.values())]
+    rows = [[item, *(_cell(metric, name, metrics[name]) for name in shown)] for item, metrics in items.items()]
     return table([title, *shown], rows)
 
 

@@ -14,7 +14,6 @@ from jaxtyping import Int
 
 from maskreel.data.tracks import AnnotatedTrack, GroundTruth
 from maskreel.errors import DataError
-from maskreel.evaluation.figures import About, Figures, Groups, number, numbers
 from maskreel.evaluation.matching import (
     AREA_RANGES,
     MatchingRules,
@@ -24,8 +23,9 @@ from maskreel.evaluation.matching import (
     match_class,
     table_of,
 )
+from maskreel.evaluation.metric import About, Groups, Metrics, number, numbers
 from maskreel.evaluation.overlap import VideoOverlap, measure
-from maskreel.evaluation.precision import ClassFigures, Matches, class_mean, figures_of, join
+from maskreel.evaluation.precision import ClassMetrics, Matches, class_mean, join, metrics_of
 from maskreel.evaluation.results import Predictions
 
 LIMITS = (1, 10, 100)
@@ -47,18 +47,18 @@ _OCCLUSION_RANGES = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))
 
 @dataclass(frozen=True, kw_only=True)
 class AveragePrecision:
-    """Figures as fractions; None where nothing can be measured."""
+    """Metrics as fractions; None where nothing can be measured."""
 
     stats: dict[str, float | None]
-    """The twelve figures by the names of `STAT_NAMES`."""
+    """The twelve metrics by the names of `STAT_NAMES`."""
     ap_per_iou: tuple[float | None, ...]
     ar100_per_iou: tuple[float | None, ...]
     per_category: dict[int, dict[str, float | None]]
-    """The figures of `CATEGORY_NAMES` by class id."""
+    """The metrics of `CATEGORY_NAMES` by class id."""
     class_agnostic: dict[str, float | None]
-    """The twelve figures with classes ignored."""
+    """The twelve metrics with classes ignored."""
     occlusion: dict[str, float | None] | None
-    """The figures of `OCCLUSION_NAMES`, where the ground truth has labels of occlusion."""
+    """The metrics of `OCCLUSION_NAMES`, where the ground truth has labels of occlusion."""
 
     def to_json(self) -> dict[str, Any]:
         """Names and layout of the Score JSON."""
@@ -66,7 +66,7 @@ class AveragePrecision:
             **self.stats,
             "ap_per_iou": list(self.ap_per_iou),
             "ar100_per_iou": list(self.ar100_per_iou),
-            "per_category": {str(category): figures for category, figures in self.per_category.items()},
+            "per_category": {str(category): metrics for category, metrics in self.per_category.items()},
             "stat_names": list(STAT_NAMES),
             "class_agnostic_stats": [self.class_agnostic[name] for name in STAT_NAMES],
         }
@@ -126,20 +126,20 @@ class AveragePrecisionMeter:
         """All predictions of a class, or of `POOLED`."""
         return join(self.collected[label], num_videos=self.num_videos, num_areas=self.num_areas, rules=RULES)
 
-    def figures(self, weights: Int[np.ndarray, "n v"] | None = None) -> Figures:
-        """The twelve figures for each weighting of the videos, NaN where nothing can be measured."""
-        return summarise([self._figures(label, weights) for label in self.categories])
+    def metrics(self, weights: Int[np.ndarray, "n v"] | None = None) -> Metrics:
+        """The twelve metrics for each weighting of the videos, NaN where nothing can be measured."""
+        return summarise([self._metrics(label, weights) for label in self.categories])
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
-        return {"": self.figures(weights)}
+        return {"": self.metrics(weights)}
 
     def section(self) -> dict[str, Any]:
         return self.result().to_json()
 
     def in_range(self, index: int) -> dict[str, float | None]:
-        """The twelve figures over the tracks of one of `AREA_RANGES` alone."""
+        """The twelve metrics over the tracks of one of `AREA_RANGES` alone."""
         every = [index] * len(AREA_RANGES)
-        figures = []
+        metrics = []
         for label in self.categories:
             matches = self.matches(label)
             changes = {
@@ -147,44 +147,44 @@ class AveragePrecisionMeter:
                 "is_ignored": matches.is_ignored[every],
                 "num_truth": matches.num_truth[:, every],
             }
-            figures.append(figures_of(replace(matches, **changes), limits=LIMITS))
-        return numbers(summarise(figures))
+            metrics.append(metrics_of(replace(matches, **changes), limits=LIMITS))
+        return numbers(summarise(metrics))
 
     def result(self) -> AveragePrecision:
-        """Figures over all videos added."""
-        figures = {label: self._figures(label) for label in self.categories}
-        overall = list(figures.values())
+        """Metrics over all videos added."""
+        metrics = {label: self._metrics(label) for label in self.categories}
+        overall = list(metrics.values())
         per_iou = [(one.precision[:, 0, :], one.recall[:, 0, :]) for one in overall]
         levels = range(len(RULES.thresholds))
         return AveragePrecision(
             stats=numbers(summarise(overall)),
             ap_per_iou=tuple(number(class_mean([one[:, level] for one, _ in per_iou])[0]) for level in levels),
             ar100_per_iou=tuple(number(class_mean([one[:, level] for _, one in per_iou])[0]) for level in levels),
-            per_category={label: _picked(summarise([one])) for label, one in figures.items()},
-            class_agnostic=numbers(summarise([self._figures(POOLED)])),
+            per_category={label: _picked(summarise([one])) for label, one in metrics.items()},
+            class_agnostic=numbers(summarise([self._metrics(POOLED)])),
             occlusion=numbers(_summarise_occlusion(overall)) if self.has_occlusion else None,
         )
 
-    def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
-        return figures_of(self.matches(label), limits=LIMITS, weights=weights)
+    def _metrics(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassMetrics:
+        return metrics_of(self.matches(label), limits=LIMITS, weights=weights)
 
 
-def summarise(figures: Sequence[ClassFigures]) -> Figures:
-    """The twelve figures, averaged over classes."""
+def summarise(metrics: Sequence[ClassMetrics]) -> Metrics:
+    """The twelve metrics, averaged over classes."""
     sizes = list(enumerate("sml", start=1))
     return {
-        "AP": class_mean([one.precision[:, 0] for one in figures]),
-        "AP50": class_mean([one.precision[:, 0, 0] for one in figures]),
-        "AP75": class_mean([one.precision[:, 0, _AP75] for one in figures]),
-        **{f"AP{size}": class_mean([one.precision[:, index] for one in figures]) for index, size in sizes},
-        **{f"AR{limit}": class_mean([one.recall_at[:, i] for one in figures]) for i, limit in enumerate(LIMITS)},
-        **{f"AR{size}": class_mean([one.recall[:, index] for one in figures]) for index, size in sizes},
+        "AP": class_mean([one.precision[:, 0] for one in metrics]),
+        "AP50": class_mean([one.precision[:, 0, 0] for one in metrics]),
+        "AP75": class_mean([one.precision[:, 0, _AP75] for one in metrics]),
+        **{f"AP{size}": class_mean([one.precision[:, index] for one in metrics]) for index, size in sizes},
+        **{f"AR{limit}": class_mean([one.recall_at[:, i] for one in metrics]) for i, limit in enumerate(LIMITS)},
+        **{f"AR{size}": class_mean([one.recall[:, index] for one in metrics]) for index, size in sizes},
     }
 
 
-def _summarise_occlusion(figures: Sequence[ClassFigures]) -> Figures:
-    precision = [class_mean([one.precision[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
-    recall = [class_mean([one.recall[:, index] for one in figures]) for index in range(len(AREA_RANGES), 7)]
+def _summarise_occlusion(metrics: Sequence[ClassMetrics]) -> Metrics:
+    precision = [class_mean([one.precision[:, index] for one in metrics]) for index in range(len(AREA_RANGES), 7)]
+    recall = [class_mean([one.recall[:, index] for one in metrics]) for index in range(len(AREA_RANGES), 7)]
     return dict(zip(OCCLUSION_NAMES, precision + recall, strict=True))
 
 
@@ -214,6 +214,6 @@ def _occlusion(track: AnnotatedTrack) -> float:
     return sum(upper) / len(upper) if upper else float("nan")
 
 
-def _picked(stats: Figures) -> dict[str, float | None]:
-    figures = numbers(stats)
-    return {name: figures[name] for name in CATEGORY_NAMES}
+def _picked(stats: Metrics) -> dict[str, float | None]:
+    metrics = numbers(stats)
+    return {name: metrics[name] for name in CATEGORY_NAMES}

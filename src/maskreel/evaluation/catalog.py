@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maskreel.evaluation.figures import About, Metric
+    from maskreel.evaluation.metric import About, Metric
 
 
 @dataclass(frozen=True)

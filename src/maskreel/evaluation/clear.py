@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from maskreel.evaluation.figures import About, Figures
+from maskreel.evaluation.metric import About, Metrics
 from maskreel.evaluation.tracking import AVERAGES, EPSILON, MATCH_IOU, ClassTracks, Sums, TrackingMeter
 
 _COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag")
@@ -54,7 +54,7 @@ class CLEARMeter(TrackingMeter):
         return _clear(hits, misses, surplus, switches, int(np.maximum(starts - 1, 0).sum()), located)
 
     @staticmethod
-    def figures_of(sums: Sums) -> Figures:
+    def metrics_of(sums: Sums) -> Metrics:
         sums = {name: values[..., 0] for name, values in sums.items()}
         errors = sums["FP"] + sums["IDSW"]
         return {

@@ -20,7 +20,7 @@ class Difference:
     metric: str
     group: str
     item: str
-    """Class or video; empty for figures over everything."""
+    """Class or video; empty for metrics over everything."""
     figure: str
     before: float | None
     after: float | None
@@ -40,17 +40,17 @@ def read_scores(path: Path) -> dict[str, Any]:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """Every figure of either file, in their order."""
-    figures = [_figures(report) for report in (before, after)]
+    metrics = [_metrics(report) for report in (before, after)]
     return [
         Difference(
             metric=key[0],
             group=key[1],
             item=key[2],
             figure=key[3],
-            before=figures[0].get(key),
-            after=figures[1].get(key),
+            before=metrics[0].get(key),
+            after=metrics[1].get(key),
         )
-        for key in dict.fromkeys((*figures[0], *figures[1]))
+        for key in dict.fromkeys((*metrics[0], *metrics[1]))
     ]
 
 
@@ -60,7 +60,7 @@ def headline(metric: str) -> str:
 
 
 def overall(found: list[Difference]) -> list[Difference]:
-    """Figures over everything, in the ways to average that a metric shows."""
+    """Metrics over everything, in the ways to average that a metric shows."""
     return [one for one in found if not one.item and one.group in about(one.metric).averages]
 
 
@@ -82,7 +82,7 @@ def by_item(found: list[Difference], metric: str, *, of_videos: bool) -> list[Di
     return sorted(items, key=lambda one: (one.change is None, one.change or 0.0))
 
 
-def _figures(report: Mapping[str, Any]) -> dict[tuple[str, str, str, str], float | None]:
+def _metrics(report: Mapping[str, Any]) -> dict[tuple[str, str, str, str], float | None]:
     known = {word: report[word] for word in METRICS if isinstance(report.get(word), dict)}
     try:
         return {row[:4]: row[4] for row in rows_of(known)}

@@ -78,10 +78,10 @@ class ErrorMeter:
 
     def result(self) -> dict[str, ErrorCost]:
         """Number and cost of each kind, over all videos added."""
-        before = self.as_is.figures()
+        before = self.as_is.metrics()
         costs = {}
         for kind, meter in self.repaired.items():
-            after = meter.figures()
+            after = meter.metrics()
             gain = {name: float(after[name][0] - before[name][0]) for name in ("AP", "AP50")}
             known = {name: None if np.isnan(value) else value for name, value in gain.items()}
             costs[kind] = ErrorCost(count=self.counts[kind], AP=known["AP"], AP50=known["AP50"])

@@ -18,7 +18,7 @@ from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor
 
 SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
-"""Figures given overall, per size, per class and per dial."""
+"""Metrics given overall, per size, per class and per dial."""
 SIZES = ("small", "medium", "large")
 """Mean area of a track: below 128 x 128 pixels, up to 256 x 256, above."""
 
@@ -33,31 +33,31 @@ class EvaluationConfig(PredictorOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model finds in a split, and how good it is; figures are fractions, None where nothing can be measured."""
+    """What a model finds in a split, and how good it is; metrics are fractions, None where nothing can be measured."""
 
     predictions: Predictions
     class_names: dict[int, str]
     """By category id."""
-    figures: AveragePrecision
+    metrics: AveragePrecision
     per_size: dict[str, dict[str, float | None]]
     per_dial: dict[str, dict[str, float | None]]
     """Over the videos that show a difficulty; empty where the data names none."""
 
     @property
     def overall(self) -> dict[str, float | None]:
-        return _shown(self.figures.stats)
+        return _shown(self.metrics.stats)
 
     @property
     def per_class(self) -> dict[str, dict[str, float | None]]:
         """By class name."""
-        return {self.class_names[label]: _shown(stats) for label, stats in self.figures.per_category.items()}
+        return {self.class_names[label]: _shown(stats) for label, stats in self.metrics.per_category.items()}
 
     def tracks(self, video_id: int) -> Sequence[Masklet]:
         return self.predictions.tracks.get(video_id, ())
 
     def to_json(self) -> dict[str, Any]:
-        """The Score JSON, with the figures per size and per dial added."""
-        return {"ap": {**self.figures.to_json(), "per_size": self.per_size, "per_dial": self.per_dial}}
+        """The Score JSON, with the metrics per size and per dial added."""
+        return {"ap": {**self.metrics.to_json(), "per_size": self.per_size, "per_dial": self.per_dial}}
 
     def save_results(self, path: str | Path) -> None:
         """Write the predictions as a YouTube-VIS results file."""
@@ -104,7 +104,7 @@ def evaluate(
     return Evaluation(
         predictions=predictions,
         class_names=class_names,
-        figures=overall.result(),
+        metrics=overall.result(),
         per_size={size: _shown(overall.in_range(index)) for index, size in enumerate(SIZES, start=1)},
         per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
     )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from maskreel.evaluation.figures import About, Figures
+from maskreel.evaluation.metric import About, Metrics
 from maskreel.evaluation.tracking import AVERAGES, EPSILON, ClassTracks, Sums, TrackingMeter
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -55,10 +55,10 @@ class HOTAMeter(TrackingMeter):
         }
 
     @staticmethod
-    def figures_of(sums: Sums) -> Figures:
+    def metrics_of(sums: Sums) -> Metrics:
         """Means over the thresholds."""
         hits = sums["TP"]
-        figures = {
+        metrics = {
             "DetA": hits / np.maximum(1, hits + sums["FN"] + sums["FP"]),
             "AssA": sums["AssA"] / np.maximum(1, hits),
             "DetRe": hits / np.maximum(1, hits + sums["FN"]),
@@ -68,8 +68,8 @@ class HOTAMeter(TrackingMeter):
             # Without any hit the location is perfect, as the reference has it.
             "LocA": np.maximum(1e-10, sums["LocA"]) / np.maximum(1e-10, hits),
         }
-        figures = {"HOTA": np.sqrt(figures["DetA"] * figures["AssA"]), **figures}
-        return {name: values.mean(axis=-1) for name, values in figures.items()}
+        metrics = {"HOTA": np.sqrt(metrics["DetA"] * metrics["AssA"]), **metrics}
+        return {name: values.mean(axis=-1) for name, values in metrics.items()}
 
 
 def _alignment(

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from maskreel.evaluation.figures import About, Figures
+from maskreel.evaluation.metric import About, Metrics
 from maskreel.evaluation.tracking import AVERAGES, MATCH_IOU, ClassTracks, Sums, TrackingMeter
 
 
@@ -29,7 +29,7 @@ class IdentityMeter(TrackingMeter):
         return {name: np.array([value], dtype=np.float64) for name, value in values.items()}
 
     @staticmethod
-    def figures_of(sums: Sums) -> Figures:
+    def metrics_of(sums: Sums) -> Metrics:
         sums = {name: values[..., 0] for name, values in sums.items()}
         hits = sums["IDTP"]
         return {

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from maskreel.data.tracks import GroundTruth
-from maskreel.evaluation.figures import About, Figures, Groups, by_class_name, numbers
+from maskreel.evaluation.metric import About, Groups, Metrics, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.evaluation.results import Predictions
 from maskreel.geometry.runs import PackedTracks
@@ -26,8 +26,8 @@ _BINS = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _TrackFigures:
-    """Figures of one true track, in the order of `NAMES`."""
+class _TrackMetrics:
+    """Metrics of one true track, in the order of `NAMES`."""
 
     video: int
     label: int
@@ -35,7 +35,7 @@ class _TrackFigures:
 
 
 class JAndFMeter:
-    """Collects the figures of true tracks, video by video."""
+    """Collects the metrics of true tracks, video by video."""
 
     about: ClassVar[About] = About(columns=NAMES)
 
@@ -44,7 +44,7 @@ class JAndFMeter:
     ) -> None:
         self.categories = ground_truth.class_names
         self.num_videos = len(ground_truth.videos)
-        self.collected: list[_TrackFigures] = []
+        self.collected: list[_TrackMetrics] = []
 
     def add(self, overlap: VideoOverlap) -> None:
         """Assign the predictions of one video and compare them frame by frame."""
@@ -66,7 +66,7 @@ class JAndFMeter:
                 boundary = boundary_accuracy(overlap.packed, *tracks, **size)
             label = int(overlap.truth_label[truth[column]])
             values = _over_time(region[row, column], boundary)
-            self.collected.append(_TrackFigures(video=overlap.video_index, label=label, values=values))
+            self.collected.append(_TrackMetrics(video=overlap.video_index, label=label, values=values))
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Means over the true tracks, each video counted as often as its weight says."""
@@ -84,7 +84,7 @@ class JAndFMeter:
         return {**numbers(self.groups()[""]), "per_class": by_class_name(per_class, self.categories)}
 
 
-def _means(tracks: list[_TrackFigures], weights: Int[np.ndarray, "n v"]) -> Figures:
+def _means(tracks: list[_TrackMetrics], weights: Int[np.ndarray, "n v"]) -> Metrics:
     chosen = weights[:, [track.video for track in tracks]].astype(np.float64)
     values = np.array([track.values for track in tracks]).reshape(len(tracks), len(NAMES))
     total = chosen.sum(axis=1, keepdims=True)
@@ -95,11 +95,11 @@ def _means(tracks: list[_TrackFigures], weights: Int[np.ndarray, "n v"]) -> Figu
 def _over_time(region: Float[np.ndarray, " t"], boundary: Float[np.ndarray, " t"]) -> Float[np.ndarray, " 7"]:
     """Mean, share of frames above one half, and loss from the first to the last quarter, of both measures."""
     edges = np.round(np.linspace(1, region.size, _BINS + 1) + 1e-10).astype(int) - 1
-    figures = [
+    metrics = [
         (values.mean(), (values > 0.5).mean(), values[: edges[1] + 1].mean() - values[edges[-2] :].mean())
         for values in (region, boundary)
     ]
-    return np.array([(figures[0][0] + figures[1][0]) / 2, *figures[0], *figures[1]])
+    return np.array([(metrics[0][0] + metrics[1][0]) / 2, *metrics[0], *metrics[1]])
 
 
 def boundary_accuracy(

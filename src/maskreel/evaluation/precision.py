@@ -10,8 +10,8 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from maskreel.evaluation.figures import Figures
 from maskreel.evaluation.matching import MatchingRules, VideoMatches, as_bytes
+from maskreel.evaluation.metric import Metrics
 from maskreel.kernels.compiled import compiled
 
 RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
@@ -51,7 +51,7 @@ def join(videos: Sequence[VideoMatches], *, num_videos: int, num_areas: int, rul
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ClassFigures:
+class ClassMetrics:
     """Precision and recall of one class for each sample; NaN where the sample has no true track in the range."""
 
     precision: Float[np.ndarray, "n a t"]
@@ -62,10 +62,10 @@ class ClassFigures:
     """Reached with at most so many predictions per video, over all sizes."""
 
 
-def figures_of(
+def metrics_of(
     matches: Matches, *, limits: Sequence[int] = (), weights: Int[np.ndarray, "n v"] | None = None
-) -> ClassFigures:
-    """Figures of one class; each row of `weights` counts every video so many times, by default once."""
+) -> ClassMetrics:
+    """Metrics of one class; each row of `weights` counts every video so many times, by default once."""
     if weights is None:
         weights = np.ones((1, len(matches.num_truth)), dtype=np.int64)
     num_areas, num_thresholds, num_predicted = matches.is_match.shape
@@ -93,7 +93,7 @@ def figures_of(
         recall,
         recall_at,
     )
-    return ClassFigures(precision=precision, recall=recall, recall_at=recall_at)
+    return ClassMetrics(precision=precision, recall=recall, recall_at=recall_at)
 
 
 def class_mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, " n"]:
@@ -106,10 +106,10 @@ def class_mean(rows: Sequence[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, 
     return np.where(count, np.where(measured, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
-def by_range(figures: Sequence[ClassFigures], names: Sequence[str]) -> Figures:
+def by_range(metrics: Sequence[ClassMetrics], names: Sequence[str]) -> Metrics:
     """AP and AR of each range of tracks, averaged over classes: `AP_` and `AR_` before the name of the range."""
-    precision = [class_mean([one.precision[:, index] for one in figures]) for index in range(len(names))]
-    recall = [class_mean([one.recall[:, index] for one in figures]) for index in range(len(names))]
+    precision = [class_mean([one.precision[:, index] for one in metrics]) for index in range(len(names))]
+    recall = [class_mean([one.recall[:, index] for one in metrics]) for index in range(len(names))]
     return {
         **{f"AP_{name}": values for name, values in zip(names, precision, strict=True)},
         **{f"AR_{name}": values for name, values in zip(names, recall, strict=True)},

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.catalog import DEFAULT, METRICS, about
 from maskreel.evaluation.errors import EXPLAINED, ErrorMeter
-from maskreel.evaluation.figures import Groups, Metric, number, numbers
+from maskreel.evaluation.metric import Groups, Metric, number, numbers
 from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.results import Predictions
 
@@ -70,8 +70,8 @@ def _confidence(meter: Metric, num_videos: int, samples: int) -> dict[str, Any]:
             yield np.stack([np.bincount(row, minlength=num_videos) for row in drawn])
 
     bounds: dict[str, Any] = {}
-    for group, figures in _collect(meter, resamplings() if num_videos else iter(())).items():
-        known = {name: values[~np.isnan(values)] for name, values in figures.items()}
+    for group, metrics in _collect(meter, resamplings() if num_videos else iter(())).items():
+        known = {name: values[~np.isnan(values)] for name, values in metrics.items()}
         bounds[group] = {
             name: [number(np.percentile(values, bound)) for bound in CONFIDENCE] if values.size else [None, None]
             for name, values in known.items()
@@ -80,13 +80,13 @@ def _confidence(meter: Metric, num_videos: int, samples: int) -> dict[str, Any]:
 
 
 def _per_video(meter: Metric, ids: list[int]) -> dict[str, dict[str, float | None]]:
-    """Figures of each video on its own, by its id."""
+    """Metrics of each video on its own, by its id."""
     everyone = np.arange(len(ids))
     alone = (
         (everyone == everyone[first : first + _BLOCK, None]).astype(np.int64) for first in range(0, len(ids), _BLOCK)
     )
-    figures = _collect(meter, alone).get(_group(meter.about.averages[0]), {})
-    return {str(video): numbers(figures, index) for index, video in enumerate(ids)}
+    metrics = _collect(meter, alone).get(_group(meter.about.averages[0]), {})
+    return {str(video): numbers(metrics, index) for index, video in enumerate(ids)}
 
 
 def _collect(meter: Metric, weightings: Iterator[Int[np.ndarray, "n v"]]) -> Groups:
@@ -94,8 +94,8 @@ def _collect(meter: Metric, weightings: Iterator[Int[np.ndarray, "n v"]]) -> Gro
     if not parts:
         return {}
     return {
-        group: {name: np.concatenate([part[group][name] for part in parts]) for name in figures}
-        for group, figures in parts[0].items()
+        group: {name: np.concatenate([part[group][name] for part in parts]) for name in metrics}
+        for group, metrics in parts[0].items()
     }
 
 

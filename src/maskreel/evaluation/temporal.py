@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float, Int
 
 from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.average_precision import RULES
-from maskreel.evaluation.figures import About, Figures, Groups, by_class_name, numbers
 from maskreel.evaluation.matching import VideoMatches, match_class, table_of, with_ranges
+from maskreel.evaluation.metric import About, Groups, Metrics, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.evaluation.precision import by_range, figures_of, join
+from maskreel.evaluation.precision import by_range, join, metrics_of
 from maskreel.evaluation.results import Predictions
 from maskreel.geometry.runs import PackedTracks
 
@@ -63,15 +63,15 @@ class TemporalMeter:
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Averages over the categories that have tracks of a class."""
-        return {"": self._figures(list(self.categories), weights)}
+        return {"": self._metrics(list(self.categories), weights)}
 
     def section(self) -> dict[str, Any]:
-        per_class = {label: self._figures([label]) for label in self.categories}
+        per_class = {label: self._metrics([label]) for label in self.categories}
         return {**numbers(self.groups()[""]), "per_class": by_class_name(per_class, self.categories)}
 
-    def _figures(self, labels: list[int], weights: Int[np.ndarray, "n v"] | None = None) -> Figures:
+    def _metrics(self, labels: list[int], weights: Int[np.ndarray, "n v"] | None = None) -> Metrics:
         size = {"num_videos": self.num_videos, "num_areas": len(CLASSES)}
-        every = [figures_of(join(self.collected[one], **size, rules=RULES), weights=weights) for one in labels]
+        every = [metrics_of(join(self.collected[one], **size, rules=RULES), weights=weights) for one in labels]
         return by_range(every, CLASSES)
 
 

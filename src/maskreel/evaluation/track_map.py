@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Int
 
 from maskreel.data.tracks import GroundTruth
-from maskreel.evaluation.figures import About, Groups, by_class_name, numbers
 from maskreel.evaluation.matching import AREA_RANGES, MatchingRules, VideoMatches, match_class, table_of
+from maskreel.evaluation.metric import About, Groups, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
-from maskreel.evaluation.precision import ClassFigures, by_range, figures_of, join
+from maskreel.evaluation.precision import ClassMetrics, by_range, join, metrics_of
 from maskreel.evaluation.results import Predictions
 
 RULES = MatchingRules(
@@ -59,15 +59,15 @@ class TrackMAPMeter:
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
         """Averages over the classes that have objects; there is no other average over detections."""
-        averaged = by_range([self._figures(label, weights) for label in self.categories], _RANGES)
+        averaged = by_range([self._metrics(label, weights) for label in self.categories], _RANGES)
         return {"class_averaged": averaged, "detection_averaged": averaged}
 
     def section(self) -> dict[str, Any]:
-        averaged = {group: numbers(figures) for group, figures in self.groups().items()}
-        per_class = {label: by_range([self._figures(label)], _RANGES) for label in self.categories}
+        averaged = {group: numbers(metrics) for group, metrics in self.groups().items()}
+        per_class = {label: by_range([self._metrics(label)], _RANGES) for label in self.categories}
         return {**averaged, "per_class": by_class_name(per_class, self.categories)}
 
-    def _figures(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassFigures:
+    def _metrics(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> ClassMetrics:
         videos = [self.collected[label][index] for index in self.order if index in self.collected[label]]
         matches = join(videos, num_videos=len(self.order), num_areas=len(AREA_RANGES), rules=RULES)
-        return figures_of(matches, weights=weights)
+        return metrics_of(matches, weights=weights)

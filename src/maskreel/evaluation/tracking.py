@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskreel.data.tracks import GroundTruth
-from maskreel.evaluation.figures import About, Figures, Groups, by_class_name, numbers
+from maskreel.evaluation.metric import About, Groups, Metrics, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.evaluation.results import Predictions
 
@@ -71,7 +71,7 @@ class TrackingMeter(ABC):
 
     @staticmethod
     @abstractmethod
-    def figures_of(sums: Sums) -> Figures:
+    def metrics_of(sums: Sums) -> Metrics:
         """Of sums over videos, and over classes or not."""
 
     def __init__(
@@ -92,18 +92,18 @@ class TrackingMeter(ABC):
         sums = [self._sums(label, weights) for label in self.categories]
         if not sums:
             return {}
-        per_class = [self.figures_of(one) for one in sums]
+        per_class = [self.metrics_of(one) for one in sums]
         counts = self.about.counts
         averaged = {
             name: np.sum([one[name] for one in per_class], axis=0) / (1 if name in counts else len(per_class))
             for name in per_class[0]
         }
         together = {name: np.sum([one[name] for one in sums], axis=0) for name in sums[0]}
-        return {"class_averaged": averaged, "detection_averaged": self.figures_of(together)}
+        return {"class_averaged": averaged, "detection_averaged": self.metrics_of(together)}
 
     def section(self) -> dict[str, Any]:
-        averaged = {group: numbers(figures) for group, figures in self.groups().items()}
-        per_class = {label: self.figures_of(self._sums(label)) for label in self.categories}
+        averaged = {group: numbers(metrics) for group, metrics in self.groups().items()}
+        per_class = {label: self.metrics_of(self._sums(label)) for label in self.categories}
         return {**averaged, "per_class": by_class_name(per_class, self.categories)}
 
     def _sums(self, label: int, weights: Int[np.ndarray, "n v"] | None = None) -> Sums:

@@ -14,7 +14,7 @@ from maskreel.errors import DataError
 from maskreel.files import complete_file
 
 METRICS = ("AP", "AP50", "AP75", "AR1", "AR10")
-"""Figures of a validation that stand in `results.csv`."""
+"""Metrics of a validation that stand in `results.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Named figures, and what every metric has in common.
+"""Named metrics, and what every metric has in common.
 
 Axes: sample n (a weighting of the videos), video v.
 """
@@ -14,10 +14,10 @@ from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.overlap import VideoOverlap
 from maskreel.evaluation.results import Predictions
 
-Figures = dict[str, Float[np.ndarray, " n"]]
-"""Figures by name, for each weighting of the videos; NaN where nothing can be measured."""
-Groups = dict[str, Figures]
-"""Figures by the way to average, such as `class_averaged`; "" where there is but one."""
+Metrics = dict[str, Float[np.ndarray, " n"]]
+"""Metrics by name, for each weighting of the videos; NaN where nothing can be measured."""
+Groups = dict[str, Metrics]
+"""Metrics by the way to average, such as `class_averaged`; "" where there is but one."""
 Listed = tuple[str, str, str]
 """Group, item and figure that one value of a list stands for."""
 
@@ -27,11 +27,11 @@ class About:
     """What tables and comparisons have to know of a metric, beside its line in the catalog."""
 
     columns: tuple[str, ...]
-    """Figures of the tables; the first is the one that one looks at first."""
+    """Metrics of the tables; the first is the one that one looks at first."""
     averages: tuple[str, ...] = ("all",)
     """Ways to average that are shown, the preferred one first; `all` where there is but one."""
     counts: tuple[str, ...] = ()
-    """Figures that are numbers of things, not fractions."""
+    """Metrics that are numbers of things, not fractions."""
     lists: Mapping[str, tuple[Listed, ...]] = field(default_factory=dict)
     """What the values of each list in the section stand for."""
 
@@ -59,11 +59,11 @@ class Metric(Protocol):
         ...
 
     def groups(self, weights: Int[np.ndarray, "n v"] | None = None) -> Groups:
-        """Figures with each video counted as often as its weight says, by default once."""
+        """Metrics with each video counted as often as its weight says, by default once."""
         ...
 
     def section(self) -> dict[str, Any]:
-        """What the Score JSON has under the word of the metric: figures and objects of figures by name, objects of such
+        """What the Score JSON has under the word of the metric: metrics and objects of metrics by name, objects of such
         objects (`per_class`), and the lists of `lists`."""
         ...
 
@@ -73,13 +73,13 @@ def number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def numbers(figures: Mapping[str, Float[np.ndarray, " n"]], sample: int = 0) -> dict[str, float | None]:
-    """The figures of one sample."""
-    return {name: number(values[sample]) for name, values in figures.items()}
+def numbers(metrics: Mapping[str, Float[np.ndarray, " n"]], sample: int = 0) -> dict[str, float | None]:
+    """The metrics of one sample."""
+    return {name: number(values[sample]) for name, values in metrics.items()}
 
 
-def by_class_name(per_class: Mapping[int, Figures], categories: Mapping[int, str]) -> dict[str, Any]:
+def by_class_name(per_class: Mapping[int, Metrics], categories: Mapping[int, str]) -> dict[str, Any]:
     """Class names as keys; those that two classes share get their id."""
     names = list(categories.values())
     keys = {label: name if names.count(name) == 1 else f"{name} ({label})" for label, name in categories.items()}
-    return {keys[label]: numbers(figures) for label, figures in per_class.items()}
+    return {keys[label]: numbers(metrics) for label, metrics in per_class.items()}
