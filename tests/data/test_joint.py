@@ -64,6 +64,21 @@ def test_labels_are_those_of_the_union(joint: JointSets) -> None:
     assert [track.label for track in joint.tracks(4)] == [1, 2]
 
 
+def test_labels_follow_names_where_a_set_has_its_classes_in_another_order(tmp_path: Path) -> None:
+    document = write_youtube_vis(tmp_path / "one")
+    document = write_youtube_vis(tmp_path / "other", num_videos=1)
+    # The union is line 3, block 7, bear; by its ids this set has bear, block and line, with gaps.
+    document["categories"] = [{"id": 90, "name": "line"}, {"id": 5, "name": "bear"}, {"id": 40, "name": "block"}]
+    for annotation, category_id in zip(document["annotations"], (40, 5), strict=True):
+        annotation["category_id"] = category_id
+    (tmp_path / "other/train.json").write_text(json.dumps(document))
+    joint = JointSets([YouTubeVIS.load(tmp_path / name, "train") for name in ("one", "other")])
+    names = [category.name for category in joint.categories]
+    assert names == ["line", "block", "bear"]
+    assert [names[label] for label in joint.clip_target(2, [0]).labels.tolist()] == ["block", "bear"]
+    assert [names[track.label] for track in joint.tracks(2)] == ["block", "bear"]
+
+
 def test_videos_and_frames_are_those_of_their_sets(joint: JointSets, roots: tuple[Path, Path]) -> None:
     stills = YouTubeVIS.load(roots[1], "train")
     assert [video.length for video in joint.videos] == [6, 6, 1, 1, 1]

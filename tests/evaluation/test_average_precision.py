@@ -98,6 +98,101 @@ def test_areas_of_the_file_decide_the_size_and_both_ends_belong(tmp_path: Path) 
     assert (stats["APs"], stats["APm"], stats["APl"]) == (1.0, 1.0, None)
 
 
+def large_scene(*annotations: dict[str, Any], frames: int = 1) -> dict[str, Any]:
+    """A video of 400 x 400 pixels, in which tracks of every size class have room."""
+    truth = scene(list(annotations), frames=frames)
+    truth["videos"][0] |= {"height": 400, "width": 400}
+    return truth
+
+
+def square(side: int, left: int = 0, height: int | None = None) -> dict[str, Any]:
+    """A filled square, or a rectangle, at the top of such a frame."""
+    mask = np.zeros((400, 400), dtype=bool)
+    mask[: height or side, left : left + side] = True
+    return encode(mask).to_json()
+
+
+def test_a_crowd_that_nobody_finds_costs_no_recall(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER], iscrowd=1)])
+    stats = score(tmp_path, truth, [entry(0.9, [MASK])]).stats
+    assert (stats["AP"], stats["AR100"], stats["ARs"]) == (1.0, 1.0, 1.0)
+
+
+def test_a_prediction_of_a_crowd_is_neither_right_nor_wrong(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER], iscrowd=1)])
+    figures = score(tmp_path, truth, [entry(0.9, [OTHER]), entry(0.8, [box(0, 15, 5, 4)]), entry(0.7, [MASK])])
+    assert figures.stats["AP"] == pytest.approx(0.5)
+    assert figures.class_agnostic["AP"] == pytest.approx(0.5)
+    assert score(tmp_path, truth, [entry(0.9, [OTHER])]).stats["AR100"] == 0.0
+
+
+def test_an_object_goes_before_a_crowd_that_fits_better(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [box(2, 3, 10, 6)], iscrowd=1)])
+    # The prediction is the crowd's to the pixel, and covers three quarters of the object.
+    assert score(tmp_path, truth, [entry(0.9, [box(2, 3, 10, 6)])]).ap_per_iou[:6] == (1.0,) * 6
+
+
+def test_the_mean_area_is_that_of_frames_with_the_object(tmp_path: Path) -> None:
+    # 150 x 150 pixels are of medium size, half of them small; 300 x 300 large, half of them medium.
+    for side, name in ((150, "m"), (300, "l")):
+        masks = [square(side), None, None, square(side)]
+        for stated in (None, [side**2, None, 0, side**2]):
+            truth = large_scene(annotation(1, masks, areas=stated), frames=4)
+            stats = score(tmp_path, truth, [entry(0.9, masks)]).stats
+            assert [key for key in "sml" if stats[f"AP{key}"] is not None] == [name]
+            assert (stats[f"AP{name}"], stats[f"AR{name}"]) == (1.0, 1.0)
+
+
+def test_a_wrong_prediction_counts_only_among_tracks_of_its_own_size(tmp_path: Path) -> None:
+    small, medium = square(100), square(150, left=200)
+    truth = large_scene(annotation(1, [small, small]), annotation(2, [medium, medium]), frames=2)
+    # Wrong and of medium size where it is seen: with the frame in which it is not, it would be small.
+    wrong = [None, square(150, left=25)]
+    stats = score(tmp_path, truth, [entry(0.9, wrong), entry(0.8, [small] * 2), entry(0.7, [medium] * 2)]).stats
+    assert (stats["APs"], stats["APm"]) == (1.0, pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "sizes"),
+    [(128, 128, "sm"), (128, 127, "s"), (128, 129, "m"), (256, 256, "ml"), (256, 255, "m"), (256, 257, "l")],
+)
+def test_both_ends_belong_to_a_range_of_sizes(tmp_path: Path, width: int, height: int, sizes: str) -> None:
+    mask = square(width, height=height)
+    stats = score(tmp_path, large_scene(annotation(1, [mask])), [entry(0.9, [mask])]).stats
+    assert "".join(size for size in "sml" if stats[f"AP{size}"] == 1.0) == sizes
+
+
+def test_a_track_of_another_size_absorbs_one_prediction_only(tmp_path: Path) -> None:
+    small, medium = square(100), square(150, left=200)
+    truth = large_scene(annotation(1, [small]), annotation(2, [medium]))
+    results = [entry(0.9, [medium]), entry(0.8, [medium]), entry(0.7, [small])]
+    stats = score(tmp_path, truth, results).stats
+    # Neither counts among the small: one takes the medium track, the other is of medium size itself.
+    assert (stats["APs"], stats["APm"]) == (1.0, 1.0)
+    # Here it is small itself, and the track that it would take is taken.
+    shrunk = square(120, left=200, height=130)
+    results = [entry(0.9, [medium]), entry(0.8, [shrunk]), entry(0.7, [small])]
+    assert score(tmp_path, truth, results).stats["APs"] == pytest.approx(0.5)
+
+
+def test_limits_are_per_video_and_class(tmp_path: Path) -> None:
+    places = [(1, 1), (1, 2), (2, 1)]
+    truth = scene(
+        [annotation(n, [MASK], video_id=video, category_id=label) for n, (video, label) in enumerate(places, 1)],
+        videos=2,
+    )
+    results = [entry(0.9 - n / 10, [MASK], video_id=v, category_id=label) for n, (v, label) in enumerate(places)]
+    assert score(tmp_path, truth, results).stats["AR1"] == 1.0
+
+
+def test_of_two_tracks_that_overlap_equally_the_later_is_taken(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [MASK], iscrowd=1), annotation(3, [MASK])])
+    assert score(tmp_path, truth, [entry(0.9, [MASK]), entry(0.8, [MASK])]).stats["AR100"] == 1.0
+    # The later one has more in common with the second prediction as well, which then finds it taken.
+    truth = scene([annotation(1, [box(0, 0, 10, 10)]), annotation(2, [box(0, 0, 10, 10)])])
+    assert score(tmp_path, truth, [entry(0.9, [box(0, 0, 10, 10)])]).stats["AR100"] == 0.5
+
+
 def random_scene(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Jittered boxes with distinct scores over four videos and two classes."""
     rng = np.random.default_rng(seed)

@@ -49,6 +49,39 @@ def test_an_interrupted_track_is_fragmented_but_not_switched(tmp_path: Path) -> 
     assert clear["MOTA"] == pytest.approx((3 - 1) / 4)
 
 
+def test_a_switch_is_counted_across_frames_without_a_match(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT] * 5)], frames=5)
+    results = [entry(0.9, [LEFT, None, None, None, None]), entry(0.8, [None, None, None, LEFT, LEFT])]
+    clear = measured(tmp_path, truth, results, "clear")["detection_averaged"]
+    assert (clear["IDSW"], clear["CLR_TP"], clear["CLR_FN"]) == (1.0, 3.0, 2.0)
+    assert clear["MOTA"] == pytest.approx((3 - 1) / 5)
+
+
+def test_a_switch_is_counted_after_frames_in_which_the_object_is_away(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT, None, LEFT]), annotation(2, [RIGHT] * 3)], frames=3)
+    results = [entry(0.9, [LEFT, None, None]), entry(0.8, [None, None, LEFT]), entry(0.7, [RIGHT] * 3)]
+    clear = measured(tmp_path, truth, results, "clear")["detection_averaged"]
+    assert (clear["IDSW"], clear["Frag"], clear["CLR_TP"]) == (1.0, 1.0, 5.0)
+
+
+def test_a_match_goes_on_although_another_track_overlaps_more(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT] * 2)], frames=2)
+    close = box(2, 3, 10, 7)
+    results = [entry(0.9, [LEFT, close]), entry(0.8, [None, LEFT])]
+    clear = measured(tmp_path, truth, results, "clear")["detection_averaged"]
+    assert (clear["IDSW"], clear["CLR_FP"]) == (0.0, 1.0)
+    assert clear["MOTP"] == pytest.approx((1 + 7 / 8) / 2)
+
+
+def test_identity_is_settled_over_whole_tracks(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT] * 5)], frames=5)
+    results = [entry(0.9, [LEFT, LEFT, None, None, None]), entry(0.8, [None, None, LEFT, LEFT, LEFT])]
+    identity = measured(tmp_path, truth, results, "identity")["detection_averaged"]
+    # The longer one counts: 3 of 5 detections of the truth, 3 of 5 predicted ones.
+    assert (identity["IDR"], identity["IDP"]) == (pytest.approx(0.6), pytest.approx(0.6))
+    assert identity["IDF1"] == pytest.approx(0.6)
+
+
 def test_localisation_counts_in_hota_and_motp(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT])])
     three_quarters = box(2, 3, 10, 6)
