@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from maskreel.checkpoints.conversion import Conversion, build_converted
 from tests.builders import golden_bytes
 
 POOL = 1 << 20
@@ -73,3 +74,8 @@ def hollow(name: str) -> dict[str, Tensor]:
         )
         for key, shape in known.shapes.items()
     }
+
+
+def built_names(conversion: Conversion) -> set[str]:
+    with torch.device("meta"):
+        return set(build_converted(conversion.config).state_dict())
