@@ -144,6 +144,30 @@ def test_a_resumed_sampler_continues_with_the_next_batch(num_taken):
     assert (resumed.epoch, resumed.position) == divmod(3 * num_taken, 10)
 
 
+@pytest.mark.parametrize("num_taken", [1, 4])
+def test_a_batch_taken_counts_the_clips_of_all_processes(num_taken):
+    whole = take(ClipSampler(10, batch_size=6, seed=2), num_taken + 3)[num_taken:]
+    resumed = []
+    for rank in range(3):
+        sampler = ClipSampler(10, batch_size=2, seed=2, rank=rank, world_size=3)
+        for _ in range(num_taken):
+            sampler.advance()
+        assert (sampler.epoch, sampler.position) == divmod(6 * num_taken, 10)
+        again = ClipSampler(10, batch_size=2, seed=2, rank=rank, world_size=3)
+        again.load_state_dict(sampler.state_dict())
+        resumed.append(take(again, 3))
+    for step, batch in enumerate(whole):
+        assert [token for pair in zip(*(own[step] for own in resumed), strict=True) for token in pair] == batch
+
+
+def test_a_state_may_be_continued_by_another_number_of_processes():
+    alone = ClipSampler(10, batch_size=6, seed=2)
+    alone.advance()
+    three = ClipSampler(10, batch_size=2, seed=2, rank=0, world_size=3)
+    three.load_state_dict(alone.state_dict())
+    assert take(three, 1)[0] == take(alone, 1)[0][::3]
+
+
 @pytest.mark.parametrize("changed", [{"seed": 3}, {"num_clips": 11}])
 def test_state_of_another_run_is_refused(changed):
     saved = ClipSampler(10, batch_size=3, seed=2).state_dict()
