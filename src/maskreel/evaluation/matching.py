@@ -110,13 +110,15 @@ def _outside(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoMatches:
-    """Outcome of the predictions of one class (or of all) in one video, by falling score; positions are the table's."""
+    """Outcome of the predictions of one class (or of all) in one video, by falling score; positions are the table's.
+
+    `matched` is the true track taken, -1 for none; `num_truth` counts the true tracks of a range.
+    """
 
     video: int
     score: Float[np.ndarray, " d"]
     predicted: Int[np.ndarray, " d"]
     matched: Int[np.ndarray, "a t d"]
-    """The true track taken, -1 for none."""
     is_match: Bool[np.ndarray, "a t d"]
     is_ignored: Bool[np.ndarray, "a t d"]
     num_truth: Int[np.ndarray, " a"]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from maskreel.data.formats.names import FormatName, PictureTransfer
+from maskreel.data.formats.catalog import FormatName, PictureTransfer
 from maskreel.rendered.dials import SyntheticDials
 
 

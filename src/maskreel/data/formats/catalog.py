@@ -1,34 +1,64 @@
-"""Every annotation format by the name typed on the command line."""
+"""Every annotation format by the name typed on the command line.
+
+This module imports nothing heavy, so that help texts can be made from it; a format's own file is imported when it is
+used.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from maskreel.data.formats import burst, coco, cvat, davis, labelme, mots, youtube_vis
-from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
-from maskreel.data.formats.names import FormatName
+if TYPE_CHECKING:
+    from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
-    """How a format is read and written."""
+    """How a format is read and written: functions of a module of this package, by their names."""
 
-    read: Callable[[Path, ReadOptions], Annotations]
-    """Of a file or folder; DataError or UsageError."""
-    write: Callable[[Annotations, Path, str], None] | None = None
-    """Annotation files into an empty folder, for a split; None for a format that is read alone."""
-    picture: Callable[[AnnotatedVideo, int, str], str] | None = None
-    """Where in that folder the picture of a frame belongs."""
+    module: str
+    reader: str = "read"
+    writer: str | None = "write"
+    """None for a format that is read alone."""
+
+    @property
+    def read(self) -> "Callable[[Path, ReadOptions], Annotations]":
+        """Of a file or folder; DataError or UsageError."""
+        return self._function(self.reader)
+
+    @property
+    def write(self) -> "Callable[[Annotations, Path, str], None] | None":
+        """Annotation files into an empty folder, for a split."""
+        return None if self.writer is None else self._function(self.writer)
+
+    @property
+    def picture(self) -> "Callable[[AnnotatedVideo, int, str], str]":
+        """Where in that folder the picture of a frame belongs."""
+        return self._function("picture")
+
+    def _function(self, name: str) -> Any:
+        return getattr(import_module(f"maskreel.data.formats.{self.module}"), name)
 
 
-FORMATS: dict[FormatName, Format] = {
-    "youtube-vis": Format(read=youtube_vis.read, write=youtube_vis.write, picture=youtube_vis.picture),
-    "coco": Format(read=coco.read_pictures),
-    "coco-tracks": Format(read=coco.read_tracks, write=coco.write_tracks, picture=coco.picture),
-    "mots-txt": Format(read=mots.read_text, write=mots.write_text, picture=mots.picture),
-    "mots-png": Format(read=mots.read_png, write=mots.write_png, picture=mots.picture),
-    "davis": Format(read=davis.read, write=davis.write, picture=davis.picture),
-    "burst": Format(read=burst.read, write=burst.write, picture=burst.picture),
-    "cvat": Format(read=cvat.read, write=cvat.write, picture=cvat.picture),
-    "labelme": Format(read=labelme.read, write=labelme.write, picture=labelme.picture),
+FORMATS = {
+    "youtube-vis": Format("youtube_vis"),
+    "coco": Format("coco", reader="read_pictures", writer=None),
+    "coco-tracks": Format("coco", reader="read_tracks", writer="write_tracks"),
+    "mots-txt": Format("mots", reader="read_text", writer="write_text"),
+    "mots-png": Format("mots", reader="read_png", writer="write_png"),
+    "davis": Format("davis"),
+    "burst": Format("burst"),
+    "cvat": Format("cvat"),
+    "labelme": Format("labelme"),
 }
+
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(FORMATS)]
+"""A name of the catalog: a choice on the command line."""
+
+PictureTransfer = Literal["link", "copy", "none"]
+"""How pictures get into the target: as hard links (copies on another disk), as copies, not at all."""

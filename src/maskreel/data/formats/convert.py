@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from maskreel.data.formats.annotations import Annotations, ReadOptions, differences
-from maskreel.data.formats.catalog import FORMATS, Format
-from maskreel.data.formats.names import FormatName, PictureTransfer
+from maskreel.data.formats.catalog import FORMATS, Format, FormatName, PictureTransfer
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 
@@ -67,7 +66,6 @@ def _written() -> list[str]:
 
 def _transfer(annotations: Annotations, folder: Path, writer: Format, options: ReadOptions, *, is_copy: bool) -> None:
     """Put every frame's picture where the format has it."""
-    assert writer.picture is not None, "a format that is written has places for pictures"
     for video in annotations.videos:
         for t, source in enumerate(video.pictures):
             if source is None:
