@@ -45,9 +45,8 @@ def tiny() -> Recipe:
     """
     backbone = TwinsConfig(widths=(24, 48, 96, 192), num_heads=(1, 2, 4, 8), depths=(2, 2, 2, 2), drop_path=0.0)
     model = TTSPNConfig(backbone=backbone, head=SineHeads(dropout=0.0), **vistr.SMALL)
-    recipe = vistr.tiny()
-    training = replace(recipe.training, learning_rate=seqformer.tiny().training.learning_rate, warmup=100)
-    return replace(recipe, name="tt-spn-tiny", model=model, training=training, first=None)
+    training = replace(seqformer.tiny().training, steps=1000, validate_every=250)
+    return replace(vistr.tiny(), name="tt-spn-tiny", model=model, training=training, first=None)
 
 
 def tiny_mlp() -> Recipe:

@@ -67,7 +67,7 @@ def tiny() -> Recipe:
         name="vistr-tiny",
         model=VisTRConfig(backbone=SMALL_BACKBONE, **PLACED),
         data=replace(recipe.data, num_frames=6, frames="consecutive"),
-        training=replace(recipe.training, steps=1000, learning_rate=7e-4, warmup=50, validate_every=250),
+        training=replace(recipe.training, steps=1200, learning_rate=7e-4, warmup=50, validate_every=400),
         evaluation=EvaluationConfig(short_side=96, clip_frames=6, clip_overlap=2),
         first=SingleFrames(),
     )
