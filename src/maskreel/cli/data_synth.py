@@ -3,32 +3,18 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from maskreel.cli.options import parse_options, report_json
+from maskreel.cli.options import report_json
 from maskreel.cli.records.data import Synth
 from maskreel.cli.tables import table
-from maskreel.config import nearest
 from maskreel.errors import UsageError
 from maskreel.rendered.sets import RENDERED_SETS, SPLITS
 from maskreel.rendered.synthetic import SyntheticDials, changed_dials, dataset_hash, write_dataset
-
-
-def parse(words: Sequence[str]) -> Synth:
-    """A named set supplies the defaults of all dials."""
-    named = [words[k + 1] for k, word in enumerate(words[:-1]) if word == "--set"]
-    named += [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
-    if named and named[-1] not in RENDERED_SETS:
-        close = nearest(named[-1], RENDERED_SETS)
-        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(RENDERED_SETS)}."
-        raise UsageError(f"--set {named[-1]!r} is no rendered set; {hint}")
-    dials = RENDERED_SETS[named[-1]].dials if named else SyntheticDials()
-    return parse_options(Synth, words, "data synth", default=Synth(dials=dials))
 
 
 def run(args: Synth) -> None:

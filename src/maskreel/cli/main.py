@@ -98,7 +98,7 @@ COMMANDS = {
     ),
     "data synth": Command(
         "maskreel.cli.data_synth",
-        "maskreel.cli.records.data:Synth",
+        "maskreel.cli.set_first:parse",
         "render a dataset of moving objects with known truth",
     ),
     "data check": Command(
