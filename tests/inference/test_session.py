@@ -64,7 +64,7 @@ def test_pushed_frames_give_the_result_of_the_file(video: Path, kind: str) -> No
     assert (session.result().source, session.result().declared) == ("frames", None)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(1, 40), st.integers(1, 12), st.data())
 def test_what_is_handed_out_is_what_the_result_holds(length: int, clip_frames: int, data: st.DataObject) -> None:
     """Frame by frame, in order, each once, when exactly as many frames as a clip has have come after it."""
@@ -195,9 +195,9 @@ def test_a_session_that_keeps_nothing_does_not_grow_with_the_video() -> None:
     model = predictor(4, 1)
     session = Session(model.find, CLASSES, model.options, keep=False)
     sizes = []
-    for index in range(340):
+    for index in range(200):
         session.push(moving_blocks(index % 4, size=(48, 80), count=4))
-        if index in (39, 339):
+        if index in (39, 199):
             model.runtime.shown.clear()  # pyright: ignore[reportAttributeAccessIssue]
             sizes.append(reachable(session))
     assert abs(sizes[1] - sizes[0]) < 20
