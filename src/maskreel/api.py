@@ -20,7 +20,8 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import OptionError
 from maskreel.evaluation.catalog import DEFAULT, METRICS
-from maskreel.evaluation.evaluate import Evaluation, recorded_evaluation
+from maskreel.evaluation.evaluate import Evaluation
+from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
 from maskreel.evaluation.report import ScoreOptions
 from maskreel.evaluation.results import read_predictions
 from maskreel.inference.options import OptionChanges, changed_options
@@ -75,7 +76,8 @@ def evaluate(
     chosen = choose_device(device)
     dataset = YouTubeVIS.load(Path(data), split)
     loaded = maskreel.models.folder.load_model(run, chosen)
-    config = changed_options(recorded_evaluation(loaded.inference), options)
+    recorded = recorded_evaluation(loaded.inference).predictor
+    config = EvaluationConfig(predictor=changed_options(recorded, options))
     return maskreel.evaluation.evaluate.evaluate(loaded.model, loaded.classes, dataset, config, device=chosen)
 
 

@@ -5,6 +5,7 @@ unions of records told apart by their `kind` field. Types come from the code alo
 a file says is imported.
 """
 
+import copy
 import dataclasses
 import math
 import types
@@ -93,6 +94,38 @@ def from_dict(cls: Any, data: object, path: str = "") -> Any:
     `path` is prefixed to the field named in errors. Fields that `data` lacks take their defaults. Raises ConfigError.
     """
     return _build(cls, data, path)
+
+
+def new_path(path: str, moved: Mapping[str, str]) -> str:
+    """Where a field stands today, by a table of old paths and new ones, each of which stands for all that is below."""
+    for old, new in moved.items():
+        if path == old or path.startswith(f"{old}."):
+            return new + path.removeprefix(old)
+    return path
+
+
+def in_new_places(description: Any, moved: Mapping[str, str]) -> Any:
+    """What `to_dict` gave once, with every field where `moved` says it stands today; what stands there already stays.
+
+    Nothing is checked: what does not fit today's records is for `from_dict` to refuse.
+    """
+    found = copy.deepcopy(description)
+    values = {}
+    for old, new in moved.items():
+        *above, name = old.split(".")
+        record = found
+        for part in above:
+            record = record.get(part) if isinstance(record, dict) else None
+        if isinstance(record, dict) and name in record:
+            values[new] = record.pop(name)
+    for new, value in values.items():
+        *above, name = new.split(".")
+        record = found
+        for part in above:
+            record = record.setdefault(part, {}) if isinstance(record, dict) else None
+        if isinstance(record, dict):
+            record.setdefault(name, value)
+    return found
 
 
 def _plain(value: object, path: str) -> Any:

@@ -1,6 +1,7 @@
 """`maskreel evaluate`: tables, files, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from maskreel.cli.main import main
 from maskreel.config import to_dict
-from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.evaluation.options import EVERY_SCORE
 from maskreel.models.folder import build_model, save_model
 from tests.builders import write_youtube_vis
 from tests.training.conftest import TINY_MODEL
@@ -25,7 +26,7 @@ def data_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    recorded = to_dict(EvaluationConfig(short_side=32))
+    recorded = to_dict(replace(EVERY_SCORE, short_side=32))
     save_model(tmp_path / "model", build_model(TINY_MODEL), TINY_MODEL, ((3, "line"), (7, "block")), inference=recorded)
     return tmp_path / "model"
 

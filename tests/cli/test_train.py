@@ -24,7 +24,7 @@ QUICK = [
         "--data.workers",
         "0",
     ],
-    *["--data.augmentation.scales", "32", "--training.steps", "2", "--evaluation.short-side", "32"],
+    *["--data.augmentation.scales", "32", "--training.steps", "2", "--evaluation.predictor.short-side", "32"],
     *["--training.device", "cpu"],
 ]
 
@@ -55,7 +55,7 @@ def test_overrides_reach_every_part() -> None:
     assert args.data.augmentation is not None
     assert args.data.augmentation.scales == (32,)
     assert args.training.drops == (1, 2)
-    assert args.evaluation.short_side == 32
+    assert args.evaluation.predictor.short_side == 32
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from maskreel.data import coco_clips
 from maskreel.data.augment import Augmentation
-from maskreel.data.coco_clips import CLASS_MAPS, YTVIS_2019, YTVIS_2021, StillMotion, pseudo_clip
+from maskreel.data.coco_clips import CLASS_MAPS, YTVIS_2019, YTVIS_2021, pseudo_clip
+from maskreel.data.config import StillMotion
 from maskreel.data.formats.annotations import ReadOptions
 from maskreel.data.formats.convert import convert
 from maskreel.data.loading import TrainingSet

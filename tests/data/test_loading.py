@@ -13,7 +13,8 @@ from torch import Tensor
 
 from maskreel.config import from_dict, to_dict
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import ClipLoader, DataConfig, TrainingBatch, TrainingSet, build_loader, collate, load_clip
+from maskreel.data.config import DataConfig
+from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_loader, collate, load_clip
 from maskreel.data.sampling import ClipSampler, ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError

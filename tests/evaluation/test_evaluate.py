@@ -1,6 +1,7 @@
 """Running a model over a split and scoring it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from maskreel.data.annotation_file import read_ground_truth
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import average_precision
-from maskreel.evaluation.evaluate import SHOWN, EvaluationConfig, evaluate, recorded_evaluation
+from maskreel.evaluation.evaluate import SHOWN, evaluate
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig, recorded_evaluation
 from maskreel.evaluation.results import read_predictions
 from maskreel.structures import ClipBatch, ClipPrediction, FeatureMap, FrameFeatures, LayerPrediction, select_masks
 from tests.builders import write_youtube_vis
@@ -60,7 +62,9 @@ def dataset(tmp_path: Path) -> YouTubeVIS:
 
 
 def test_metrics_are_those_of_the_results_file(dataset: YouTubeVIS, tmp_path: Path) -> None:
-    evaluation = evaluate(RedIsABlock(), CLASSES, dataset, EvaluationConfig(short_side=64, top_k=2))
+    evaluation = evaluate(
+        RedIsABlock(), CLASSES, dataset, EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=64, top_k=2))
+    )
     path = tmp_path / "results.json"
     evaluation.save_results(path)
     ground_truth = read_ground_truth(dataset.annotation_path)
@@ -73,7 +77,7 @@ def test_metrics_are_those_of_the_results_file(dataset: YouTubeVIS, tmp_path: Pa
 
 def test_sizes_and_dials_have_their_own_metrics(dataset: YouTubeVIS) -> None:
     done: list[int] = []
-    config = EvaluationConfig(short_side=64, top_k=2)
+    config = EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=64, top_k=2))
     evaluation = evaluate(RedIsABlock(), CLASSES, dataset, config, on_video=done.append)
     assert done == [1, 2]
     assert evaluation.per_size["small"] == evaluation.overall
@@ -84,7 +88,9 @@ def test_sizes_and_dials_have_their_own_metrics(dataset: YouTubeVIS) -> None:
 
 
 def test_results_entries_have_one_mask_or_null_per_frame(dataset: YouTubeVIS, tmp_path: Path) -> None:
-    evaluation = evaluate(RedIsABlock(), CLASSES, dataset, EvaluationConfig(short_side=64, top_k=2))
+    evaluation = evaluate(
+        RedIsABlock(), CLASSES, dataset, EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=64, top_k=2))
+    )
     evaluation.save_results(tmp_path / "results.json")
     entries = json.loads((tmp_path / "results.json").read_text())
     assert {entry["category_id"] for entry in entries} == {7}
@@ -92,7 +98,12 @@ def test_results_entries_have_one_mask_or_null_per_frame(dataset: YouTubeVIS, tm
 
 
 def test_a_split_without_findings_scores_zero(dataset: YouTubeVIS) -> None:
-    evaluation = evaluate(RedIsABlock(), CLASSES, dataset, EvaluationConfig(short_side=64, min_score=0.999))
+    evaluation = evaluate(
+        RedIsABlock(),
+        CLASSES,
+        dataset,
+        EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=64, min_score=0.999)),
+    )
     assert not any(evaluation.predictions.tracks.values())
     assert evaluation.overall["AP"] == 0
 
@@ -115,4 +126,4 @@ def test_a_model_of_other_classes_is_refused(
 def test_recorded_options_are_taken_up_and_can_be_changed() -> None:
     recorded = {"short_side": 96, "clip_frames": 12, "min_score": 0.0, "unknown": 1}
     config = recorded_evaluation(recorded, clip_frames=8, top_k=None)
-    assert config == EvaluationConfig(short_side=96, clip_frames=8)
+    assert config == EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=96, clip_frames=8))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import DataConfig
-from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
@@ -47,5 +47,5 @@ def recipe(data_root: Path) -> Recipe:
         training=TrainingConfig(
             steps=6, log_every=4, validate_every=0, checkpoint_every=2, warmup=2, drops=(5,), device="cpu"
         ),
-        evaluation=EvaluationConfig(short_side=32),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=32)),
     )

@@ -43,7 +43,7 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
         torch.manual_seed(0)
         model = build_model(recipe.model)
         classes = numbered(recipe.model.num_classes)
-        recorded: dict[str, Any] = {"short_side": recipe.evaluation.short_side}
+        recorded: dict[str, Any] = {"short_side": recipe.evaluation.predictor.short_side}
     elif args.name == BUNDLED or Path(args.name).exists():
         loaded = load_model(args.name, device)
         model, classes, recorded = loaded.model, loaded.classes, loaded.inference

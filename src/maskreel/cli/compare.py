@@ -76,7 +76,7 @@ def _table(title: str, rows: Sequence[tuple[str, Difference]]) -> str:
     return table([title, "A", "B", "B - A"], cells)
 
 
-def _value(one: Difference, value: float | None) -> str:
+def _value(one: Difference, value: int | float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.0f}" if about(one.metric).is_count(one.figure) else f"{100 * value:.2f}"

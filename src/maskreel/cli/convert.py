@@ -95,12 +95,16 @@ def _inference(config: Any) -> dict[str, Any]:
 
 def _summary(args: Convert, conversion: Conversion) -> dict[str, Any]:
     report = conversion.report
+    groups = report.counts()
+    if "mask_head" in groups:
+        # For one release also under the name that this part had.
+        groups["masks"] = groups["mask_head"]
     return {
         "weights": str(args.weights),
         "out": str(args.out),
         "source": report.source,
         "model": report.model,
-        "groups": report.counts(),
+        "groups": groups,
         "dropped": dict(report.reasons()),
         "missing": dict(report.initialised()),
         "unexplained": len(report.unexplained),

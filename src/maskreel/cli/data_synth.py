@@ -53,7 +53,7 @@ def _render(root: Path, split: str, args: Synth) -> dict[str, Any]:
     """Write one split; returns what it holds."""
     videos, seed = SPLITS[split] if args.set_name is not None else SPLITS["train"]
     videos = videos if args.videos is None else args.videos
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with Progress(console=Console(stderr=True), disable=args.quiet or not sys.stderr.isatty()) as progress:
         task = progress.add_task(f"Rendering {_title(videos, args.dials)}", total=videos)
         write_dataset(
             root,

@@ -6,13 +6,12 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import out_folder, report_json
 from maskreel.cli.records.data import View
 from maskreel.config import suggestion
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.evaluation.results import Predictions, read_predictions
-from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets, is_masklet_file
 from maskreel.video.sources import open_video
 from maskreel.visualize.filmstrips import (
@@ -55,7 +54,7 @@ def _of_video(args: View) -> list[Path]:
     masklets = Masklets.load(args.results)
     kept = tuple(masklet for masklet in masklets.masklets if masklet.score >= args.min_score)
     masklets = replace(masklets, masklets=kept)
-    folder = args.out or numbered_folder(Path("runs/view") / args.root.stem)
+    folder = out_folder(args.out, Path("runs/view") / args.root.stem)
     paths = [folder / f"{args.root.stem}.jpg"]
     write_masklet_filmstrip(paths[0], open_video(args.root, frame_rate=frame_rate), masklets, num_frames=args.frames)
     if args.video:
@@ -72,7 +71,7 @@ def _of_dataset(args: View) -> list[Path]:
     predictions = None if args.results is None else read_predictions(args.results, dataset.truth)
     if predictions is None and not dataset.has_annotations:
         raise UsageError(f"{dataset.annotation_path}: annotations are held back (null); give --results to draw")
-    folder = args.out or numbered_folder(Path("runs/view") / args.split)
+    folder = out_folder(args.out, Path("runs/view") / args.split)
     written: list[Path] = []
     for index in chosen:
         rows = {"truth": annotated_tracks(dataset, index)} if dataset.has_annotations else {}

@@ -1,17 +1,18 @@
 """`maskreel demo`: a first result without data or network, next to its truth."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from maskreel.cli.options import out_folder, report_json, require_json
 from maskreel.cli.records.video import Demo
 from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import UsageError
 from maskreel.evaluation.average_precision import AveragePrecision, average_precision
 from maskreel.evaluation.evaluate import predicted_tracks
 from maskreel.evaluation.results import Predictions
-from maskreel.files import numbered_folder
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
 from maskreel.rendered.synthetic import DEMO_SEED, SyntheticDials, write_dataset
@@ -21,13 +22,22 @@ from maskreel.visualize.video import write_overlay
 
 DIALS = SyntheticDials(frames=16, height=288, width=480, min_objects=4)
 SHEET_FRAMES = 5
+METRICS = ("AP", "AP50", "AP75")
+FILES = {"demo.mp4": "overlay", "demo.png": "contact sheet", "demo.json": "masklets"}
+"""What is written beside the clip."""
 
 
 def run(args: Demo) -> None:
     """Write clip, overlay, masklets and contact sheet; print the score and where they are."""
-    folder = _folder(args.out)
+    if args.out is not None and (args.out / "valid.json").exists():
+        raise UsageError(f"{args.out}: holds an earlier demo; choose another folder or leave --out away")
+    require_json(args.json)
+    folder = out_folder(args.out, Path("runs/demo/demo"))
     masklets, figures = show(args.run, folder)
-    _report(folder, masklets, figures)
+    metrics = {name: figures.to_json()[name] for name in METRICS}
+    files = {what: str(folder / name) for name, what in FILES.items()}
+    if report_json(args.json, {"out": str(folder), "objects": len(masklets), "metrics": metrics, "files": files}):
+        _report(masklets, metrics, files)
 
 
 def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
@@ -49,22 +59,13 @@ def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
     return masklets, figures
 
 
-def _folder(out: Path | None) -> Path:
-    if out is None:
-        return numbered_folder(Path("runs") / "demo" / "demo")
-    if (out / "valid.json").exists():
-        raise UsageError(f"{out}: holds an earlier demo; choose another folder or leave --out away")
-    return out
-
-
-def _report(folder: Path, masklets: Masklets, figures: AveragePrecision) -> None:
+def _report(masklets: Masklets, metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
     console = Console()
     table = Table("track", "class", "score", "frames", title=f"{len(masklets)} objects in {masklets.decoded} frames")
     for masklet in masklets:
         seen = sum(mask is not None for mask in masklet.segmentations)
         table.add_row(str(masklet.track_id), masklets.name(masklet), f"{masklet.score:.2f}", str(seen))
     console.print(table)
-    stats = figures.to_json()
-    print("against the truth: " + ", ".join(f"{name} {100 * stats[name]:.1f}" for name in ("AP", "AP50", "AP75")))
-    for name, what in (("demo.mp4", "overlay"), ("demo.png", "contact sheet"), ("demo.json", "masklets")):
-        print(f"{what}: {folder / name}")
+    print("against the truth: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items()))
+    for what, path in files.items():
+        print(f"{what}: {path}")

@@ -7,22 +7,16 @@ from typing import Any
 
 from rich.progress import Progress
 
-from maskreel.cli.options import refused_as_typed, report_json, require_json
+from maskreel.cli.options import out_folder, refused_as_typed, report_json, require_json
 from maskreel.cli.records.video import Evaluate
 from maskreel.cli.tables import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import DataError, UsageError
-from maskreel.evaluation.evaluate import (
-    SHOWN,
-    Evaluation,
-    EvaluationConfig,
-    check_classes,
-    evaluate,
-    recorded_evaluation,
-)
-from maskreel.files import numbered_folder, write_json
+from maskreel.evaluation.evaluate import SHOWN, Evaluation, check_classes, evaluate
+from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
+from maskreel.files import write_json
 from maskreel.models.folder import BUNDLED, load_model
 
 
@@ -42,7 +36,8 @@ def run(args: Evaluate) -> None:
     config = _options(args, loaded.inference)
     # Before the long part, so that what cannot be written is noticed at once.
     require_json(args.json)
-    folder = _folder(args)
+    name = BUNDLED if args.run == BUNDLED else Path(args.run).resolve().name
+    folder = out_folder(args.out, Path("runs/evaluate") / name)
     is_bar_hidden = args.quiet or args.json == "-" or not sys.stdout.isatty()
     with Progress(disable=is_bar_hidden) as progress:
         task = progress.add_task(f"evaluating {args.data.split}", total=len(dataset.videos))
@@ -55,7 +50,8 @@ def run(args: Evaluate) -> None:
             on_video=lambda done: progress.update(task, completed=done),
         )
     metrics = evaluation.to_json()
-    write_json(folder / "config.json", {"run": args.run, "data": to_dict(args.data), "evaluation": to_dict(config)})
+    shown = {"run": args.run, "data": to_dict(args.data), "evaluation": to_dict(config.predictor)}
+    write_json(folder / "config.json", shown)
     write_json(folder / "metrics.json", metrics)
     evaluation.save_results(folder / "results.json")
     if not report_json(args.json, metrics):
@@ -97,14 +93,3 @@ def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:
             min_score=args.min_score,
             precision=args.precision,
         )
-
-
-def _folder(args: Evaluate) -> Path:
-    if args.out is None:
-        name = BUNDLED if args.run == BUNDLED else Path(args.run).resolve().name
-        return numbered_folder(Path("runs") / "evaluate" / name)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{args.out}: cannot be written ({error.strerror}); choose another --out") from error
-    return args.out

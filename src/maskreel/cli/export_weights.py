@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from maskreel.checkpoints.layout import Layout
 from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.checkpoints.sources.vistr import to_vistr
+from maskreel.cli.options import report_json
 from maskreel.cli.records.models import ExportWeights
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file
@@ -38,4 +39,5 @@ def run(args: ExportWeights) -> None:
         else:
             # The format knows no second names, so these are written as copies.
             save_file({name: values.clone() for name, values in state.items()}, path, metadata={"format": "pt"})
-    print(f"{args.out}: {len(state)} tensors under the names of {kind}'s official checkpoints")
+    if report_json(args.json, {"out": str(args.out), "kind": kind, "tensors": len(state)}):
+        print(f"{args.out}: {len(state)} tensors under the names of {kind}'s official checkpoints")

@@ -169,12 +169,12 @@ def _dispatch(words: list[str]) -> int:
         from maskreel.kernels.allocator import tune_allocator
 
         tune_allocator()
-    options = _options(command, name, _with_json_value(rest))
+    options = options_of(command, name, _with_json_value(rest))
     importlib.import_module(command.module).run(options)
     return 0
 
 
-def _options(command: Command, name: str, words: list[str]) -> Any:
+def options_of(command: Command, name: str, words: list[str]) -> Any:
     """What was typed after a command, as its record."""
     module, _, attribute = command.options.partition(":")
     record = getattr(importlib.import_module(module), attribute)

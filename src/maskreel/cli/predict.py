@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from maskreel.cli.options import refused_as_typed, report_json, require_json, require_writable
+from maskreel.cli.options import out_folder, refused_as_typed, report_json, require_json
 from maskreel.cli.progress import frame_progress
 from maskreel.cli.records.video import Predict
 from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import DataError, PartialFailure, UsageError
-from maskreel.files import complete_file, numbered_folder
+from maskreel.files import complete_file
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import load_model
 from maskreel.video.sources import NamedSource, find_sources
@@ -144,14 +144,8 @@ def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
 def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:
     """The folder for the results, made and found to be writable; UsageError where it is not."""
     require_json(args.json)
-    if args.out is not None:
-        require_writable(args.out, "--out")
-        return args.out
     named = args.split or next(source.stem for source in sources if not source.is_missing)
-    try:
-        return numbered_folder(Path("runs/predict") / named)
-    except OSError as error:
-        raise UsageError(f"runs/predict: cannot write there ({error.strerror}); choose a folder with --out") from error
+    return out_folder(args.out, Path("runs/predict") / named)
 
 
 def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maskreel.cli.options import parse_options
+from maskreel.cli.options import parse_options, with_new_names
 from maskreel.config import suggestion
 from maskreel.errors import UsageError
 from maskreel.recipes.catalog import RECIPES
@@ -32,7 +32,7 @@ def parse(words: Sequence[str]) -> Any:
         raise UsageError(f"unknown recipe {first!r}; {hint}")
     from maskreel.cli.records.train import Train
 
-    return parse_options(Train, words, "train", default=Train.of(RECIPES[first]()))
+    return _parsed(words, Train.of(RECIPES[first]()))
 
 
 def _parse_resume(words: Sequence[str]) -> Any:
@@ -45,7 +45,7 @@ def _parse_resume(words: Sequence[str]) -> Any:
     from maskreel.training.run_folder import read_recipe
 
     stored = read_recipe(Path(folder))
-    args = parse_options(Train, words, "train", default=Train.of(stored, resume=Path(folder)))
+    args = _parsed(words, Train.of(stored, resume=Path(folder)))
     if args.model != stored.model or args.recipe != stored.name:
         raise UsageError("a resumed run keeps its model; --model options and a recipe need a new run")
     if args.out is not None:
@@ -55,6 +55,15 @@ def _parse_resume(words: Sequence[str]) -> Any:
     if args.to_recipe() != stored:
         logger.warning("resuming with changed options: the result will differ from that of an uninterrupted run")
     return args
+
+
+def _parsed(words: Sequence[str], default: Any) -> Any:
+    """The words with these defaults; options that have moved are taken by their old names, too."""
+    from maskreel.training.recipe import moved_options
+
+    return parse_options(
+        type(default), with_new_names(words, moved_options(default.model.kind)), "train", default=default
+    )
 
 
 def _help() -> str:

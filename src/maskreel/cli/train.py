@@ -1,10 +1,11 @@
 """`maskreel train RECIPE`: train a model into a run folder, or resume a run."""
 
 import logging
+from pathlib import Path
 
 from maskreel.cli.options import report_json, require_json
 from maskreel.cli.records.train import Train
-from maskreel.files import read_json
+from maskreel.training.log import ResultsTable
 from maskreel.training.loop import resume, train
 
 
@@ -18,8 +19,10 @@ def run(args: Train) -> None:
         folder = resume(recipe, args.resume, quiet=quiet)
     else:
         folder = train(recipe, args.out, init=args.init, quiet=quiet)
-    metrics = folder / "metrics.json"
-    report_json(
-        args.json,
-        {"out": str(folder), "recipe": recipe.name, "metrics": read_json(metrics) if metrics.is_file() else None},
-    )
+    report_json(args.json, {"out": str(folder), "recipe": recipe.name, "results": _last_row(folder)})
+
+
+def _last_row(folder: Path) -> dict[str, float | None]:
+    """The newest line of a run's `results.csv`; None where nothing was measured."""
+    rows = ResultsTable(folder / "results.csv").read()
+    return {name: float(value) if value else None for name, value in rows[-1].items()} if rows else {}

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from maskreel.criteria.losses import ALPHA, GAMMA
@@ -76,6 +75,9 @@ def match(
 
 def assign(table: Sequence[Float[Tensor, "_ _"]], num_clips: int) -> list[list[Match]]:
     """Cheapest matches [layer][clip] for costs that come layer by layer, clip by clip; one transfer to the CPU."""
+    # Here, because who only reads the options of a recipe should not wait for scipy.
+    from scipy.optimize import linear_sum_assignment
+
     flat = torch.cat([cost.flatten() for cost in table]).cpu().numpy()
     if not np.isfinite(flat).all():
         raise FloatingPointError("the assignment cost is not finite: the model's boxes or class scores have diverged")

@@ -6,7 +6,6 @@ among warped copies of it, TAFormer (arXiv 2301.09416) turns it a little differe
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,10 +15,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from maskreel.data.augment import drop_absent, recolour, with_masks
+from maskreel.data.config import StillMotion
 from maskreel.structures import Clip, ClipTarget
-
-StillMotion = Literal["warp", "rotate", "repeat"]
-"""How a still moves: the picture and warped copies of it (SeqFormer), turned in every frame (TAFormer), not at all."""
 
 MAX_OBJECTS = 25
 """Stills with more objects are not trained on (SeqFormer)."""

@@ -7,7 +7,6 @@ import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,18 +14,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from maskreel.data.augment import Augmentation, augment, drop_absent
-from maskreel.data.coco_clips import StillMotion, is_crowded, pseudo_clip
+from maskreel.data.coco_clips import is_crowded, pseudo_clip
+from maskreel.data.config import FrameChoice, StillMotion
 from maskreel.data.joint import TrainingData
 from maskreel.data.sampling import (
     ClipSampler,
     ClipToken,
-    FrameChoice,
     clip_generator,
     consecutive_clip,
     sample_clip,
 )
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.errors import DataError, OptionError
+from maskreel.errors import DataError
 from maskreel.structures import Clip, ClipBatch, ClipTarget
 from maskreel.video.prepare import pad_clips
 
@@ -34,41 +33,6 @@ logger = logging.getLogger(__name__)
 
 MAX_DRAWS = 20
 """Clips tried in search of one with an object, before a clip without any is trained on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Where the data lies and how clips are drawn from it."""
-
-    root: Path | None = None
-    """Folder of the data set, in one of the YouTube-VIS layouts."""
-    joint: tuple[Path, ...] | None = ()
-    """Folders of further sets, each with the same train split, trained on together with `root`: an epoch goes once
-    through all frames of all sets, and twice through a set that is named twice. None: the recipe needs them named."""
-    train_split: str = "train"
-    """Split that is trained on."""
-    valid_split: str = "valid"
-    """Split that is measured."""
-    num_frames: int = 5
-    """Frames of a training clip."""
-    frames: FrameChoice = "spread"
-    """Which they are: an anchor, its neighbours and others from the whole video (SeqFormer), or consecutive (VisTR)."""
-    stills: StillMotion = "warp"
-    """How a video of one frame, such as a COCO picture, becomes a clip: among warped copies of itself (SeqFormer),
-    turned by up to 20 degrees in every frame (TAFormer), or repeated as it is."""
-    augmentation: Augmentation | None = Augmentation()
-    """Random changes to training clips; None trains on the frames as they are."""
-    batch_size: int = 2
-    """Clips per step and process."""
-    workers: int = 2
-    """Processes that decode and augment clips; 0 does it in the training process."""
-    on_missing_frames: Literal["error", "skip"] = "error"
-    """What a frame without a file does: stop the run, or be left out of every clip (counted in the log)."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("num_frames", 1), ("batch_size", 1), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

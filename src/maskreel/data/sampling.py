@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -12,8 +11,6 @@ from maskreel.errors import DataError
 LOCAL_REACH = 3
 """How far the neighbours of an anchor frame may lie from it, in frames (SeqFormer, arXiv 2112.08275)."""
 
-FrameChoice = Literal["spread", "consecutive"]
-"""Frames of a training clip: an anchor, its neighbours and others from the whole video, or a run of neighbours."""
 
 CLIP_STREAM, ORDER_STREAM = 0, 1
 """Last word of a random seed: draws inside a clip never meet those of the clip order."""

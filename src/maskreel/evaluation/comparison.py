@@ -22,11 +22,11 @@ class Difference:
     item: str
     """Class or video; empty for metrics over everything."""
     figure: str
-    before: float | None
-    after: float | None
+    before: int | float | None
+    after: int | float | None
 
     @property
-    def change(self) -> float | None:
+    def change(self) -> int | float | None:
         return None if self.before is None or self.after is None else self.after - self.before
 
 
@@ -82,7 +82,7 @@ def by_item(found: list[Difference], metric: str, *, of_videos: bool) -> list[Di
     return sorted(items, key=lambda one: (one.change is None, one.change or 0.0))
 
 
-def _metrics(report: Mapping[str, Any]) -> dict[tuple[str, str, str, str], float | None]:
+def _metrics(report: Mapping[str, Any]) -> dict[tuple[str, str, str, str], int | float | None]:
     known = {word: report[word] for word in METRICS if isinstance(report.get(word), dict)}
     try:
         return {row[:4]: row[4] for row in rows_of(known)}

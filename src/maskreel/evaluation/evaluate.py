@@ -1,7 +1,7 @@
 """Run a model over every video of a split and score what it finds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,16 @@ from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import AveragePrecision, AveragePrecisionMeter
+from maskreel.evaluation.options import EvaluationConfig
 from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.results import Predictions, write_results
 from maskreel.geometry.masklets import Masklet, Masklets
-from maskreel.inference.predictor import PredictorOptions, VideoPredictor
+from maskreel.inference.predictor import VideoPredictor
 
 SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
 """Metrics given overall, per size, per class and per dial."""
 SIZES = ("small", "medium", "large")
 """Mean area of a track: below 128 x 128 pixels, up to 256 x 256, above."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationConfig(PredictorOptions):
-    """How a model is run over whole videos when it is scored; every score counts."""
-
-    min_score: float = 0.0
-    """(query, class) pairs below this score are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +77,10 @@ def evaluate(
     if ground_truth.tracks is None:
         raise DataError(f"{dataset.annotation_path}: there is no ground truth in it; score a split with annotations")
     class_names = ground_truth.class_names
-    predictor = VideoPredictor(model, classes, config, device=device)
+    predictor = VideoPredictor(model, classes, config.predictor, device=device)
     tracks: dict[int, list[Masklet]] = {}
     for index, video in enumerate(dataset.videos):
-        found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.min_score))
+        found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.predictor.min_score))
         tracks[video.id] = [track for track in found if track.category_id in class_names]
         if on_video is not None:
             on_video(index + 1)
@@ -113,13 +106,6 @@ def evaluate(
 def predicted_tracks(masklets: Masklets) -> list[Masklet]:
     """What was found in one video, as the metrics take it: with its masks in memory."""
     return [replace(masklet, segmentations=tuple(masklet.segmentations)) for masklet in masklets]
-
-
-def recorded_evaluation(inference: Mapping[str, Any], **changes: Any) -> EvaluationConfig:
-    """Options as a model folder records them, with `changes` that are not None; the defaults for what is unknown."""
-    known = {field.name for field in fields(EvaluationConfig)}
-    recorded = EvaluationConfig(**{name: value for name, value in inference.items() if name in known})
-    return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
 
 
 def check_classes(classes: Sequence[tuple[int, str]], dataset: YouTubeVIS) -> None:

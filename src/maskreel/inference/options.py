@@ -66,12 +66,14 @@ def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorO
     """Options as a model folder records them, with `changes` that are not None; the defaults for what is unknown.
 
     A recorded score threshold of 0 is that of an evaluation, where none is wanted, and is left out; one above 0 belongs
-    to the model.
+    to the model. Raises ConfigError for what is recorded, OptionError for a change.
     """
     known = {field.name for field in fields(PredictorOptions)}
     if not inference.get("min_score"):
         known.discard("min_score")
-    recorded = PredictorOptions(**{name: value for name, value in inference.items() if name in known})
+    recorded = from_dict(
+        PredictorOptions, {name: value for name, value in inference.items() if name in known}, "inference"
+    )
     return replace(recorded, **{name: value for name, value in changes.items() if value is not None})
 
 

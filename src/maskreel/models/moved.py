@@ -3,10 +3,11 @@
 Model folders and runs written before are read through these tables, and the command line knows the old names by them.
 """
 
-import copy
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from maskreel.config import in_new_places
 
 Value = TypeVar("Value")
 
@@ -38,33 +39,10 @@ MOVED: dict[str, dict[str, str]] = {
 """By kind of model: old path to new path. A path stands for everything below it; what is not listed has not moved."""
 
 
-def new_path(kind: str, path: str) -> str:
-    """Where an option of a model stands today, such as `loss.weights.box` for `losses.box`; unmoved ones as given."""
-    for old, new in MOVED.get(kind, {}).items():
-        if path == old or path.startswith(f"{old}."):
-            return new + path.removeprefix(old)
-    return path
-
-
 def moved(description: Any) -> Any:
-    """A model's config with every option in its place of today; what stands there already stays.
-
-    Nothing is checked: what is no config, and what the records of today do not know, is for their reader to refuse.
-    """
-    table = MOVED.get(str(description.get("kind")), {}) if isinstance(description, dict) else {}
-    if not table:
-        return description
-    found = copy.deepcopy({name: value for name, value in description.items() if name not in table})
-    for old, new in table.items():
-        if old in description:
-            *records, name = new.split(".")
-            place = found
-            for record in records:
-                place = place.setdefault(record, {})
-                if not isinstance(place, dict):
-                    return description
-            place.setdefault(name, description[old])
-    return found
+    """A model's config with every option in its place of today; what stands there already stays. Nothing is checked."""
+    kind = description.get("kind") if isinstance(description, dict) else None
+    return in_new_places(description, MOVED.get(str(kind), {}))
 
 
 def renamed(state: Mapping[str, Value]) -> dict[str, Value]:

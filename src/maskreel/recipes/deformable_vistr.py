@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import DataConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
 from maskreel.recipes import vistr
-from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
+from maskreel.training.recipe import Recipe, TrainingConfig
 
 CLIPS_PER_EPOCH = 2_238
 """Videos of YouTube-VIS 2019 train; here an epoch is one clip per video."""
@@ -39,7 +40,7 @@ def _published(name: str, *, num_points: int) -> Recipe:
             augmentation=Augmentation(scales=(300,), max_size=540),
         ),
         training=TrainingConfig(steps=50 * epoch, drops=(40 * epoch,), accumulate=BATCH, learning_rate=1e-4),
-        evaluation=EvaluationConfig(short_side=300),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=300)),
     )
 
 

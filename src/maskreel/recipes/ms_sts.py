@@ -6,12 +6,13 @@ The paper trains as SeqFormer does and states no schedule; SeqFormer's for YouTu
 from dataclasses import replace
 
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import DataConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.ms_sts import Adversary, MSSTSConfig
 from maskreel.models.parts.backbones import SWIN_L, ResNetConfig
 from maskreel.models.parts.split_scale import SplitScale
 from maskreel.recipes import seqformer
-from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
+from maskreel.training.recipe import Recipe, TrainingConfig
 
 EPOCH = seqformer.CLIPS_PER_EPOCH // seqformer.BATCH
 """Optimizer steps."""
@@ -148,5 +149,5 @@ def _frames(number: int, *, of: Recipe | None = None) -> Recipe:
         row,
         data=replace(row.data, batch_size=1, augmentation=Augmentation(scales=(300,), max_size=540)),
         training=replace(row.training, accumulate=16),
-        evaluation=EvaluationConfig(short_side=300),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=300)),
     )

@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import DataConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.parts.backbones import SWIN_L, BackboneConfig, ResNetConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
-from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
+from maskreel.training.recipe import Recipe, TrainingConfig
 
 CLIPS_PER_EPOCH = 61_845
 """Frames of YouTube-VIS 2019 train; each is the anchor of one clip per epoch."""
@@ -103,5 +104,5 @@ def tiny() -> Recipe:
             validate_every=600,
             checkpoint_every=500,
         ),
-        evaluation=EvaluationConfig(short_side=96),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=96)),
     )

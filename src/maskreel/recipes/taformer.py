@@ -5,7 +5,7 @@ Rows that stand in several tables of the paper are listed once.
 
 from dataclasses import replace
 
-from maskreel.data.loading import DataConfig
+from maskreel.data.config import DataConfig
 from maskreel.models.parts.backbones import SWIN_L, ResNetConfig
 from maskreel.models.parts.neighbours import Neighbours
 from maskreel.models.taformer import Contrast, TAFormerConfig

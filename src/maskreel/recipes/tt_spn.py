@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import DataConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.parts.backbones import TwinsConfig
 from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig
 from maskreel.recipes import seqformer, vistr
-from maskreel.training.recipe import EvaluationConfig, Recipe, TrainingConfig
+from maskreel.training.recipe import Recipe, TrainingConfig
 
 BATCH = 16
 
@@ -28,7 +29,7 @@ def twins_ytvis19() -> Recipe:
             augmentation=Augmentation(photometric="none", scales=(300,), max_size=540, crop_probability=0.0),
         ),
         training=TrainingConfig(steps=18 * epoch, drops=(12 * epoch,), accumulate=BATCH, learning_rate=1e-4),
-        evaluation=EvaluationConfig(short_side=300, min_score=0.6),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=300, min_score=0.6)),
     )
 
 

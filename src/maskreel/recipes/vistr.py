@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from maskreel.data.augment import Augmentation
-from maskreel.data.loading import DataConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries, PlacedQueries
 from maskreel.models.vistr import VisTRConfig
 from maskreel.recipes import seqformer
-from maskreel.training.recipe import EvaluationConfig, Recipe, SingleFrames, TrainingConfig
+from maskreel.training.recipe import Recipe, SingleFrames, TrainingConfig
 
 BATCH = 8
 """One clip on each of 8 GPUs of 32 GB, here accumulated."""
@@ -51,7 +52,7 @@ def _published(name: str, *, depth: Literal[50, 101], short_side: int, long_side
             augmentation=Augmentation(scales=(short_side,), max_size=long_side),
         ),
         training=TrainingConfig(steps=18 * epoch, drops=(12 * epoch,), accumulate=BATCH, learning_rate=1e-4),
-        evaluation=EvaluationConfig(short_side=short_side),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=short_side)),
     )
 
 
@@ -68,6 +69,6 @@ def tiny() -> Recipe:
         model=VisTRConfig(backbone=SMALL_BACKBONE, **PLACED),
         data=replace(recipe.data, num_frames=6, frames="consecutive"),
         training=replace(recipe.training, steps=1200, learning_rate=7e-4, warmup=50, validate_every=400),
-        evaluation=EvaluationConfig(short_side=96, clip_frames=6, clip_overlap=2),
+        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=96, clip_frames=6, clip_overlap=2)),
         first=SingleFrames(),
     )

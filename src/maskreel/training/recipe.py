@@ -1,11 +1,15 @@
 """A recipe: everything that decides the outcome of a training run, as one record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from maskreel.data.loading import DataConfig
+from maskreel.config import in_new_places
+from maskreel.data.config import DataConfig
 from maskreel.errors import OptionError
-from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.evaluation import options as evaluation
+from maskreel.evaluation.options import EvaluationConfig
+from maskreel.models import moved as models
 from maskreel.models.catalog import ModelConfig
 
 
@@ -96,3 +100,16 @@ class Recipe:
     evaluation: EvaluationConfig = EvaluationConfig()
     first: SingleFrames | None = None
     """What is learnt before, from which the run starts."""
+
+
+def moved_options(kind: str) -> dict[str, str]:
+    """Old path to new path of every option of a recipe that has moved, for one kind of model."""
+    tables = {"model": models.MOVED.get(kind, {}), "evaluation": evaluation.MOVED}
+    return {f"{part}.{old}": f"{part}.{new}" for part, table in tables.items() for old, new in table.items()}
+
+
+def in_todays_places(description: Any) -> Any:
+    """A recipe as `config.json` holds it, with options that have moved where they stand today; nothing is checked."""
+    model = description.get("model") if isinstance(description, Mapping) else None
+    kind = model.get("kind") if isinstance(model, Mapping) else None
+    return in_new_places(description, moved_options(str(kind)))

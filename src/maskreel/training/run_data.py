@@ -3,8 +3,9 @@
 import logging
 from dataclasses import dataclass
 
+from maskreel.data.config import DataConfig
 from maskreel.data.joint import JointSets, TrainingData, load_sets
-from maskreel.data.loading import ClipLoader, DataConfig, TrainingSet, build_loader
+from maskreel.data.loading import ClipLoader, TrainingSet, build_loader
 from maskreel.data.sampling import ClipSampler
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError

@@ -12,13 +12,12 @@ from torch import nn
 
 import maskreel
 from maskreel.config import ConfigError, from_dict, to_dict
+from maskreel.data.config import DataConfig
 from maskreel.data.joint import JointSets
-from maskreel.data.loading import DataConfig
 from maskreel.errors import DataError, UsageError
 from maskreel.files import numbered_folder, read_json, remove_unfinished, write_json
 from maskreel.models.folder import save_model
-from maskreel.models.moved import moved
-from maskreel.training.recipe import Recipe
+from maskreel.training.recipe import Recipe, in_todays_places
 from maskreel.training.run_data import RunData
 
 REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "av", "safetensors")
@@ -49,8 +48,7 @@ def read_recipe(folder: Path) -> Recipe:
     if not path.is_file():
         raise UsageError(f"{folder}: not the folder of a run (it has no config.json)")
     try:
-        content = read_json(path)
-        return from_dict(Recipe, content | {"model": moved(content["model"])} if "model" in content else content)
+        return from_dict(Recipe, in_todays_places(read_json(path)))
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -66,7 +64,7 @@ def describe_run(folder: Path, recipe: Recipe, data: RunData, device: torch.devi
 
 def write_weights(folder: Path, model: nn.Module, recipe: Recipe, classes: tuple[tuple[int, str], ...]) -> None:
     """A model folder of the model as it is now, to be used as it is evaluated in training."""
-    save_model(folder, model, recipe.model, classes, inference=to_dict(recipe.evaluation))
+    save_model(folder, model, recipe.model, classes, inference=to_dict(recipe.evaluation.predictor))
 
 
 def write_dataset(folder: Path, config: DataConfig, data: RunData) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import nn
 
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.evaluation.evaluate import EvaluationConfig, evaluate
+from maskreel.evaluation.evaluate import evaluate
+from maskreel.evaluation.options import EvaluationConfig
 from maskreel.training import pictures
 from maskreel.training.distributed import Processes, decided_by_first
 from maskreel.training.interruption import CutOff, Interruption

@@ -33,6 +33,8 @@ class Synth:
     """Name of the split; train, or train and valid of a named set. Only named sets have a test split."""
     workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 8))
     """Processes that render; the result does not depend on it."""
+    quiet: bool = False
+    """No progress bar."""
     json: str | None = None
     """Also write what was rendered as JSON here; without a path, JSON alone on stdout."""
     dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()

@@ -70,3 +70,5 @@ class ExportWeights:
     """Run folder, model folder, or the word bundled."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write, .pth or .safetensors; must not exist yet."""
+    json: str | None = None
+    """Also write what was written as JSON here; without a path, JSON alone on stdout."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from maskreel.data.loading import DataConfig
-from maskreel.evaluation.evaluate import EvaluationConfig
+from maskreel.data.config import DataConfig
+from maskreel.evaluation.options import EvaluationConfig
 from maskreel.models.catalog import ModelConfig
 from maskreel.training.recipe import Recipe, SingleFrames, TrainingConfig
 
@@ -34,7 +34,7 @@ class Train:
     quiet: bool = False
     """Report nothing but warnings and errors."""
     json: str | None = None
-    """Also write the run folder and its metrics as JSON here; without a path, JSON alone on stdout."""
+    """Also write the run folder and the last line of its results as JSON here; without a path, JSON alone on stdout."""
 
     @classmethod
     def of(cls, recipe: Recipe, *, resume: Path | None = None) -> "Train":

@@ -97,4 +97,6 @@ class Demo:
     run: str = "bundled"
     """Weights to use: a run folder, a model folder, or the word bundled."""
     out: Path | None = None
-    """Folder to write to; runs/demo/NAME by default."""
+    """Folder to write to; default runs/demo/demo, then demo-2 and so on."""
+    json: str | None = None
+    """Also write metrics and files as JSON here; without a path, JSON alone on stdout."""

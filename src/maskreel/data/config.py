@@ -1,0 +1,48 @@
+"""Where training data lies and how clips are drawn from it, as a recipe says it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from maskreel.data.augment import Augmentation
+from maskreel.errors import OptionError
+
+FrameChoice = Literal["spread", "consecutive"]
+"""Frames of a training clip: an anchor, its neighbours and others from the whole video, or a run of neighbours."""
+StillMotion = Literal["warp", "rotate", "repeat"]
+"""How a still moves: the picture and warped copies of it (SeqFormer), turned in every frame (TAFormer), not at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the data lies and how clips are drawn from it."""
+
+    root: Path | None = None
+    """Folder of the data set, in one of the YouTube-VIS layouts."""
+    joint: tuple[Path, ...] | None = ()
+    """Folders of further sets, each with the same train split, trained on together with `root`: an epoch goes once
+    through all frames of all sets, and twice through a set that is named twice. None: the recipe needs them named."""
+    train_split: str = "train"
+    """Split that is trained on."""
+    valid_split: str = "valid"
+    """Split that is measured."""
+    num_frames: int = 5
+    """Frames of a training clip."""
+    frames: FrameChoice = "spread"
+    """Which they are: an anchor, its neighbours and others from the whole video (SeqFormer), or consecutive (VisTR)."""
+    stills: StillMotion = "warp"
+    """How a video of one frame, such as a COCO picture, becomes a clip: among warped copies of itself (SeqFormer),
+    turned by up to 20 degrees in every frame (TAFormer), or repeated as it is."""
+    augmentation: Augmentation | None = Augmentation()
+    """Random changes to training clips; None trains on the frames as they are."""
+    batch_size: int = 2
+    """Clips per step and process."""
+    workers: int = 2
+    """Processes that decode and augment clips; 0 does it in the training process."""
+    on_missing_frames: Literal["error", "skip"] = "error"
+    """What a frame without a file does: stop the run, or be left out of every clip (counted in the log)."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_frames", 1), ("batch_size", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
