@@ -62,6 +62,7 @@ settings = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(settings)
 def test_a_record_survives_the_round_trip_through_json(record: Settings) -> None:
     again = from_dict(Settings, json.loads(json.dumps(to_dict(record))))

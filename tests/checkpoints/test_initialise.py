@@ -61,6 +61,7 @@ def filled(initial: Initial, config: Any, classes: tuple[tuple[int, str], ...] =
     return other
 
 
+@pytest.mark.slow
 def test_the_same_model_is_taken_whole(folder: Path, model: nn.Module) -> None:
     initial = read_initial(str(folder))
     start = fit(initial, CONFIG, CLASSES)

@@ -39,6 +39,7 @@ def counts(layouts: dict[str, Layout]) -> dict[str, Counts]:
     return {name: published_counts(layout) for name, layout in layouts.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", PUBLISHED_COUNTS, ids=lambda known: f"{known.model} {known.part} {known.convention}")
 def test_counts_in_the_published_layout_are_the_published_ones(
     known: PublishedCount, layouts: dict[str, Layout]

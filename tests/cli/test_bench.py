@@ -14,6 +14,7 @@ def run(*words: str) -> int:
     return main(["bench", *words])
 
 
+@pytest.mark.slow
 def test_a_model_is_timed_in_three_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report_path = tmp_path / "report.json"
     code = run("model", "bundled", "--frames", "2", "--samples", "1", "--device", "cpu", "--json", str(report_path))
@@ -32,6 +33,7 @@ def test_a_model_is_timed_in_three_stages(tmp_path: Path, capsys: pytest.Capture
     assert all(stage in printed for stage in STAGES)
 
 
+@pytest.mark.slow
 def test_json_alone_leaves_nothing_else_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("model", "bundled", "--frames", "1", "--samples", "1", "--precision", "bf16", "--json") == 0
     report = json.loads(capsys.readouterr().out)

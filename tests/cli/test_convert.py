@@ -222,6 +222,7 @@ QUICK = [
 ]
 
 
+@pytest.mark.slow
 def test_training_starts_from_foreign_weights_with_a_new_class_head(
     weights: Path, official: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def test_check_lists_faults_ends_with_1_and_repairs(data: Path, capsys: pytest.C
     assert main(["data", "check", str(data), "--split", "train.fixed"]) == 0
 
 
+@pytest.mark.slow
 def test_stats_prints_a_table_json_and_a_picture(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

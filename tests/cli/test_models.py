@@ -15,6 +15,7 @@ from tests.recipes.test_recipes import COUNTS
 COLUMNS = ["model", "part", "convention", "published", "ours", "difference", "source"]
 
 
+@pytest.mark.slow
 def test_every_recipe_is_listed_with_its_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json", str(tmp_path / "out" / "models.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -39,6 +40,7 @@ def test_what_was_reported_stands_beside_the_counts(capsys: pytest.CaptureFixtur
     assert main_row.split()[-7:] == ["50.1", "73.2", "56.6", "46.1", "57.7", "10.0", "50.6"]
 
 
+@pytest.mark.slow
 def test_published_counts_are_met_exactly(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--published", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -54,6 +56,7 @@ def test_an_unknown_option_is_answered_with_the_nearest(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ("maskreel: error: unknown option --publishd; did you mean --published?\n")
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["models", "--json", str(tmp_path / "file" / "models.json")]) == 2

@@ -87,6 +87,7 @@ def test_the_default_folder_is_numbered(
     assert written(tmp_path / "runs/predict/blocks-2") == ["blocks.json"]
 
 
+@pytest.mark.slow
 def test_equal_stems_are_numbered(model_folder: str, video: Path, tmp_path: Path) -> None:
     other = write_test_video(tmp_path / "blocks.mkv", num_frames=3)
     third = write_test_video(tmp_path / "blocks-2.mp4", num_frames=4)

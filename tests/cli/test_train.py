@@ -108,6 +108,7 @@ def test_help_lists_recipes_and_their_options(capsys: pytest.CaptureFixture[str]
     assert "--training.learning-rate FLOAT" in out
 
 
+@pytest.mark.slow
 def test_runs_are_numbered_and_resumed_by_folder(
     data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

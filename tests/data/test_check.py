@@ -199,6 +199,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 JUNK: tuple[Any, ...] = (None, [], {}, "x", "a" * 300, -1, 0, 2.5, float("nan"), True, [[1]], {"id": [1]}, 10**30, "\0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_no_value_anywhere_stops_the_check_or_the_repair(tmp_path: Path, seed: int) -> None:
     document, rng = sound(tmp_path), np.random.default_rng(seed)

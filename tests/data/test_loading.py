@@ -178,11 +178,13 @@ def test_a_batch_moves_as_a_whole(root):
     assert all(target.masks.is_meta for target in batch.targets)
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_does_not_change_the_batches(root):
     dataset = training_set(root)
     assert_same(take(loader(dataset, workers=0), 6), take(loader(dataset, workers=2), 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_loader_continues_with_the_next_batch(root, workers):
     dataset = training_set(root)
@@ -244,6 +246,7 @@ def test_settings_survive_a_config_file():
     assert from_dict(DataConfig, json.loads(json.dumps(to_dict(plain)))) == plain
 
 
+@pytest.mark.slow
 def test_real_video_becomes_batches():
     dataset = TrainingSet(
         YouTubeVIS.load(shared_path("data/realvis"), "train"),

@@ -59,6 +59,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int) -> np.ndarray
     }.get(int(rng.integers(6)), ((rows - centre[0]) / radii[0]) ** 2 + ((columns - centre[1]) / radii[1]) ** 2 < 0.3)
 
 
+@pytest.mark.slow
 def test_boundaries_and_their_accuracy_equal_a_plain_computation() -> None:
     rng = np.random.default_rng(0)
     for _ in range(60):

@@ -36,6 +36,7 @@ def by_coco(mask: np.ndarray) -> Any:
     return coco.encode(np.asfortranarray(mask.astype(np.uint8)))
 
 
+@pytest.mark.slow
 def test_strings_boxes_and_areas_equal_those_of_pycocotools_on_ten_thousand_masks() -> None:
     rng = np.random.default_rng(0)
     for _ in range(10_000):
@@ -190,6 +191,7 @@ def test_masks_of_different_size_do_not_intersect() -> None:
         rle.intersection(rle.encode(np.ones((4, 5), dtype=bool)), rle.encode(np.ones((5, 4), dtype=bool)))
 
 
+@pytest.mark.slow
 def test_polygons_cover_the_pixels_that_pycocotools_gives_them() -> None:
     rng = np.random.default_rng(3)
     for _ in range(2_000):

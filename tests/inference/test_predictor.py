@@ -100,6 +100,7 @@ def test_a_stream_hands_frames_out_before_the_video_ends(video: Path) -> None:
     frames.close()
 
 
+@pytest.mark.slow
 def test_the_same_video_gives_the_same_bytes(video: Path, tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         predictor()[0](video).save(tmp_path / name)

@@ -23,6 +23,7 @@ print(tuned, min(faults() for _ in range(30)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc only")
 def test_a_large_tensor_reuses_its_pages_after_tuning():
     def run(state):

@@ -101,6 +101,7 @@ def test_reference_has_the_numerical_gradients(use):
     assert torch.autograd.gradcheck(lambda *x: sample(*x, maps=maps), tensors, eps=1e-7, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("heads", "channels", "per_slot"), [(2, 5, 2), (1, 32, 1), (3, 53, 17)])
 @pytest.mark.parametrize("use", USES)
 def test_cpu_backend_agrees_with_float64_grid_sample(use, heads, channels, per_slot):
@@ -283,6 +284,7 @@ def test_maps_that_make_no_sense_are_refused(fields, message):
         Maps(**({"level_sizes": ((2, 2),), "frames": ((0,),)} | fields))
 
 
+@pytest.mark.slow
 def test_the_operator_meets_the_contract_of_custom_operators():
     maps, coordinates = USES["neighbours"]
     tensors = [x.float().requires_grad_() for x in inputs(maps, coordinates)]
@@ -364,6 +366,7 @@ assert child.exitcode == 0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="fork is the default on Linux only")
 def test_a_forked_process_samples_on():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=600)

@@ -58,6 +58,7 @@ def gradients(model: nn.Module, losses: dict[str, Tensor]) -> dict[str, Tensor]:
 # Shapes and gradients, for every row of the ablation tables.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "config"), [pytest.param(n, c, id=f"{n}: {row}") for n, row, c in rows()])
 def test_outputs_have_the_promised_shapes(name: str, config: ModelConfig) -> None:
     with torch.no_grad():
@@ -111,6 +112,7 @@ def test_every_record_of_the_options_is_part_of_a_small_config() -> None:
     assert records <= used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_changes_an_output_a_loss_or_a_gradient(name: str) -> None:
     before = fingerprint(TINY[name])

@@ -19,7 +19,7 @@ from typing import Any
 from tests.mutants.alterations import altered
 from tests.mutants.faults import DoesNotApply, Fault, planted, sample
 from tests.mutants.rooms import importers, suites_of
-from tests.mutants.runner import ROOT, copied_tree, preload, run_tests, try_fault
+from tests.mutants.runner import ROOT, copied_tree, preload, run_tests, try_fault, warm
 
 REASONS = Path(__file__).parent / "reasons.toml"
 """Alterations that change nothing anyone can see, and why."""
@@ -79,6 +79,8 @@ def _job(todo: list[Fault], options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as temporary, copied_tree(Path(temporary) / "tree") as tree:
         # Compiled kernels and other caches are this run's own.
         os.environ["XDG_CACHE_HOME"] = str(Path(temporary) / "cache")
+        if (outcome := warm(tree, LIMIT)).kind != "passed":
+            raise SystemExit(f"the tests cannot be collected ({outcome.by}); see {tree / '.log'}")
         measured = not (options.unmeasured or options.sample)
         usual = _usual_seconds(tree, {fault.room for fault in todo}) if measured else {}
         for number, fault in enumerate(todo, start=1):

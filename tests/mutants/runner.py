@@ -102,6 +102,11 @@ def try_fault(tree: Path, fault: Fault, rooms: list[str], usual: dict[str, float
     }
 
 
+def warm(tree: Path, limit: float) -> Outcome:
+    """Import everything once, so that children find it compiled."""
+    return run_tests(tree, ["--collect-only", "tests"], first="", limit=limit, keep_bytecode=True)
+
+
 def run_tests(tree: Path, folders: list[str], *, first: str, limit: float, keep_bytecode: bool = False) -> Outcome:
     """One run of pytest that stops at the first failure; files named like `first` come first, slow tests last."""
     begin, report = time.monotonic(), tree / ".report.json"

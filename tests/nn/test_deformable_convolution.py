@@ -51,6 +51,7 @@ def test_without_offsets_it_is_a_convolution() -> None:
     torch.testing.assert_close(module(x, torch.zeros_like(offsets)), F.conv2d(x, module.weight, padding=1))
 
 
+@pytest.mark.slow
 def test_gradients_are_right() -> None:
     module, x, offsets = case(n=1, height=3, width=3)
     inputs = (x.requires_grad_(), offsets.requires_grad_(), module.weight)

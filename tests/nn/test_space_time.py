@@ -91,6 +91,7 @@ def test_samples_equal_the_trilinear_formula() -> None:
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_of_the_layer_are_right() -> None:
     attention = drawn(SpaceTimeAttention(4, num_heads=2, num_points=2)).double()
     clip = memory(4, clips=1, dtype=torch.float64)

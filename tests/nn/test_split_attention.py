@@ -219,6 +219,7 @@ def test_the_inter_scale_block_reads_the_levels_that_the_intra_scale_block_leave
     torch.testing.assert_close(module(x, pairs()), module.inter(y, partners, pairs()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", ["colocated", "cross"])
 def test_gradients_of_split_attention(reach: str) -> None:
     module = redraw(SplitScaleAttention(2, inner=2, hidden=2, num_heads=1, dropout=0.0, inter=reach))

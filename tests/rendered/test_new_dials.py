@@ -64,6 +64,7 @@ def test_half_of_the_meetings_are_among_look_alikes_at_a_half() -> None:
     assert 0.4 < np.mean(meets) < 0.6
 
 
+@pytest.mark.slow
 def test_crossing_objects_pass_beside_each_other_by_the_distance_asked_for() -> None:
     near = {}
     for distance in (0.0, 0.6):
@@ -80,6 +81,7 @@ def test_crossing_objects_pass_beside_each_other_by_the_distance_asked_for() -> 
     assert 0.5 < near[0.6] < 1.1
 
 
+@pytest.mark.slow
 def test_an_object_is_away_for_five_frames_up_to_the_dial() -> None:
     dials = quick(
         **PAIR | {"exit_probability": 1.0}, return_probability=1.0, occlusion_probability=0.0, frames=96, absence=60
@@ -173,6 +175,7 @@ def test_lost_frames_stand_in_the_annotation_file(tmp_path: Path) -> None:
             assert ("noise_frames" in entry) == (share > 0)
 
 
+@pytest.mark.slow
 def test_true_tracks_tell_motion_classes_apart_and_no_single_frame_does() -> None:
     rises, labels, looks = [], [], []
     for video in videos(quick(motion_class=True, min_objects=2, max_objects=3), 24):
@@ -198,6 +201,7 @@ def test_true_tracks_tell_motion_classes_apart_and_no_single_frame_does() -> Non
     assert accuracy < 0.62, "a single frame gives the class away"
 
 
+@pytest.mark.slow
 def test_motion_classes_are_each_other_played_backwards() -> None:
     """Mean height over the video is the same, so nothing but the order of frames tells them apart."""
     heights: dict[int, list[float]] = {0: [], 1: []}
@@ -290,6 +294,7 @@ def test_words_for_aspect_and_viewpoint_say_that_objects_become_long(word: str) 
     assert all(word in video.dials for video in changing)
 
 
+@pytest.mark.slow
 def test_objects_of_fast_videos_move_three_times_as_far() -> None:
     steps = {}
     for share in (0.0, 1.0):

@@ -139,6 +139,7 @@ def test_default_events_happen_as_often_as_promised() -> None:
     assert labels.min() > 0.15 * labels.sum()
 
 
+@pytest.mark.slow
 def test_occlusions_are_measured_on_the_masks() -> None:
     videos = [render_video(2, index, quick(occlusion_probability=1.0)) for index in range(8)]
     assert sum("occlusion" in video.dials for video in videos) >= 7

@@ -41,6 +41,7 @@ def test_a_joint_run_resumes_to_the_same_bits_and_records_its_sets(joint_recipe:
     assert load_model(whole).classes == ((3, "line"), (7, "block"), (8, "bear"))
 
 
+@pytest.mark.slow
 def test_a_joint_run_is_measured_on_the_classes_of_its_first_set(joint_recipe: Recipe, tmp_path: Path) -> None:
     short = replace(joint_recipe, training=replace(joint_recipe.training, steps=1, validate_every=1))
     train(short, tmp_path / "run", quiet=True)

@@ -83,6 +83,7 @@ def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_folder_holds_what_it_should(whole: Path, recipe: Recipe) -> None:
     for name in ("config.json", "environment.json", "dataset.json", "results.csv"):
         assert (whole / name).is_file()
@@ -99,6 +100,7 @@ def test_a_run_folder_holds_what_it_should(whole: Path, recipe: Recipe) -> None:
         assert loaded.inference["short_side"] == 32
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bits(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     random.seed(99)
     np.random.seed(99)  # noqa: NPY002
@@ -115,6 +117,7 @@ def test_training_changes_every_parameter(whole: Path) -> None:
     assert unchanged == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_bits(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     message = train_until_interrupted(recipe, folder, lambda: (folder / "train_batch0.jpg").exists())
@@ -124,6 +127,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(whole: Path, recipe: Recipe
     assert_same_run(whole, folder)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing_even_across_an_interruption(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     recipe = replace(recipe, data=replace(recipe.data, workers=2))
@@ -132,6 +136,7 @@ def test_workers_change_nothing_even_across_an_interruption(whole: Path, recipe:
     assert_same_run(whole, folder)
 
 
+@pytest.mark.slow
 def test_a_half_written_checkpoint_is_never_picked_up(whole: Path, recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
@@ -216,6 +221,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_dump(recipe: Recipe, tmp_path: P
     assert len(json.loads((dump / "dump.json").read_text())["clips"]) == 2
 
 
+@pytest.mark.slow
 def test_accumulated_batches_weigh_as_one_batch(recipe: Recipe, tmp_path: Path) -> None:
     """Clips with the same objects, no batch statistics, no dropout: the gradient is that of all clips together."""
     model = replace(
@@ -238,6 +244,7 @@ def test_a_recipe_without_data_says_which_option_is_missing(recipe: Recipe, tmp_
         train(replace(recipe, data=replace(recipe.data, root=None)), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_number_of_classes_comes_from_the_data(
     recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -249,6 +256,7 @@ def test_the_number_of_classes_comes_from_the_data(
     assert load_model(tmp_path / "run").config.num_classes == 2
 
 
+@pytest.mark.slow
 def test_bf16_trains_on_the_cpu_and_fp16_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     short = replace(recipe, training=replace(recipe.training, steps=2, precision="bf16"))
     train(short, tmp_path / "run", quiet=True)
@@ -257,6 +265,7 @@ def test_bf16_trains_on_the_cpu_and_fp16_is_refused(recipe: Recipe, tmp_path: Pa
         train(replace(recipe, training=replace(recipe.training, precision="fp16")), tmp_path / "other", quiet=True)
 
 
+@pytest.mark.slow
 def test_validation_writes_figures_and_pictures_and_changes_nothing_else(
     whole: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -272,6 +281,7 @@ def test_validation_writes_figures_and_pictures_and_changes_nothing_else(
     assert state["best"]["ap"] == max(float(line["metrics/AP"]) for line in lines if line["metrics/AP"])
 
 
+@pytest.mark.slow
 def test_a_validation_cut_off_by_an_interruption_is_made_up_for(recipe: Recipe, tmp_path: Path) -> None:
     validated = replace(recipe, training=replace(recipe.training, steps=2, log_every=1, validate_every=1))
     train(validated, tmp_path / "whole", quiet=True)
@@ -285,6 +295,7 @@ def test_a_validation_cut_off_by_an_interruption_is_made_up_for(recipe: Recipe, 
     assert (folder / best).read_bytes() == (tmp_path / "whole" / best).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_those_of_the_highest_ap(recipe: Recipe, tmp_path: Path) -> None:
     validated = replace(recipe, training=replace(recipe.training, validate_every=2))
     train(validated, tmp_path / "run", quiet=True)
@@ -298,6 +309,7 @@ def test_the_best_weights_are_those_of_the_highest_ap(recipe: Recipe, tmp_path: 
         assert step == 2
 
 
+@pytest.mark.slow
 def test_a_split_without_truth_or_with_other_classes_is_not_validated_on(
     recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

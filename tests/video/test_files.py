@@ -190,6 +190,7 @@ def test_what_is_no_video_is_refused_with_its_path_and_reason(tmp_path: Path, ki
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.slow
 def test_real_clips_have_the_frames_that_ffmpeg_counts() -> None:
     listed = json.loads(shared_path(f"{CLIPS}/clips.json").read_text())
     for name, facts in listed.items():
