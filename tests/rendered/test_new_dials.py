@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskreel.errors import UsageError
 from maskreel.rendered.dials import CHANGES, MOTION_CLASSES, SyntheticDials
 from maskreel.rendered.draws import Draws
 from maskreel.rendered.events import changed_dials, choose_events
@@ -100,6 +101,18 @@ def test_an_object_is_away_for_five_frames_up_to_the_dial() -> None:
     assert min(away) >= 5
     assert max(away) <= 60
     assert max(away) - min(away) > 25
+
+
+@pytest.mark.parametrize("absence", [5, 9])
+def test_short_absences_are_as_long_as_asked_for_but_for_two_frames(absence: int) -> None:
+    dials = quick(**ALONE | {"exit_probability": 1.0}, return_probability=1.0, frames=40, absence=absence)
+    for video in videos(dials, 5):
+        assert abs((~video.masks[0].any(axis=(1, 2))).sum() - absence) <= 2
+
+
+def test_absences_below_the_shortest_are_refused() -> None:
+    with pytest.raises(UsageError, match="--absence is 4; allowed is 5 frames or more, or 0"):
+        SyntheticDials(absence=4)
 
 
 @pytest.mark.parametrize("frames", [8, 12, 40])

@@ -8,6 +8,8 @@ from maskreel.rendered.silhouettes import CLASS_NAMES
 
 MOTION_CLASSES = ("rising", "sinking")
 """What the classes are where motion alone tells them apart."""
+LEAST_ABSENCE = 5
+"""Frames that an object is away at least, where a dial sets the longest absence."""
 CHANGES = ("fast", "scale", "aspect", "viewpoint", "shadow", "reflection", "camouflage")
 """Words for what sets a whole video apart; the dial of each is the share of videos."""
 EVENT_NAMES = (
@@ -105,6 +107,8 @@ class SyntheticDials:
             option = "--" + dial.name.replace("_", "-")
             if not low <= value <= high:
                 raise UsageError(f"{option} is {value}; allowed is {low:g} to {high:g}.")
+        if 0 < self.absence < LEAST_ABSENCE:
+            raise UsageError(f"--absence is {self.absence}; allowed is {LEAST_ABSENCE} frames or more, or 0.")
         for least, most in (("min_objects", "max_objects"), ("min_size", "max_size")):
             if getattr(self, least) > getattr(self, most):
                 low_option, high_option = least.replace("_", "-"), most.replace("_", "-")

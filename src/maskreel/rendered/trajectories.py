@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from maskreel.rendered.dials import SyntheticDials
+from maskreel.rendered.dials import LEAST_ABSENCE, SyntheticDials
 from maskreel.rendered.draws import Draws, direction, smooth_step, wave
 from maskreel.rendered.events import Events
 
@@ -29,8 +29,6 @@ FULL_SWINGS = 1.2
 """Periods of a change that is to reach both of its ends."""
 FARTHEST_TURN = 0.18
 """Turns between the camera and the farthest view of an object."""
-LEAST_ABSENCE = 5
-"""Frames that an object is away at least, where a dial sets the longest absence."""
 TRAVEL_FRAMES = 7.0
 """Frames of the way out of the frame, or back, where a dial sets the longest absence."""
 UNSEEN_SHARE = (0.18, 0.45)
@@ -276,8 +274,10 @@ def _return_plan(draws: Draws, dials: SyntheticDials) -> tuple[float, float, flo
         return start, (1 - start - gap) / 2 - 0.02, gap
     last = max(dials.frames - 1, 1)
     travel = min(TRAVEL_FRAMES, last / 3)
-    longest = min(dials.absence - 2 * UNSEEN_SHARE[1] * travel, last - 2 * travel - 1)
-    shortest = LEAST_ABSENCE - 2 * UNSEEN_SHARE[0] * travel
+    shortest, longest = LEAST_ABSENCE - 2 * UNSEEN_SHARE[0] * travel, dials.absence - 2 * UNSEEN_SHARE[1] * travel
+    if longest < shortest:
+        shortest = longest = dials.absence - (UNSEEN_SHARE[0] + UNSEEN_SHARE[1]) * travel
+    longest = min(longest, last - 2 * travel - 1)
     gap = draws.uniform(min(shortest, longest), longest)
     return draws.uniform(0.0, last - 2 * travel - gap) / last, travel / last, gap / last
 
