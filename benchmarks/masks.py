@@ -25,7 +25,7 @@ from torch import Tensor
 from maskreel.bench.protocol import Step, hardware, take_turns
 from maskreel.geometry.rle import Rle
 from maskreel.inference.postprocess import encode_masks
-from maskreel.nn.heads.dynamic_masks import HIDDEN, STRIDE, DynamicMaskSource
+from maskreel.nn.heads.dynamic_masks import HIDDEN, STRIDE, DynamicMaskDecoder
 
 INSTANCES, FRAMES, CHANNELS = 100, 5, 8
 MAP = (90, 160)
@@ -33,9 +33,9 @@ LOGITS, PICTURE = (180, 320), (720, 1280)
 NUMBERS = (CHANNELS + 2) * HIDDEN + HIDDEN * HIDDEN + HIDDEN + 2 * HIDDEN + 1
 
 
-def source() -> DynamicMaskSource:
+def source() -> DynamicMaskDecoder:
     torch.manual_seed(0)
-    return DynamicMaskSource(
+    return DynamicMaskDecoder(
         features=torch.randn(1, FRAMES, CHANNELS, *MAP),
         parameters=0.1 * torch.randn(1, INSTANCES, NUMBERS),
         centres=STRIDE * torch.rand(1, FRAMES, INSTANCES, 2) * torch.tensor([MAP[1], MAP[0]]),
@@ -43,7 +43,7 @@ def source() -> DynamicMaskSource:
     )
 
 
-def grouped_convolution(masks: DynamicMaskSource) -> Tensor:
+def grouped_convolution(masks: DynamicMaskDecoder) -> Tensor:
     """One grouped convolution per frame and layer, over features and relative coordinates copied for every instance."""
     height, width = MAP
     y, x = (torch.arange(n) * STRIDE + STRIDE // 2 for n in MAP)
@@ -62,7 +62,7 @@ def grouped_convolution(masks: DynamicMaskSource) -> Tensor:
     return torch.stack(frames, 1)
 
 
-def our_masks(masks: DynamicMaskSource) -> Tensor:
+def our_masks(masks: DynamicMaskDecoder) -> Tensor:
     """The same masks, before they are enlarged."""
     return masks.decode(0, torch.arange(INSTANCES))
 

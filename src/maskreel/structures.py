@@ -54,7 +54,7 @@ class ClipTarget:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipBatch:
-    """Clips of equal length, normalised with the ImageNet mean and deviation and padded on the right and bottom."""
+    """Clips of equal length, normalised with the ImageNet mean and std and padded on the right and bottom."""
 
     frames: Float[Tensor, "b t 3 h w"]
     """Zero on padding."""
@@ -128,7 +128,7 @@ class FrameFeatures:
 
 
 @runtime_checkable
-class MaskSource(Protocol):
+class MaskDecoder(Protocol):
     """Decodes masks on demand, so that queries x frames x pixels never exists."""
 
     def select(self, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t h w"]:
@@ -143,7 +143,7 @@ class LayerPrediction:
     class_logits: Float[Tensor, "b q v k"]
     boxes: Float[Tensor, "b q t 4"]
     embedding: Float[Tensor, "b q t c"] | None = None
-    masks: MaskSource | None = None
+    masks: MaskDecoder | None = None
     """None for auxiliary layers that are not supervised by masks."""
 
 

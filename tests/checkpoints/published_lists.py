@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
+from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
 from maskreel.models.parts.backbones import TWINS_BASE, TWINS_LARGE, ResNetConfig, SwinConfig, TwinsConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.parts.frame_queries import ClipTransformer

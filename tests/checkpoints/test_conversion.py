@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskreel.checkpoints.conversion import Conversion, build_converted, convert_state, find_source
-from maskreel.checkpoints.sources.catalog import SOURCES
+from maskreel.checkpoints.conversion import Conversion, build_converted, convert_state, find_dialect
+from maskreel.checkpoints.dialects.catalog import DIALECTS
 from maskreel.errors import DataError
 from maskreel.models.tt_spn import TTSPNConfig
 from tests.checkpoints.published_lists import LISTS, Expected
@@ -35,7 +35,7 @@ def built_state(conversion: Conversion) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", LISTS)
 def test_every_tensor_of_a_published_checkpoint_is_explained_and_arrives(name: str) -> None:
     expected, state = LISTS[name], made_up(name)
-    conversion = convert_state(state, find_source(state))
+    conversion = convert_state(state, find_dialect(state))
     report = conversion.report
     assert (report.source, conversion.config) == (expected.source, expected.config)
     assert report.unexplained == ()
@@ -68,7 +68,7 @@ def check_values(ours: dict[str, Tensor], theirs: dict[str, Tensor], expected: E
 @pytest.mark.parametrize("name", LISTS)
 def test_a_single_extra_tensor_is_not_explained(name: str) -> None:
     state = hollow(name)
-    conversion = convert_state(state | {"extra.weight": torch.zeros(3)}, SOURCES[LISTS[name].source])
+    conversion = convert_state(state | {"extra.weight": torch.zeros(3)}, DIALECTS[LISTS[name].source])
     assert [remark.name for remark in conversion.report.unexplained] == ["extra.weight"]
     with pytest.raises(DataError, match=r"file: does not fit .*extra\.weight is left over"):
         conversion.check("file")
@@ -76,7 +76,7 @@ def test_a_single_extra_tensor_is_not_explained(name: str) -> None:
 
 def near_misses() -> Iterator[tuple[str, str]]:
     """Keys that a drop rule must not cover, though they look like one that it covers."""
-    for source in SOURCES.values():
+    for source in DIALECTS.values():
         for drop in source.drops:
             for key in drop.keys:
                 covered = key.replace("#", "3")
@@ -87,9 +87,9 @@ def near_misses() -> Iterator[tuple[str, str]]:
 
 
 def test_drop_rules_name_full_keys() -> None:
-    covered = [(source, key) for source, key in near_misses() if SOURCES[source].drop_reason(key)]
+    covered = [(source, key) for source, key in near_misses() if DIALECTS[source].drop_reason(key)]
     assert covered == []
-    assert SOURCES["mssts"].drop_reason("detr.transformer.decoder.layers.17.temp_attn_box.qkv.weight")
+    assert DIALECTS["mssts"].drop_reason("detr.transformer.decoder.layers.17.temp_attn_box.qkv.weight")
 
 
 @pytest.mark.golden
@@ -97,4 +97,4 @@ def test_drop_rules_name_full_keys() -> None:
 def test_a_number_of_classes_that_does_not_fit_is_refused(name: str, classes: int) -> None:
     state = hollow(name)
     with pytest.raises(DataError, match=f"class head has 42 logits.*which {classes} classes do not fit"):
-        convert_state(state, find_source(state), num_classes=classes)
+        convert_state(state, find_dialect(state), num_classes=classes)

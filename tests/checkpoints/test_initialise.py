@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from maskreel.checkpoints.class_names import numbered
+from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
+from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.checkpoints.initialise import Initial, fit, read_initial
-from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
-from maskreel.checkpoints.sources.seqformer import to_seqformer
 from maskreel.config import to_dict
 from maskreel.criteria.adversarial import AdversarialLoss, Discriminator
 from maskreel.errors import DataError, UsageError

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from maskreel.checkpoints.dialects.seqformer import QUERIES, SEQFORMER, published_name, to_seqformer
 from maskreel.checkpoints.published import (
     PUBLISHED_MODELS,
     Counts,
@@ -17,7 +18,6 @@ from maskreel.checkpoints.published import (
     published_counts,
 )
 from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS, PublishedCount
-from maskreel.checkpoints.sources.seqformer import QUERIES, SEQFORMER, published_name, to_seqformer
 from maskreel.models.catalog import CATALOG
 from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.seqformer import SeqFormer, SeqFormerConfig

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskreel.checkpoints.conversion import convert_for, convert_state, find_source
+from maskreel.checkpoints.conversion import convert_for, convert_state, find_dialect
 from maskreel.errors import DataError
 from tests.checkpoints.statedicts import built_names, hollow
 
@@ -20,7 +20,7 @@ from tests.checkpoints.statedicts import built_names, hollow
 )
 def test_relatives_take_all_but_what_depends_on_the_backbone(name: str, kind: str, taken: set[str]) -> None:
     state = hollow(name)
-    conversion = convert_for(convert_state(state, find_source(state)), kind)
+    conversion = convert_for(convert_state(state, find_dialect(state)), kind)
     report = conversion.report
     assert (conversion.config.kind, report.model["kind"], report.unexplained) == (kind, kind, ())
     assert {name.split(".")[0] for name in conversion.taken} == taken
@@ -33,6 +33,6 @@ def test_relatives_take_all_but_what_depends_on_the_backbone(name: str, kind: st
 def test_models_without_anything_in_common_are_refused() -> None:
     state = hollow("detr_resnet50")
     alone = {name.removeprefix("backbone.0.body."): values for name, values in state.items() if "body" in name}
-    conversion = convert_state(alone, find_source(alone))
+    conversion = convert_state(alone, find_dialect(alone))
     with pytest.raises(DataError, match="has nothing that a model of kind tt_spn could start from"):
         convert_for(conversion, "tt_spn")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from maskreel.checkpoints.conversion import convert_state, find_source
-from maskreel.checkpoints.sources.catalog import SOURCES
-from maskreel.checkpoints.sources.seqformer import to_seqformer
+from maskreel.checkpoints.conversion import convert_state, find_dialect
+from maskreel.checkpoints.dialects.catalog import DIALECTS
+from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.errors import DataError
 from tests.checkpoints.statedicts import hollow, made_up
 
@@ -16,7 +16,7 @@ from tests.checkpoints.statedicts import hollow, made_up
 def test_a_checkpoint_comes_back_bit_by_bit(name: str) -> None:
     """Also unused logits, layers that nobody calls, and second names."""
     state = made_up(name)
-    conversion = convert_state(state, find_source(state))
+    conversion = convert_state(state, find_dialect(state))
     layout = to_seqformer(conversion.build(), conversion.unused)
     assert layout.keys() == state.keys()
     assert all(torch.equal(layout[key].values.float(), values.float()) for key, values in state.items())
@@ -27,7 +27,7 @@ def test_a_tensor_without_which_the_model_cannot_be_made_out_is_named() -> None:
     state = hollow("seqformer_resnet50")
     del state["detr.class_embed.0.weight"]
     with pytest.raises(DataError, match=r"it has no detr\.class_embed\.0\.weight, which SeqFormer, official has"):
-        convert_state(state, SOURCES["seqformer"])
+        convert_state(state, DIALECTS["seqformer"])
 
 
 @pytest.mark.golden
@@ -37,7 +37,7 @@ def test_shared_tensors_may_be_stored_once_under_either_name(kept: str) -> None:
     second = [name for name in state if name.startswith("detr.transformer.decoder.bbox_embed.")]
     for name in second:
         del state[name if kept == "first" else name.replace("transformer.decoder.", "")]
-    conversion = convert_state(state, SOURCES["mssts"])
+    conversion = convert_state(state, DIALECTS["mssts"])
     assert conversion.report.unexplained == ()
     assert conversion.config.queries.refinement == "iterative"
 
@@ -47,7 +47,7 @@ def test_a_second_name_with_other_values_is_not_explained() -> None:
     state = hollow("mssts_resnet50")
     name = "detr.transformer.decoder.bbox_embed.1.layers.2.bias"
     state[name] = -torch.ones(4)
-    (problem,) = convert_state(state, SOURCES["mssts"]).report.unexplained
+    (problem,) = convert_state(state, DIALECTS["mssts"]).report.unexplained
     assert problem.name == name
     assert problem.reason == "differs from detr.bbox_embed.1.layers.2.bias, whose second name it is"
 
@@ -64,7 +64,7 @@ def test_classes_are_the_rows_between_unused_logits(
     for layer in range(3):
         state[f"detr.class_embed.{layer}.weight"] = torch.arange(logits)[:, None].expand(-1, 256).float()
         state[f"detr.class_embed.{layer}.bias"] = torch.arange(logits).float()
-    conversion = convert_state(state, SOURCES["mssts"], num_classes=num_classes)
+    conversion = convert_state(state, DIALECTS["mssts"], num_classes=num_classes)
     assert conversion.report.unexplained == ()
     assert conversion.config.num_classes == ours
     assert conversion.taken["classify.2.bias"].tolist() == [first + k for k in range(ours)]
@@ -75,7 +75,7 @@ def test_classes_are_the_rows_between_unused_logits(
 @pytest.mark.golden
 def test_heads_are_not_visible_and_decide_the_number_of_points() -> None:
     state = hollow("mssts_resnet50")
-    config = convert_state(state, SOURCES["mssts"], heads=4).config.transformer
+    config = convert_state(state, DIALECTS["mssts"], heads=4).config.transformer
     assert (config.num_heads, config.num_points) == (4, 8)
     with pytest.raises(DataError, match=r"7 attention heads do not fit its 256 channels .*--heads"):
-        convert_state(state, SOURCES["mssts"], heads=7)
+        convert_state(state, DIALECTS["mssts"], heads=7)

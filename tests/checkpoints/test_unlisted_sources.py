@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskreel.checkpoints.conversion import convert_state, find_source
-from maskreel.checkpoints.sources.seqformer import to_seqformer
+from maskreel.checkpoints.conversion import convert_state, find_dialect
+from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.errors import DataError
 from maskreel.models.folder import build_model
 from maskreel.models.parts.backbones import SWIN_T, ResNetConfig
@@ -27,7 +27,7 @@ def test_the_port_to_detectron2_is_read() -> None:
             port[name] = port[name][1:-1]
     assert "detr.detr.backbone.0.backbone.res3.0.shortcut.norm.running_var" in port
     assert "detr.detr.backbone.0.backbone.stem.conv1.norm.weight" in port
-    conversion = convert_state(port, find_source(port), heads=4)
+    conversion = convert_state(port, find_dialect(port), heads=4)
     assert conversion.report.source == "seqformer-detectron2"
     assert conversion.report.unexplained == ()
     assert conversion.config == small_seqformer()
@@ -58,7 +58,7 @@ def test_resnets_of_torchvision_are_read(depth: int) -> None:
     backbone = ResNetConfig(depth=depth, width=8, norm="batch", frozen_stages=0)
     model = build_model(SeqFormerConfig(backbone=backbone, transformer=SHALLOW))
     classifier = backbone_of(model) | {"fc.weight": torch.zeros(5, 8), "fc.bias": torch.zeros(5)}
-    conversion = convert_state(classifier, find_source(classifier))
+    conversion = convert_state(classifier, find_dialect(classifier))
     assert conversion.report.source == "resnet"
     assert conversion.report.unexplained == ()
     assert conversion.config == SeqFormerConfig(backbone=ResNetConfig(depth=depth, width=8))
@@ -75,11 +75,11 @@ def test_resnets_that_maskreel_does_not_have_are_named() -> None:
         if name.endswith("conv2.weight"):
             grouped[name] = grouped[name][:, :2]
     with pytest.raises(DataError, match="ResNeXt \\(4 groups of channels\\), which Maskreel does not have"):
-        convert_state(grouped, find_source(grouped))
+        convert_state(grouped, find_dialect(grouped))
     deeper = backbone_of(model)
     deeper["layer3.6.conv1.weight"] = torch.zeros(1)
     with pytest.raises(DataError, match=r"its ResNet has \(3, 4, 7, 3\) blocks .* none of the depths 18, 34, 50, 101"):
-        convert_state(deeper, find_source(deeper))
+        convert_state(deeper, find_dialect(deeper))
 
 
 def backbone_of(model: torch.nn.Module) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ def swin() -> dict[str, Tensor]:
 
 def test_official_swins_are_read(swin: dict[str, Tensor]) -> None:
     state = swin | {"head.weight": torch.zeros(1000, 768), "head.bias": torch.zeros(1000)}
-    conversion = convert_state(state, find_source(state))
+    conversion = convert_state(state, find_dialect(state))
     assert (conversion.report.source, conversion.report.unexplained) == ("swin", ())
     assert conversion.config == SeqFormerConfig(backbone=SWIN_T)
     assert torch.equal(
@@ -121,7 +121,7 @@ def test_swins_of_timm_begin_their_stages_with_the_step_down(swin: dict[str, Ten
         for name, values in swin.items()
         if "relative_position_index" not in name and "attn_mask" not in name
     } | {"head.fc.weight": torch.zeros(1000, 768), "head.fc.bias": torch.zeros(1000)}
-    conversion = convert_state(state, find_source(state))
+    conversion = convert_state(state, find_dialect(state))
     assert (conversion.report.source, conversion.report.unexplained) == ("swin-timm", ())
     ours = conversion.taken["backbone.layers.1.downsample.reduction.weight"]
     assert torch.equal(ours, swin["layers.1.downsample.reduction.weight"])

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from maskreel.checkpoints.conversion import find_source
-from maskreel.checkpoints.sources.seqformer import to_seqformer
+from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.cli.main import main
 from maskreel.models.folder import build_model, load_model, save_model
 from maskreel.models.parts.backbones import ResNetConfig
@@ -146,7 +146,7 @@ def test_an_attack_is_refused_by_name_and_leaves_no_trace(tmp_path: Path, capsys
         (["{weights}", "{folder}"], 2, "exists already; choose another folder"),
         (["{weights}", "{weights}"], 2, "exists already; choose another folder"),
         (["{weights}"], 2, "maskreel convert needs OUT (model folder to write"),
-        (["{weights}", "model", "--from", "vister"], 2, "--from 'vister': no such source; did you mean 'vistr'?"),
+        (["{weights}", "model", "--from", "vister"], 2, "--from 'vister': no such system; did you mean 'vistr'?"),
         (["{weights}", "model", "--from", "vistr"], 1, "official.pth: not VisTR, official: it has no vistr."),
         (["{weights}", "model", "--heads", "0"], 2, "--heads 0: must be at least 1"),
         (["{weights}", "model", "--heads", "7"], 1, "7 attention heads do not fit its 32 channels"),

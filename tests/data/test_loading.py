@@ -19,7 +19,7 @@ from maskreel.data.sampling import ClipSampler, ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.structures import Clip
-from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN, normalise, pad_clips, pad_frames
+from maskreel.video.prepare import IMAGENET_MEAN, IMAGENET_STD, normalise, pad_clips, pad_frames
 from tests.builders import shared_path, write_youtube_vis
 
 SMALL = Augmentation(scales=(20, 28), max_size=60, crop_scales=(24, 30), crop_sides=(16, 30))
@@ -58,7 +58,7 @@ def clip_of(frames: Tensor) -> Clip:
 
 def test_normalised_frames_have_the_mean_off_in_units_of_the_deviation():
     frames = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1)
-    expected = [(x / 255 - m) / d for x, m, d in zip((0, 128, 255), IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)]
+    expected = [(x / 255 - m) / d for x, m, d in zip((0, 128, 255), IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     torch.testing.assert_close(normalise(frames).flatten(), torch.tensor(expected))
 
 

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from maskreel.checkpoints.sources.vistr import vistr_name
+from maskreel.checkpoints.dialects.vistr import vistr_name
 from maskreel.geometry.grids import encoder_reference_points
 from maskreel.nn.encoders.space_time import SpaceTimeEncoder
 from maskreel.nn.layers.position import valid_ratio

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from maskreel.checkpoints.sources.seqformer import QUERIES, SEQFORMER, published_name
+from maskreel.checkpoints.dialects.seqformer import QUERIES, SEQFORMER, published_name
 from maskreel.criteria.matching import match
 from maskreel.criteria.set_loss import stride4_masks
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, DynamicMaskHead

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from maskreel.checkpoints.sources.vistr import vistr_name
+from maskreel.checkpoints.dialects.vistr import vistr_name
 from maskreel.nn.decoders.frame_queries import FrameQueryDecoder
 from maskreel.nn.encoders.full import FullEncoder
 from maskreel.nn.heads.attention_masks import MapFusion

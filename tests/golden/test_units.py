@@ -14,7 +14,7 @@ from torch import Tensor
 from maskreel.criteria.losses import dice_loss, mask_focal_loss
 from maskreel.geometry.grids import cell_positions, inverse_sigmoid
 from maskreel.nn.backbones.resnet import ResNet
-from maskreel.nn.heads.dynamic_masks import DynamicMaskSource, aligned_upsample
+from maskreel.nn.heads.dynamic_masks import DynamicMaskDecoder, aligned_upsample
 from maskreel.nn.layers.position import sine_code, sine_position
 from tests.builders import assert_golden, golden, golden_noise
 
@@ -64,7 +64,7 @@ def test_inverse_sigmoid_agrees_beyond_its_range(units: dict[str, Tensor]) -> No
 @pytest.mark.parametrize("coordinates", ["rel1", "rel0"])
 def test_dynamic_masks_agree(units: dict[str, Tensor], coordinates: str) -> None:
     part = {name: units[f"dynmask.{coordinates}.{name}"] for name in ("feat", "ref", "params", "out")}
-    source = DynamicMaskSource(
+    source = DynamicMaskDecoder(
         features=part["feat"][:, None],
         parameters=part["params"].expand(2, -1, -1),
         centres=part["ref"].expand(2, 1, -1, -1),

@@ -5,7 +5,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from maskreel.checkpoints.sources.vistr import VISTR, vistr_name
+from maskreel.checkpoints.dialects.vistr import VISTR, vistr_name
 from maskreel.criteria.sequence_matching import supervised_frames
 from maskreel.models.parts.frame_queries import AttentionMaskHead, ClipTransformer, FrameQueries, SequenceLossConfig
 from maskreel.models.vistr import VisTR, VisTRConfig, criterion

@@ -13,7 +13,7 @@ from maskreel.structures import (
     LayerPrediction,
     select_masks,
 )
-from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN
+from maskreel.video.prepare import IMAGENET_MEAN, IMAGENET_STD
 from tests.video.videos import COLOURS
 
 CLASSES = ((1, "square"), (5, "disc"), (9, "star"))
@@ -57,8 +57,8 @@ class ColourModel:
 
     def clip(self, features: FrameFeatures) -> ClipPrediction:
         (clips,) = features.maps
-        mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-        pixels = clips.values * deviation + mean
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        pixels = clips.values * std + mean
         colours = torch.from_numpy(COLOURS).float().div(255).view(1, 1, -1, 3, 1, 1)
         distance = (pixels[:, :, None] - colours).abs().amax(dim=3)
         logits = 20 * (0.35 - distance)

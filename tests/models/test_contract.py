@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from maskreel.models.catalog import CATALOG, ModelConfig
 from maskreel.models.folder import build_criterion, build_model
-from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap, MaskSource
+from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, FeatureMap, MaskDecoder
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
 from maskreel.training.recipe import TrainingConfig
@@ -293,7 +293,7 @@ def test_the_same_seed_gives_the_same_model_and_the_same_result(name: str) -> No
 class CountedMasks:
     """Passes on to another source, and remembers which queries were asked for."""
 
-    source: MaskSource
+    source: MaskDecoder
     asked: list[list[int]] = field(default_factory=list)
 
     def select(self, clip: int, queries: Int[Tensor, " n"]) -> Float[Tensor, "n t h w"]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from maskreel.nn.heads import attention_masks
-from maskreel.nn.heads.attention_masks import AttentionMasks, AttentionMaskSource
+from maskreel.nn.heads.attention_masks import AttentionMaskDecoder, AttentionMasks
 from maskreel.nn.layers.checkpointing import checkpoint_activations
 from maskreel.structures import ClipMemory, FeatureMap
 
@@ -35,7 +35,7 @@ def level(stride: int, channels: int, valid: list[tuple[int, int, int]], seed: i
     return FeatureMap(values=values, is_padding=is_padding, stride=stride)
 
 
-def source(head: AttentionMasks, valid: list[tuple[int, int, int]] | None = None) -> AttentionMaskSource:
+def source(head: AttentionMasks, valid: list[tuple[int, int, int]] | None = None) -> AttentionMaskDecoder:
     valid = valid or [(T, *PADDED), (T, 50, 70)]
     coarse = level(32, WIDTH, valid, 9)
     memory = ClipMemory(
@@ -49,7 +49,7 @@ def source(head: AttentionMasks, valid: list[tuple[int, int, int]] | None = None
     return head(states, memory, maps)
 
 
-def masks(source: AttentionMaskSource, clip: int, *queries: int) -> Tensor:
+def masks(source: AttentionMaskDecoder, clip: int, *queries: int) -> Tensor:
     with torch.no_grad():
         return source.select(clip, torch.tensor(queries, dtype=torch.long))
 
@@ -73,7 +73,7 @@ def test_clips_of_a_batch_are_decoded_apart(head: AttentionMasks) -> None:
     valid = [(T, *PADDED), (T, 50, 70)]
     both = source(head, valid)
     for clip in (0, 1):
-        own = AttentionMaskSource(
+        own = AttentionMaskDecoder(
             head=head,
             states=both.states[clip : clip + 1],
             maps=tuple(

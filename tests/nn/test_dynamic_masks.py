@@ -5,18 +5,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskreel.nn.heads.dynamic_masks import DynamicMasks, DynamicMaskSource, aligned_upsample
+from maskreel.nn.heads.dynamic_masks import DynamicMaskDecoder, DynamicMasks, aligned_upsample
 from maskreel.structures import ClipMemory
 
 pytestmark = pytest.mark.usefixtures("each_backend")
 
 
-def source(*, channels: int, is_relative: bool, seed: int = 0) -> DynamicMaskSource:
+def source(*, channels: int, is_relative: bool, seed: int = 0) -> DynamicMaskDecoder:
     """Two clips of three frames, five queries; float64."""
     generator = torch.Generator().manual_seed(seed)
     inputs = channels + 2 * is_relative
     numbers = 8 * inputs + 64 + 8 + 8 + 8 + 1
-    return DynamicMaskSource(
+    return DynamicMaskDecoder(
         features=torch.randn(2, 3, channels, 4, 6, generator=generator, dtype=torch.float64).requires_grad_(),
         parameters=(0.3 * torch.randn(2, 5, numbers, generator=generator, dtype=torch.float64)).requires_grad_(),
         centres=(50 * torch.rand(2, 3, 5, 2, generator=generator, dtype=torch.float64)).requires_grad_(),
@@ -24,7 +24,7 @@ def source(*, channels: int, is_relative: bool, seed: int = 0) -> DynamicMaskSou
     )
 
 
-def slow_masks(source: DynamicMaskSource, clip: int, queries: list[int]) -> Tensor:
+def slow_masks(source: DynamicMaskDecoder, clip: int, queries: list[int]) -> Tensor:
     """One query, one frame, one layer at a time: three 1x1 convolutions, then twice the size."""
     masks = []
     for query in queries:
@@ -95,13 +95,13 @@ def test_how_many_instances_are_decoded_at_a_time_changes_nothing(monkeypatch: p
 
 def test_masks_are_decoded_in_float32_under_autocast() -> None:
     ours = source(channels=8, is_relative=True)
-    low = DynamicMaskSource(
+    low = DynamicMaskDecoder(
         features=ours.features.detach().bfloat16(),
         parameters=ours.parameters.detach().bfloat16(),
         centres=ours.centres.detach().float(),
         is_relative=True,
     )
-    single = DynamicMaskSource(
+    single = DynamicMaskDecoder(
         features=low.features.float(), parameters=low.parameters.float(), centres=low.centres, is_relative=True
     )
     with torch.autocast("cpu", dtype=torch.bfloat16):

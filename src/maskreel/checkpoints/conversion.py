@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from maskreel.checkpoints.sources.catalog import REFUSALS, SOURCES
-from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
-from maskreel.checkpoints.sources.table import Source, State, has_keys
+from maskreel.checkpoints.dialects.catalog import DIALECTS, REFUSALS
+from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
+from maskreel.checkpoints.dialects.table import Dialect, State, has_keys
 from maskreel.checkpoints.transfer import start_from
 from maskreel.config import suggestion, to_dict
 from maskreel.criteria.adversarial import Discriminator
@@ -105,7 +105,7 @@ class Report:
 class Conversion:
     """Tensors of a checkpoint under our names."""
 
-    source: Source
+    dialect: Dialect
     config: Any
     """Of the model that they belong to."""
     taken: dict[str, Tensor]
@@ -118,7 +118,9 @@ class Conversion:
         problems = self.report.unexplained
         if len(problems) > 0:
             more = f" and {len(problems) - 1} more (--report lists all)" if len(problems) > 1 else ""
-            raise DataError(f"{where}: does not fit {self.source.title}: {problems[0].name} {problems[0].reason}{more}")
+            raise DataError(
+                f"{where}: does not fit {self.dialect.title}: {problems[0].name} {problems[0].reason}{more}"
+            )
 
     def build(self) -> nn.Module:
         """The model with these weights, in evaluation mode; what the checkpoint lacks is drawn with a fixed seed."""
@@ -142,17 +144,17 @@ def build_converted(config: Any) -> nn.Module:
     return Discriminator(config.width) if isinstance(config, DiscriminatorConfig) else build_model(config)
 
 
-def named_source(word: str) -> Source | None:
-    """The source of a name, None for "auto"; UsageError for an unknown word."""
+def named_dialect(word: str) -> Dialect | None:
+    """The dialect of a name, None for "auto"; UsageError for an unknown word."""
     if word == AUTO:
         return None
-    if word not in SOURCES:
-        hint = suggestion(word, SOURCES, f"known are {AUTO}, {', '.join(SOURCES)}")
-        raise UsageError(f"--from {word!r}: no such source; {hint}")
-    return SOURCES[word]
+    if word not in DIALECTS:
+        hint = suggestion(word, DIALECTS, f"known are {AUTO}, {', '.join(DIALECTS)}")
+        raise UsageError(f"--from {word!r}: no such system; {hint}")
+    return DIALECTS[word]
 
 
-def find_source(names: Iterable[str], wanted: Source | None = None) -> Source:
+def find_dialect(names: Iterable[str], wanted: Dialect | None = None) -> Dialect:
     """The kind of a checkpoint with these names, which must be `wanted` where one is given.
 
     Raises DataError for a file that is nothing known, something else than wanted, or recognised as something that
@@ -162,7 +164,7 @@ def find_source(names: Iterable[str], wanted: Source | None = None) -> Source:
     for refusal in REFUSALS:
         if has_keys(names, refusal.keys, refusal.absent):
             raise DataError(f"it {refusal.needs}")
-    found = next((source for source in SOURCES.values() if source.is_found_in(names)), None)
+    found = next((dialect for dialect in DIALECTS.values() if dialect.is_found_in(names)), None)
     if wanted is not None and found is not wanted:
         lacking = [key for key in wanted.keys if key not in names]
         what = f"it has no {lacking[0]}" if lacking else f"it has {min(names & set(wanted.absent))}"
@@ -170,67 +172,67 @@ def find_source(names: Iterable[str], wanted: Source | None = None) -> Source:
         raise DataError(f"not {wanted.title}: {what}{other}")
     if found is None:
         sample = ", ".join(sorted(names)[:3])
-        raise DataError(f"its names ({sample}, ...) fit no source that Maskreel knows: {', '.join(SOURCES)}")
+        raise DataError(f"its names ({sample}, ...) fit no system that Maskreel knows: {', '.join(DIALECTS)}")
     return found
 
 
-def convert_state(state: State, source: Source, *, heads: int = HEADS, num_classes: int | None = None) -> Conversion:
-    """Read a checkpoint as `source`; the report lists what cannot be explained, and nothing is raised for it.
+def convert_state(state: State, dialect: Dialect, *, heads: int = HEADS, num_classes: int | None = None) -> Conversion:
+    """Read a checkpoint as `dialect`; the report lists what cannot be explained, and nothing is raised for it.
 
     `num_classes` says how many classes a head has whose logits do not. Raises DataError when not even the model can be
     made out.
     """
-    state = _with_first_names(state, source)
+    state = _with_first_names(state, dialect)
     try:
-        config = source.config(state, heads, num_classes)
+        config = dialect.config(state, heads, num_classes)
     except KeyError as error:
-        raise DataError(f"it has no {error.args[0]}, which {source.title} has") from error
+        raise DataError(f"it has no {error.args[0]}, which {dialect.title} has") from error
     with torch.device("meta"):
         own = build_converted(config).state_dict()
     taken: dict[str, Tensor] = {}
     entries: list[Entry] = []
     unexplained: list[Remark] = []
     for name, like in own.items():
-        origin = source.origin(name)
+        origin = dialect.origin(name)
         if origin is not None and origin in state:
-            values = source.read(name, state, config)
-            entries.append(_entry(name, origin, source, state[origin], values))
+            values = dialect.read(name, state, config)
+            entries.append(_entry(name, origin, dialect, state[origin], values))
             taken[name] = values
             if problem := _misfit(values, like):
                 unexplained.append(Remark(name=origin, reason=f"{problem} for {name}"))
-        elif reason := source.fresh_reason(name):
+        elif reason := dialect.fresh_reason(name):
             entries.append(Entry(name=name, status="missing", words=reason))
         else:
             unexplained.append(Remark(name=origin or name, reason=f"is missing, which {name} is read from"))
-    dropped, left = _account_for_rest(state, source, {entry.origin for entry in entries})
+    dropped, left = _account_for_rest(state, dialect, {entry.origin for entry in entries})
     report = Report(
-        source=source.name,
+        source=dialect.name,
         model=to_dict(config),
         entries=tuple(entries),
         dropped=tuple(dropped),
         unexplained=tuple(unexplained + left),
     )
     unused: dict[str, Tensor] = {}
-    if source.keeps_unused:
+    if dialect.keeps_unused:
         cut = [entry.origin for entry in entries if entry.status == "sliced" and entry.group == CLASS_HEAD]
-        dead = [remark.name for remark in dropped if source.drop_reason(remark.name)]
+        dead = [remark.name for remark in dropped if dialect.drop_reason(remark.name)]
         unused = {name: state[name] for name in (*cut, *dead) if name is not None}
-    return Conversion(source=source, config=config, taken=taken, report=report, unused=unused)
+    return Conversion(dialect=dialect, config=config, taken=taken, report=report, unused=unused)
 
 
-def _with_first_names(state: State, source: Source) -> dict[str, Tensor]:
+def _with_first_names(state: State, dialect: Dialect) -> dict[str, Tensor]:
     """A tensor that is there under its second name only stands under its first; files may store shared tensors once."""
     named = dict(state)
     for name in state:
-        first = source.first_name(name, alone=True)
+        first = dialect.first_name(name, alone=True)
         if first is not None and first not in named:
             named[first] = named.pop(name)
     return named
 
 
-def _entry(name: str, origin: str, source: Source, theirs: Tensor, ours: Tensor) -> Entry:
+def _entry(name: str, origin: str, dialect: Dialect, theirs: Tensor, ours: Tensor) -> Entry:
     """How one of our tensors was taken."""
-    part = source.part(name)
+    part = dialect.part(name)
     if part is not None and ours.shape != theirs.shape:
         return Entry(
             name=name,
@@ -250,14 +252,14 @@ def _misfit(values: Tensor, like: Tensor) -> str:
     return ""
 
 
-def _account_for_rest(state: State, source: Source, used: set[str | None]) -> tuple[list[Remark], list[Remark]]:
+def _account_for_rest(state: State, dialect: Dialect, used: set[str | None]) -> tuple[list[Remark], list[Remark]]:
     """Why the tensors that were not used are not needed, and those of which that cannot be said."""
     dropped, unexplained = [], []
     for name, values in state.items():
         if name in used:
             continue
-        first = source.first_name(name)
-        if reason := source.drop_reason(name):
+        first = dialect.first_name(name)
+        if reason := dialect.drop_reason(name):
             dropped.append(Remark(name=name, reason=reason))
         elif name.endswith(COUNTER) and f"{name.removesuffix(COUNTER)}running_var" in used:
             dropped.append(Remark(name=name, reason="counter of batch norm in training; ours is frozen"))
@@ -300,8 +302,8 @@ def convert_for(conversion: Conversion, kind: str) -> Conversion:
     with torch.device("meta"):
         transfer = start_from(build_model(config), shared)
     if not transfer.taken:
-        raise DataError(f"{conversion.source.title} has nothing that a model of kind {kind} could start from")
-    absent = f"not in {conversion.source.title}: drawn as in a new model"
+        raise DataError(f"{conversion.dialect.title} has nothing that a model of kind {kind} could start from")
+    absent = f"not in {conversion.dialect.title}: drawn as in a new model"
     known = {entry.name: entry for entry in conversion.report.entries}
     entries, misfits = [known[name] for name in transfer.taken], []
     for name in transfer.new:
@@ -321,7 +323,7 @@ def convert_for(conversion: Conversion, kind: str) -> Conversion:
         unexplained=(*conversion.report.unexplained, *misfits),
     )
     taken = {name: shared[name] for name in transfer.taken}
-    return Conversion(source=conversion.source, config=config, taken=taken, report=report)
+    return Conversion(dialect=conversion.dialect, config=config, taken=taken, report=report)
 
 
 def _config_of_kind(conversion: Conversion, kind: str) -> Any:

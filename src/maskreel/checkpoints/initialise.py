@@ -17,12 +17,12 @@ from maskreel.checkpoints.conversion import (
     Conversion,
     are_related,
     convert_state,
-    find_source,
+    find_dialect,
     shared_tensors,
 )
+from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
+from maskreel.checkpoints.dialects.table import Dialect, State
 from maskreel.checkpoints.foreign import read_foreign
-from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
-from maskreel.checkpoints.sources.table import Source, State
 from maskreel.checkpoints.transfer import start_from
 from maskreel.config import from_dict
 from maskreel.criteria.adversarial import AdversarialLoss
@@ -111,14 +111,14 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
         return _read_folder(where)
     state = read_foreign(path)
     try:
-        source = find_source(state)
-        conversion = _convert(state, source, heads)
+        dialect = find_dialect(state)
+        conversion = _convert(state, dialect, heads)
     except (DataError, OptionError) as error:
         raise DataError(f"{where}: {error}") from error
     conversion.check(where)
     return Initial(
         where=where,
-        title=source.title,
+        title=dialect.title,
         config=conversion.config,
         tensors=conversion.taken,
         new=frozenset(entry.name for entry in conversion.report.entries if entry.status == "missing"),
@@ -126,13 +126,13 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
     )
 
 
-def _convert(state: State, source: Source, heads: int) -> Conversion:
+def _convert(state: State, dialect: Dialect, heads: int) -> Conversion:
     """With as many heads as the model has, or as published where those do not fit: then sizes differ, and `fit` says
     which."""
     try:
-        return convert_state(state, source, heads=heads)
+        return convert_state(state, dialect, heads=heads)
     except (DataError, OptionError):
-        return convert_state(state, source, heads=HEADS)
+        return convert_state(state, dialect, heads=HEADS)
 
 
 def _read_folder(where: str) -> Initial:

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from maskreel.checkpoints.conversion import build_converted
+from maskreel.checkpoints.dialects.deformable_detr import DEFORMABLE_DETR
+from maskreel.checkpoints.dialects.detr import DETR
+from maskreel.checkpoints.dialects.mssts import DISCRIMINATOR, DiscriminatorConfig
+from maskreel.checkpoints.dialects.seqformer import to_seqformer, to_temporal
+from maskreel.checkpoints.dialects.vistr import to_vistr
 from maskreel.checkpoints.layout import Layout, Role, Rules, own_tensors
-from maskreel.checkpoints.sources.deformable_detr import DEFORMABLE_DETR
-from maskreel.checkpoints.sources.detr import DETR
-from maskreel.checkpoints.sources.mssts import DISCRIMINATOR, DiscriminatorConfig
-from maskreel.checkpoints.sources.seqformer import to_seqformer, to_temporal
-from maskreel.checkpoints.sources.vistr import to_vistr
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
 from maskreel.models.ms_sts import MSSTSConfig
 from maskreel.models.parts.backbones import SWIN_L, ResNetConfig

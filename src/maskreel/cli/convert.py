@@ -12,11 +12,11 @@ from maskreel.checkpoints.conversion import (
     Conversion,
     convert_for,
     convert_state,
-    find_source,
-    named_source,
+    find_dialect,
+    named_dialect,
 )
+from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
 from maskreel.checkpoints.foreign import read_foreign
-from maskreel.checkpoints.sources.mssts import DiscriminatorConfig
 from maskreel.cli.options import report_json
 from maskreel.cli.records.models import Convert
 from maskreel.config import suggestion, to_dict
@@ -64,13 +64,13 @@ def _check(args: Convert) -> None:
     if args.to is not None and args.to not in CATALOG:
         hint = suggestion(args.to, CATALOG, f"known are {', '.join(CATALOG)}")
         raise UsageError(f"--to {args.to!r}: no such kind of model; {hint}")
-    named_source(args.source)
+    named_dialect(args.source)
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise UsageError(f"{args.out}: exists already; choose another folder for the model")
 
 
 def _convert(args: Convert, state: dict[str, Any], classes: Classes | None) -> Conversion:
-    source = find_source(state, named_source(args.source))
+    source = find_dialect(state, named_dialect(args.source))
     conversion = convert_state(
         state, source, heads=args.heads or HEADS, num_classes=None if classes is None else len(classes)
     )
@@ -112,11 +112,11 @@ def _summary(args: Convert, conversion: Conversion) -> dict[str, Any]:
 
 
 def _text(args: Convert, conversion: Conversion) -> str:
-    """Source, a table of groups, and a line for every reason."""
+    """Dialect, a table of groups, and a line for every reason."""
     report, config = conversion.report, conversion.config
     groups = report.counts()
     width = max(map(len, (*groups, "part")))
-    lines = [f"{args.weights}: {conversion.source.title}", f"  {_sizes(report.model)}", ""]
+    lines = [f"{args.weights}: {conversion.dialect.title}", f"  {_sizes(report.model)}", ""]
     lines.append(f"  {'part':<{width}}" + "".join(f"{status:>10}" for status in STATUSES))
     lines += [
         f"  {name:<{width}}" + "".join(f"{counts[status]:>10}" for status in STATUSES)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from safetensors.torch import save_file
 
+from maskreel.checkpoints.dialects.seqformer import to_seqformer
+from maskreel.checkpoints.dialects.vistr import to_vistr
 from maskreel.checkpoints.layout import Layout
-from maskreel.checkpoints.sources.seqformer import to_seqformer
-from maskreel.checkpoints.sources.vistr import to_vistr
 from maskreel.cli.options import report_json
 from maskreel.cli.records.models import ExportWeights
 from maskreel.errors import DataError, UsageError

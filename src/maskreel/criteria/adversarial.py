@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from maskreel.criteria.set_loss import stride4_masks
-from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction, ClipTarget, MaskSource
+from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction, ClipTarget, MaskDecoder
 
 Form = Literal["bce", "l1"]
 
@@ -75,7 +75,7 @@ class Discriminator(nn.Module):
 class KeptMasks:
     """Masks that remember what was decoded of them, so that no mask is decoded twice."""
 
-    source: MaskSource
+    source: MaskDecoder
     decoded: dict[int, Float[Tensor, "n t h w"]] = field(default_factory=dict)
     """By clip, the last ones asked for."""
 

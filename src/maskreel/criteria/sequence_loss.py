@@ -13,7 +13,7 @@ from maskreel.criteria.losses import dice_loss, mask_focal_loss
 from maskreel.criteria.sequence_matching import SequenceCosts, match_sequences, supervised_frames
 from maskreel.criteria.set_loss import mean_over_processes
 from maskreel.geometry.boxes import cxcywh_to_xyxy, giou
-from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, LayerPrediction, MaskSource, Match
+from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, LayerPrediction, MaskDecoder, Match
 
 MASK_STRIDE = 4
 MaskResize = Literal["aligned", "stretched"]
@@ -127,7 +127,7 @@ class SequenceLoss(nn.Module):
 
     def _mask_losses(
         self,
-        source: MaskSource,
+        source: MaskDecoder,
         pairs: Sequence[tuple[Match, ClipTarget]],
         frames: Sequence[Bool[Tensor, "_ t"]],
     ) -> dict[str, Float[Tensor, ""]]:

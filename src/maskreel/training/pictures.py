@@ -15,7 +15,7 @@ from maskreel.evaluation.evaluate import Evaluation
 from maskreel.files import complete_file
 from maskreel.geometry import rle
 from maskreel.training.log import METRICS, ResultsTable
-from maskreel.video.prepare import IMAGENET_DEVIATION, IMAGENET_MEAN
+from maskreel.video.prepare import IMAGENET_MEAN, IMAGENET_STD
 from maskreel.visualize.draw import DrawnObject, contact_sheet, draw_objects, evenly_spaced, save_picture
 
 SHOWN_CLIPS, SHOWN_FRAMES = 4, 8
@@ -27,7 +27,7 @@ SHOWN_SCORE = 0.3
 def training_batch(path: Path, batch: TrainingBatch, dataset: TrainingData) -> None:
     """A filmstrip of the clips as the model is shown them: augmented, with their masks."""
     names = [category.name for category in dataset.categories]
-    scale = 255 * torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1)
+    scale = 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1)
     shift = 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     rows = []
     for clip, target in list(zip(batch.clips.frames, batch.targets, strict=True))[:SHOWN_CLIPS]:

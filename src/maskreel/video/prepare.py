@@ -11,7 +11,7 @@ from torch import Tensor
 from maskreel.structures import Clip, ClipBatch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of RGB values in [0, 1]; the backbones' weights expect frames normalised with them."""
 
 MAX_ASPECT = 4
@@ -48,10 +48,10 @@ def show_frame(pixels: UInt8[np.ndarray, "h w 3"], short_side: int) -> UInt8[Ten
 
 
 def normalise(frames: UInt8[Tensor, "*any 3 h w"]) -> Float[Tensor, "*any 3 h w"]:
-    """Frames of 0 to 255 with the ImageNet mean taken off, in units of its deviation."""
+    """Frames of 0 to 255 with the ImageNet mean taken off, in units of its std."""
     mean = 255 * torch.tensor(IMAGENET_MEAN, device=frames.device).view(3, 1, 1)
-    deviation = 255 * torch.tensor(IMAGENET_DEVIATION, device=frames.device).view(3, 1, 1)
-    return (frames.float() - mean) / deviation
+    std = 255 * torch.tensor(IMAGENET_STD, device=frames.device).view(3, 1, 1)
+    return (frames.float() - mean) / std
 
 
 def pad_clips(clips: Sequence[Clip], multiple: int = 32) -> ClipBatch:

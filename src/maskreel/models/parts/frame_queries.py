@@ -14,7 +14,7 @@ from maskreel.models.parts.frames import frame_sizes
 from maskreel.nn.decoders.frame_queries import CrossAttention, FrameQueryDecoder
 from maskreel.nn.decoders.placed_queries import place_queries
 from maskreel.nn.encoders.full import FullEncoder
-from maskreel.nn.heads.attention_masks import Area, AttentionMasks, AttentionMaskSource
+from maskreel.nn.heads.attention_masks import Area, AttentionMaskDecoder, AttentionMasks
 from maskreel.nn.layers.feedforward import Activation
 from maskreel.structures import ClipBatch, ClipPrediction, FrameFeatures, LayerPrediction
 
@@ -147,7 +147,7 @@ def map_features(backbone: nn.Module, project: nn.Module, frames: ClipBatch) -> 
 
 
 def predict_clip(
-    states: Sequence[Float[Tensor, "b t q c"]], classify: nn.Module, boxes: nn.Module, masks: AttentionMaskSource
+    states: Sequence[Float[Tensor, "b t q c"]], classify: nn.Module, boxes: nn.Module, masks: AttentionMaskDecoder
 ) -> ClipPrediction:
     """Class and box of every decoder layer; the last one has masks."""
     layers = tuple(

@@ -133,7 +133,7 @@ class MaskVolume(nn.Sequential):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AttentionMaskSource:
+class AttentionMaskDecoder:
     """Masks of the last decoder layer, decoded when somebody asks for them."""
 
     head: "AttentionMasks"
@@ -192,7 +192,7 @@ class AttentionMasks(Checkpointed):
 
     def forward(
         self, states: Float[Tensor, "b t q c"], memory: ClipMemory, maps: Sequence[FeatureMap]
-    ) -> AttentionMaskSource:
+    ) -> AttentionMaskDecoder:
         """`maps` are the backbone's at strides 4, 8 and 16."""
         h, _ = memory.level_sizes[0]
         coarse = FeatureMap(
@@ -200,7 +200,7 @@ class AttentionMasks(Checkpointed):
             is_padding=rearrange(memory.is_padding, "b t (h w) -> b t h w", h=h),
             stride=2 * maps[-1].stride,
         )
-        return AttentionMaskSource(head=self, states=states, maps=(*maps, coarse))
+        return AttentionMaskDecoder(head=self, states=states, maps=(*maps, coarse))
 
     def decode(
         self,
@@ -208,7 +208,7 @@ class AttentionMasks(Checkpointed):
         maps: Sequence[Float[Tensor, "t _ _ _"]],
         is_padding: Bool[Tensor, "t h w"],
     ) -> Float[Tensor, "n t i j"]:
-        """Mask logits of n > 0 queries of one clip; `maps` are those of an `AttentionMaskSource`."""
+        """Mask logits of n > 0 queries of one clip; `maps` are those of an `AttentionMaskDecoder`."""
         t, n = states.shape[:2]
         *finer, memory = maps
         attention = rearrange(self.attend(states, memory, is_padding), "t n m h w -> (n t) m h w")

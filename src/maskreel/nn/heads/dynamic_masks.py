@@ -68,7 +68,7 @@ def _split_levels(memory: ClipMemory) -> Sequence[Float[Tensor, "b t s c"]]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DynamicMaskSource:
+class DynamicMaskDecoder:
     """Masks of one decoder layer, decoded when somebody asks for them."""
 
     features: Float[Tensor, "b t d h w"]
@@ -134,10 +134,10 @@ class DynamicMasks(nn.Module):
         instance: Float[Tensor, "b q c"],
         reference: Float[Tensor, "b t q r"],
         clip_sizes: Float[Tensor, "b 2"],
-    ) -> DynamicMaskSource:
+    ) -> DynamicMaskDecoder:
         """`clip_sizes` are (width, height) of the un-padded clips in pixels."""
         centres = reference[..., :2] * repeat(clip_sizes, "b r -> b 1 1 r")
-        return DynamicMaskSource(
+        return DynamicMaskDecoder(
             features=features,
             parameters=self.controller(instance),
             centres=centres,

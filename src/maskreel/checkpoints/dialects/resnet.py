@@ -1,6 +1,6 @@
 """ResNets as torchvision stores them: a start for every model with such a backbone."""
 
-from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, layers, named_classes
+from maskreel.checkpoints.dialects.table import Dialect, Drop, Fresh, State, layers, named_classes
 from maskreel.errors import DataError
 from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.seqformer import SeqFormerConfig
@@ -30,7 +30,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfi
     return SeqFormerConfig(backbone=resnet_config(state), **named_classes(num_classes))
 
 
-RESNET = Source(
+RESNET = Dialect(
     name="resnet",
     title="a ResNet classifier of torchvision",
     keys=("conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer4.0.conv1.weight"),

@@ -1,7 +1,7 @@
 """What there is to know about one kind of foreign checkpoint, as data.
 
-A new source is one module with one `Source` in it, and a line in the catalog beside. Full keys are written with `#` for
-a number, such as the place of a layer; nothing else in them varies.
+A new dialect is one module with one `Dialect` in it, and a line in the catalog beside. Full keys are written with `#`
+for a number, such as the place of a layer; nothing else in them varies.
 """
 
 import re
@@ -58,7 +58,7 @@ class Alias:
 
 @dataclass(frozen=True, kw_only=True)
 class Fresh:
-    """Tensors of ours that no checkpoint of the source holds."""
+    """Tensors of ours that no checkpoint of the dialect holds."""
 
     pattern: str
     """Regular expression that matches the start of our name."""
@@ -79,7 +79,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Dialect:
     """One kind of foreign checkpoint: how to tell it, what model it is, and where each of our tensors stands in it."""
 
     name: str
@@ -87,7 +87,7 @@ class Source:
     title: str
     """For people."""
     keys: tuple[str, ...]
-    """Keys that tell it from all other sources."""
+    """Keys that tell it from all other dialects."""
     absent: tuple[str, ...] = ()
     """Keys that it must not have."""
     config: Callable[[State, int, int | None], Any]

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from maskreel.checkpoints.dialects.resnet import resnet_config
+from maskreel.checkpoints.dialects.swin import swin_config
+from maskreel.checkpoints.dialects.table import Alias, Dialect, Drop, Part, State, layers
 from maskreel.checkpoints.layout import Layout, PublishedTensor, Rules, own_tensors, parse_rules, rename
-from maskreel.checkpoints.sources.resnet import resnet_config
-from maskreel.checkpoints.sources.swin import swin_config
-from maskreel.checkpoints.sources.table import Alias, Drop, Part, Source, State, layers
 from maskreel.errors import DataError
 from maskreel.models.parts.backbones import BackboneConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer, DynamicMaskHead
@@ -198,7 +198,7 @@ def detector_drops(prefix: str, body: str) -> tuple[Drop, ...]:
     )
 
 
-SEQFORMER = Source(
+SEQFORMER = Dialect(
     name="seqformer",
     title="SeqFormer, official",
     keys=(QUERIES, "controller.layers.2.weight", "mask_head.lay2.weight", "detr.transformer.level_embed"),

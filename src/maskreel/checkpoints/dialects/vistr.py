@@ -10,9 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from maskreel.checkpoints.dialects.resnet import resnet_config
+from maskreel.checkpoints.dialects.table import Dialect, Part, State, layers
 from maskreel.checkpoints.layout import Layout, PublishedTensor, own_tensors, parse_rules, rename
-from maskreel.checkpoints.sources.resnet import resnet_config
-from maskreel.checkpoints.sources.table import Part, Source, State, layers
 from maskreel.errors import DataError
 from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
 from maskreel.models.vistr import VisTRConfig
@@ -106,7 +106,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> VisTRConfig:
     )
 
 
-VISTR = Source(
+VISTR = Dialect(
     name="vistr",
     title="VisTR, official",
     keys=(

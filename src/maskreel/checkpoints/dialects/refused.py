@@ -1,6 +1,6 @@
 """Checkpoints that are recognised, and need what Maskreel does not have."""
 
-from maskreel.checkpoints.sources.table import Refusal
+from maskreel.checkpoints.dialects.table import Refusal
 
 DEFVIS = Refusal(
     name="defvis",

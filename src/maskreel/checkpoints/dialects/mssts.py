@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from maskreel.checkpoints.sources.seqformer import SEQFORMER
-from maskreel.checkpoints.sources.table import Drop, Source, State
+from maskreel.checkpoints.dialects.seqformer import SEQFORMER
+from maskreel.checkpoints.dialects.table import Dialect, Drop, State
 
 _ATTENTION = "detr.transformer.decoder.layers.#.temp_attn_box"
 
@@ -41,7 +41,7 @@ _BLOCKS = "discriminator_blocks"
 _PLACES = {0: "0.conv", 2: "1.conv", 3: "1.norm", 5: "2.conv", 6: "2.norm", 8: "3.conv", 9: "3.norm", 11: "4.conv"}
 """Our places in the last part, to their block and the layer in it."""
 
-DISCRIMINATOR = Source(
+DISCRIMINATOR = Dialect(
     name="mssts-discriminator",
     title="the MS-STS repository's discriminator",
     keys=("conv1.weight", "conv2.weight", "discriminator_blocks.4.conv.weight"),

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from maskreel.checkpoints.dialects.resnet import NEW
+from maskreel.checkpoints.dialects.table import Dialect, Drop, Fresh, State, layers, named_classes
 from maskreel.checkpoints.layout import Rules
-from maskreel.checkpoints.sources.resnet import NEW
-from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, layers, named_classes
 from maskreel.errors import DataError
 from maskreel.models.parts.backbones import SwinConfig
 from maskreel.models.seqformer import SeqFormerConfig
@@ -34,9 +34,9 @@ def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfi
     return SeqFormerConfig(backbone=swin_config(state), **named_classes(num_classes))
 
 
-def _classifier(*, name: str, title: str, rules: Rules, only: str, absent: Sequence[str], head: str) -> Source:
+def _classifier(*, name: str, title: str, rules: Rules, only: str, absent: Sequence[str], head: str) -> Dialect:
     """A Swin classifier; `only` is a key that its layout alone has."""
-    return Source(
+    return Dialect(
         name=name,
         title=title,
         keys=("patch_embed.proj.weight", "layers.0.blocks.0.attn.relative_position_bias_table", only),

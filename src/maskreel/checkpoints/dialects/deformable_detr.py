@@ -1,6 +1,6 @@
 """Deformable DETR, with box refinement or without: a start for SeqFormer and the models that grew from it."""
 
-from maskreel.checkpoints.sources.seqformer import (
+from maskreel.checkpoints.dialects.seqformer import (
     QUERY_PARTS,
     RULES,
     backbone_config,
@@ -8,7 +8,7 @@ from maskreel.checkpoints.sources.seqformer import (
     detector_aliases,
     transformer_sizes,
 )
-from maskreel.checkpoints.sources.table import Drop, Fresh, Refusal, Source, State, named_classes
+from maskreel.checkpoints.dialects.table import Dialect, Drop, Fresh, Refusal, State, named_classes
 from maskreel.models.seqformer import SeqFormerConfig
 
 _VIDEO_ONLY = ("classify", "frame_weight", "mask_head")
@@ -23,7 +23,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfi
     )
 
 
-DEFORMABLE_DETR = Source(
+DEFORMABLE_DETR = Dialect(
     name="deformable-detr",
     title="Deformable DETR",
     keys=(

@@ -1,7 +1,7 @@
 """Twins-SVT, official classifier and detection variant: a start for TT-SPN."""
 
-from maskreel.checkpoints.sources.resnet import NEW
-from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, layers, named_classes
+from maskreel.checkpoints.dialects.resnet import NEW
+from maskreel.checkpoints.dialects.table import Dialect, Drop, Fresh, State, layers, named_classes
 from maskreel.errors import DataError
 from maskreel.models.parts.backbones import TwinsConfig
 from maskreel.models.tt_spn import TTSPNConfig
@@ -29,7 +29,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> TTSPNConfig:
     return TTSPNConfig(backbone=twins_config(state), **named_classes(num_classes))
 
 
-TWINS = Source(
+TWINS = Dialect(
     name="twins",
     title="an official Twins-SVT, classifier or detection variant",
     keys=("patch_embeds.0.proj.weight", "pos_block.0.proj.0.weight", "blocks.0.0.attn.qkv.weight"),

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from maskreel.checkpoints.sources.resnet import resnet_config
-from maskreel.checkpoints.sources.table import Drop, Fresh, Source, State, named_classes
-from maskreel.checkpoints.sources.vistr import RULES, transformer_sizes
+from maskreel.checkpoints.dialects.resnet import resnet_config
+from maskreel.checkpoints.dialects.table import Dialect, Drop, Fresh, State, named_classes
+from maskreel.checkpoints.dialects.vistr import RULES, transformer_sizes
 from maskreel.models.vistr import VisTRConfig
 
 _VIDEO_ONLY = ("classify", "queries", "mask_head", "reference_points", "sines", "boxes\\.linear", "boxes\\.out")
@@ -18,7 +18,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> VisTRConfig:
     )
 
 
-DETR = Source(
+DETR = Dialect(
     name="detr",
     title="DETR",
     keys=("query_embed.weight", "class_embed.weight", "input_proj.weight", "transformer.decoder.norm.weight"),

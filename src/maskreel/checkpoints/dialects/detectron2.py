@@ -2,7 +2,7 @@
 
 import re
 
-from maskreel.checkpoints.sources.seqformer import (
+from maskreel.checkpoints.dialects.seqformer import (
     CLASS_PART,
     QUERY_PARTS,
     RULES,
@@ -11,7 +11,7 @@ from maskreel.checkpoints.sources.seqformer import (
     detector_drops,
     seqformer_config,
 )
-from maskreel.checkpoints.sources.table import Source, State
+from maskreel.checkpoints.dialects.table import Dialect, State
 from maskreel.models.seqformer import SeqFormerConfig
 
 _DETECTOR = "detr.detr."
@@ -40,7 +40,7 @@ def _config(state: State, heads: int, num_classes: int | None) -> SeqFormerConfi
     return seqformer_config(state, heads, num_classes, prefix=_DETECTOR, backbone=backbone_config(body, ""))
 
 
-SEQFORMER_DETECTRON2 = Source(
+SEQFORMER_DETECTRON2 = Dialect(
     name="seqformer-detectron2",
     title="SeqFormer, the port to detectron2",
     keys=("detr.detr.query_embed.weight", "detr.controller.layers.2.weight", "detr.mask_head.lay2.weight"),
