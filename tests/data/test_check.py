@@ -94,7 +94,7 @@ def link_frame(document: Document, root: Path) -> None:
 
 
 def move_frames_away(document: Document, root: Path) -> None:
-    os.rename(root / "train" / "JPEGImages", root / "pictures")
+    os.rename(root / "train" / "JPEGImages", root / "images")
 
 
 PLANTS: dict[str, Callable[[Document, Path], object]] = {

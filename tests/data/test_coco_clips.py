@@ -1,4 +1,4 @@
-"""Pseudo clips: where pixels and objects go, what stays, and which classes COCO pictures get."""
+"""Pseudo clips: where pixels and objects go, what stays, and which classes COCO images get."""
 
 import json
 from pathlib import Path
@@ -69,13 +69,13 @@ SIZE = (48, 64)
 
 
 def still(masks: Tensor, num_frames: int = 5) -> tuple[Clip, ClipTarget]:
-    """A picture whose objects are red, as a clip that repeats it."""
-    picture = torch.full((3, *SIZE), 90, dtype=torch.uint8)
-    picture[0, masks.any(dim=0)] = 250
+    """A image whose objects are red, as a clip that repeats it."""
+    image = torch.full((3, *SIZE), 90, dtype=torch.uint8)
+    image[0, masks.any(dim=0)] = 250
     repeated = masks[:, None].repeat(1, num_frames, 1, 1)
     boxes = boxes_from_masks(repeated)
     clip = Clip(
-        frames=picture.repeat(num_frames, 1, 1, 1),
+        frames=image.repeat(num_frames, 1, 1, 1),
         frame_index=torch.zeros(num_frames, dtype=torch.int64),
         video_id=1,
         size=SIZE,

@@ -370,7 +370,7 @@ def test_a_missing_frame_is_named(root):
         dataset.decode_frames(1, [2, 3])
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", None])
+@pytest.mark.parametrize("content", [b"", b"not an image", None])
 def test_a_damaged_frame_is_named(root, content):
     path = root / "train/JPEGImages/video0/00001.png"
     path.write_bytes(path.read_bytes()[:60] if content is None else content)

@@ -19,7 +19,7 @@ def run(args: Convert) -> None:
         read_as=args.read_as,
         write_as=args.write_as,
         options=ReadOptions(split=args.split, images=args.images, classes=args.classes),
-        pictures=args.frames,
+        images=args.frames,
         is_loss_allowed=args.allow_loss,
     )
     used = {track.category_id for video in written.videos for track in video.tracks}

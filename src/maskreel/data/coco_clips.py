@@ -1,6 +1,6 @@
-"""Pseudo clips: a still picture with its objects becomes a short video, by moving it a little from frame to frame.
+"""Pseudo clips: a still image with its objects becomes a short video, by moving it a little from frame to frame.
 
-Stills come from COCO; a video of one frame in a YouTube-VIS file is one. SeqFormer (arXiv 2112.08275) sets the picture
+Stills come from COCO; a video of one frame in a YouTube-VIS file is one. SeqFormer (arXiv 2112.08275) sets the image
 among warped copies of it, TAFormer (arXiv 2301.09416) turns it a little differently for every frame.
 """
 
@@ -131,7 +131,7 @@ def _label_map(target: ClipTarget) -> Int[Tensor, "h w"]:
 
 
 def _rotation(height: int, width: int, generator: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """Where a pixel of the turned picture comes from: a turn about the centre."""
+    """Where a pixel of the turned image comes from: a turn about the centre."""
     angle = math.radians(generator.uniform(-ANGLE, ANGLE))
     cosine, sine = math.cos(angle), math.sin(angle)
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
@@ -139,7 +139,7 @@ def _rotation(height: int, width: int, generator: np.random.Generator) -> Float[
 
 
 def _warp(height: int, width: int, generator: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """Where a pixel of the warped picture comes from: a change of perspective, then a turn and a shift."""
+    """Where a pixel of the warped image comes from: a change of perspective, then a turn and a shift."""
     moved_in = np.abs(generator.normal(0, PERSPECTIVE, (4, 2))).clip(max=0.4)
     shift = np.eye(3)
     shift[:2, 2] = generator.uniform(-SHIFT, SHIFT, 2) * (width, height)

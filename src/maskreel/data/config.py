@@ -10,7 +10,7 @@ from maskreel.errors import OptionError
 FrameChoice = Literal["spread", "consecutive"]
 """Frames of a training clip: an anchor, its neighbours and others from the whole video, or a run of neighbours."""
 StillMotion = Literal["warp", "rotate", "repeat"]
-"""How a still moves: the picture and warped copies of it (SeqFormer), turned in every frame (TAFormer), not at all."""
+"""How a still moves: the image and warped copies of it (SeqFormer), turned in every frame (TAFormer), not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class DataConfig:
     frames: FrameChoice = "spread"
     """Which they are: an anchor, its neighbours and others from the whole video (SeqFormer), or consecutive (VisTR)."""
     stills: StillMotion = "warp"
-    """How a video of one frame, such as a COCO picture, becomes a clip: among warped copies of itself (SeqFormer),
+    """How a video of one frame, such as a COCO image, becomes a clip: among warped copies of itself (SeqFormer),
     turned by up to 20 degrees in every frame (TAFormer), or repeated as it is."""
     augmentation: Augmentation | None = Augmentation()
     """Random changes to training clips; None trains on the frames as they are."""

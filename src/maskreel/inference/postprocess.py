@@ -146,7 +146,7 @@ def encode_masks(
     """Interpolate logits bilinearly to the source's size and encode where they are positive; None where nowhere.
 
     `covered` is the part of the map, in rows and columns, that the source lies over; None is all of it.
-    Masks are never enlarged as pictures, so memory stays flat; objects are shared among threads.
+    Masks are never enlarged as arrays, so memory stays flat; objects are shared among threads.
     """
     rows, columns = logits.shape[-2:]
     tall, wide = covered or (rows, columns)

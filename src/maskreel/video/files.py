@@ -53,7 +53,7 @@ _FORMATS = (
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """One picture as it is to be shown."""
+    """One frame as it is to be shown."""
 
     index: int
     """Position among the decoded frames."""
@@ -113,7 +113,7 @@ class VideoFile:
         ledger = PacketLedger(stream, self.frame_rate)
         first = size = None
         clock = Clock(float(1 / self.frame_rate))
-        for frame in _pictures(container, stream, ledger):
+        for frame in _decoded(container, stream, ledger):
             _check_size(frame.width, frame.height, self.name)
             if first is None or size is None:
                 first = frame.width, frame.height
@@ -194,7 +194,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
         if _moving_streams(container):
             raise VideoReadError(name, "its video codec is unknown")
         what = "sound only" if container.streams.audio else "no video stream"
-        raise VideoReadError(name, f"there are no moving pictures in the file ({what})")
+        raise VideoReadError(name, f"there are no video in the file ({what})")
     marked = [stream for stream in streams if stream.disposition & Disposition.default]
     stream = max(
         marked if len(marked) == 1 else streams,
@@ -219,7 +219,7 @@ def _frame_rate(stream: VideoStream) -> Fraction:
     return Fraction(25)
 
 
-def _pictures(container: InputContainer, stream: VideoStream, ledger: PacketLedger) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, stream: VideoStream, ledger: PacketLedger) -> Iterator[VideoFrame]:
     """Decode what can be decoded; damage goes to the ledger."""
     for packet in _packets(container, stream, ledger):
         ledger.sent(packet)
@@ -232,7 +232,7 @@ def _pictures(container: InputContainer, stream: VideoStream, ledger: PacketLedg
             ledger.failed(packet, _words(error))
             continue
         for frame in frames:
-            assert isinstance(frame, VideoFrame), "a video stream yields pictures"
+            assert isinstance(frame, VideoFrame), "a video stream yields frames"
             yield frame
 
 

@@ -1,4 +1,4 @@
-"""Bookkeeping of one decoding pass: which packets became a picture, and what is known about the rest."""
+"""Bookkeeping of one decoding pass: which packets became a frame, and what is known about the rest."""
 
 import heapq
 import re
@@ -37,11 +37,11 @@ class PacketLedger:
         self._codec = stream.codec_context.name
         self._stream = stream
         self._waiting: dict[int, str | None] = {}
-        """Time of each packet without a picture so far, and why it failed, if it did."""
+        """Time of each packet without a frame so far, and why it failed, if it did."""
         self._order: list[int] = []
         """AVI and bare streams: a heap of the times waiting."""
         self._times: list[int] = []
-        """Of the pictures, in the order they came."""
+        """Of the frames, in the order they came."""
         self._end = 0.0
         self._read_errors: list[str] = []
         self._packets = 0
@@ -89,7 +89,7 @@ class PacketLedger:
         self._read_errors.append(reason)
 
     def shown(self, frame: VideoFrame) -> float:
-        """A picture came out; its time in seconds."""
+        """A frame came out; its time in seconds."""
         self.decoded += 1
         time = heapq.heappop(self._order) if self._is_ordered and self._order else frame.pts
         if time is None:
@@ -115,7 +115,7 @@ class PacketLedger:
     def lost(
         self, container: InputContainer, declared: int | None, count_stored: Callable[[], int]
     ) -> Iterator[SkippedFrame]:
-        """Frames without a picture after the last packet, in the order of the video.
+        """Frames without a frame after the last packet, in the order of the video.
 
         `count_stored` reads how many packets the file holds, those that an edit list hides among them.
         """
@@ -147,10 +147,10 @@ class PacketLedger:
         for time, reason in self._waiting.items():
             if reason is None and has_hidden:
                 continue
-            yield time, reason or "the decoder makes no picture of it"
+            yield time, reason or "the decoder makes no frame of it"
 
     def _shortfall(self, container: InputContainer) -> float | None:
-        """Seconds that the file should last, where the pictures end clearly before that."""
+        """Seconds that the file should last, where the frames end clearly before that."""
         if not any(name in container.format.name for name in ("matroska", "mov", "avi")):
             return None
         own = _tagged_duration(self._stream.metadata.get("DURATION", ""))
@@ -160,7 +160,7 @@ class PacketLedger:
         duration = own if own is not None else whole
         if duration is None:
             return None
-        # Other streams may last longer than the pictures do.
+        # Other streams may last longer than the frames do.
         tolerance = float(2 / self._frame_rate) if own is not None or len(container.streams) == 1 else 1.0
         return duration if self._end + tolerance < duration else None
 

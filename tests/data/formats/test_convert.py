@@ -1,4 +1,4 @@
-"""Conversion of whole folders: pictures, what is refused, what stands where something went wrong, damaged files."""
+"""Conversion of whole folders: images, what is refused, what stands where something went wrong, damaged files."""
 
 import json
 import logging
@@ -77,23 +77,23 @@ def test_frames_in_unequal_steps_lose_their_times_but_not_their_pictures(own: Pa
 
 
 def test_links_share_the_file_and_copies_do_not(own: Path, tmp_path: Path) -> None:
-    picture = "train/JPEGImages/video0/00001.png"
-    for pictures, is_shared in (("link", True), ("copy", False)):
-        target = tmp_path / pictures
-        convert(own, target, read_as="youtube-vis", write_as="youtube-vis", options=ReadOptions(), pictures=pictures)
-        assert (target / picture).samefile(own / picture) == is_shared
-        assert (target / picture).read_bytes() == (own / picture).read_bytes()
+    image = "train/JPEGImages/video0/00001.png"
+    for images, is_shared in (("link", True), ("copy", False)):
+        target = tmp_path / images
+        convert(own, target, read_as="youtube-vis", write_as="youtube-vis", options=ReadOptions(), images=images)
+        assert (target / image).samefile(own / image) == is_shared
+        assert (target / image).read_bytes() == (own / image).read_bytes()
 
 
 def test_missing_pictures_are_asked_for_and_can_be_named_or_left_out(own: Path, tmp_path: Path) -> None:
     shutil.move(own / "train/JPEGImages", tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match=r"the picture of frame 0 of video 'video0' was not found.*--images DIR"):
+    with pytest.raises(UsageError, match=r"the image of frame 0 of video 'video0' was not found.*--images DIR"):
         there_and_back(own, tmp_path, "cvat")
     assert not (tmp_path / "there").exists()
     options = ReadOptions(images=tmp_path / "elsewhere")
     convert(own, tmp_path / "named", read_as="youtube-vis", write_as="labelme", options=options)
     assert (tmp_path / "named/video1/00002.png").is_file()
-    back = there_and_back(own, tmp_path, "cvat", pictures="none")
+    back = there_and_back(own, tmp_path, "cvat", images="none")
     assert (back / "train.json").is_file()
     assert not (back / "train").exists()
 
@@ -114,7 +114,7 @@ def test_two_frames_of_one_name_are_refused_and_no_picture_is_harmed(own: Path, 
     text = (own / "train.json").read_text()
     (own / "train.json").write_text(text.replace("video1/00001.png", "video1/00000.png"))
     before = (own / "train/JPEGImages/video1/00000.png").read_bytes()
-    with pytest.raises(DataError, match=r"its picture 00000\.png has the name of another"):
+    with pytest.raises(DataError, match=r"its image 00000\.png has the name of another"):
         there_and_back(own, tmp_path, "youtube-vis")
     assert (own / "train/JPEGImages/video1/00000.png").read_bytes() == before
 
@@ -127,11 +127,11 @@ def test_hidden_truth_and_an_empty_set_are_nothing_to_convert(own: Path, tmp_pat
             there_and_back(own, tmp_path, "cvat")
 
 
-# COCO pictures
+# COCO images
 
 
 def coco_document() -> dict[str, Any]:
-    """Three pictures: a person and a crowd of cars; a mouse alone; a crowd of people alone."""
+    """Three images: a person and a crowd of cars; a mouse alone; a crowd of people alone."""
     square = [[1, 1, 5, 1, 5, 4, 1, 4]]
     crowd = {"size": [6, 8], "counts": [4, 3, 41]}
     annotations = [
@@ -228,8 +228,8 @@ def test_real_pictures_become_stills_with_the_areas_of_coco(tmp_path: Path) -> N
 def test_real_tracks_go_through_a_format_and_back(tmp_path: Path) -> None:
     root = shared_path("data/realvis")
     options = ReadOptions(split="valid")
-    convert(root, tmp_path / "a", read_as="youtube-vis", write_as="burst", options=options, pictures="none")
-    convert(tmp_path / "a", tmp_path / "b", read_as="burst", write_as="youtube-vis", options=options, pictures="none")
+    convert(root, tmp_path / "a", read_as="youtube-vis", write_as="burst", options=options, images="none")
+    convert(tmp_path / "a", tmp_path / "b", read_as="burst", write_as="youtube-vis", options=options, images="none")
     one, other = (json.loads((place / "valid.json").read_text()) for place in (root, tmp_path / "b"))
     keys = ("id", "video_id", "category_id", "segmentations", "areas", "bboxes")
     assert [[track[key] for key in keys] for track in other["annotations"]] == [
@@ -258,7 +258,7 @@ def test_a_damaged_file_is_read_or_refused_and_never_a_surprise(
             write_as=name,
             options=ReadOptions(),
             is_loss_allowed=True,
-            pictures="none",
+            images="none",
         )
     files = sorted(path for path in (root / "there").rglob("*") if path.is_file())
 

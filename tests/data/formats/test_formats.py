@@ -193,7 +193,7 @@ def test_values_of_a_mots_png_are_class_and_instance(tmp_path: Path) -> None:
 def test_a_coloured_picture_is_no_mots_file(tmp_path: Path) -> None:
     (tmp_path / "0002").mkdir()
     Image.new("RGB", (6, 4)).save(tmp_path / "0002/000000.png")
-    with pytest.raises(DataError, match=r"000000\.png: a picture of mode RGB; expected 16-bit grey"):
+    with pytest.raises(DataError, match=r"000000\.png: an image of mode RGB; expected 16-bit grey"):
         read("mots-png", tmp_path)
     (tmp_path / "0002/000000.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     with pytest.raises(DataError, match=r"000000\.png: cannot be decoded"):
@@ -228,7 +228,7 @@ def test_indices_of_a_davis_png_are_objects(tmp_path: Path) -> None:
     assert found is not None
     assert np.array_equal(found, SQUARE)
     assert video.file_names == ("bear/00000.jpg", "bear/00001.jpg")
-    assert video.pictures[1] == tmp_path / "JPEGImages/480p/bear/00001.jpg"
+    assert video.images[1] == tmp_path / "JPEGImages/480p/bear/00001.jpg"
 
 
 def test_the_list_of_a_split_chooses_and_orders_sequences(tmp_path: Path) -> None:
@@ -276,12 +276,12 @@ def burst_document() -> dict[str, Any]:
 
 def test_annotated_frames_of_a_burst_sequence(tmp_path: Path) -> None:
     (tmp_path / "val.json").write_text(json.dumps(burst_document()))
-    picture = tmp_path / "frames/LaSOT/bird-1/00000031.jpg"
-    picture.parent.mkdir(parents=True)
-    picture.touch()
+    image = tmp_path / "frames/LaSOT/bird-1/00000031.jpg"
+    image.parent.mkdir(parents=True)
+    image.touch()
     (video,) = read("burst", tmp_path)
     assert (video.id, video.name, video.fps, video.frame_numbers) == (3, "LaSOT/bird-1", 30, (1, 31))
-    assert video.pictures == (None, picture)
+    assert video.images == (None, image)
     assert [(track.id, track.category_id) for track in video.tracks] == [(7, 99)]
     found = dense(video)
     assert found is not None
@@ -368,7 +368,7 @@ def test_the_list_of_labels_gives_the_classes_their_order(tmp_path: Path) -> Non
         (labelme_document({**POLYGON, "points": [1, 2]}), "expected pairs of numbers"),
         (labelme_document({**PIECE, "points": [[1e999, 1]]}), "expected pairs of numbers"),
         (labelme_document({**PIECE, "points": [[4, 1], [6, 2]]}), "a mask of 3x2 at 4,1 leaves the frame"),
-        (labelme_document({**PIECE, "mask": "no"}), "not a PNG picture in base64"),
+        (labelme_document({**PIECE, "mask": "no"}), "not a PNG image in base64"),
         (labelme_document(POLYGON, path="../../secret.jpg"), "leaves the folder"),
         (labelme_document().replace('"imageHeight": 4', '"imageHeight": 400000000'), "a frame of 6x400000000 pixels"),
     ],

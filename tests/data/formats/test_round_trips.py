@@ -70,7 +70,7 @@ def videos(
         height=height,
         frame_numbers=numbers,
         file_names=tuple(f"{name}/{frame:05d}.jpg" for frame in numbers),
-        pictures=(None,) * length,
+        images=(None,) * length,
         tracks=tuple(tracks),
         fps=None if is_plain else draw(st.sampled_from([None, 6.0, 29.97])),
     )
@@ -110,7 +110,7 @@ def without_occlusion(before: Annotations) -> Annotations:
 def refused(source: Path, target: Path, *, read_as: FormatName, write_as: FormatName) -> str | None:
     """Convert; the message where that is refused."""
     try:
-        convert(source, target, read_as=read_as, write_as=write_as, options=OPTIONS, pictures="none")
+        convert(source, target, read_as=read_as, write_as=write_as, options=OPTIONS, images="none")
     except DataError as error:
         return str(error)
     return None

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from maskreel.data.formats.catalog import FormatName, PictureTransfer
+from maskreel.data.formats.catalog import FormatName, ImageTransfer
 from maskreel.rendered.dials import SyntheticDials
 
 
@@ -134,7 +134,7 @@ class Convert:
     images: Path | None = None
     """Folder of the pictures (of a folder per video, except for coco and youtube-vis), where they do not lie beside the
     annotations in the usual way."""
-    frames: PictureTransfer = "link"
+    frames: ImageTransfer = "link"
     """Put the pictures of the frames into DST as hard links (copies where DST is on another disk), as copies, or not at
     all. Hard links take no room; editing one changes the other."""
     classes: Literal["ytvis19", "ytvis21"] | None = None

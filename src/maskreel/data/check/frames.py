@@ -14,7 +14,7 @@ from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.video.images import UNREADABLE
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 Renamed = dict[tuple[int, int], str]
 """Name under which (video id, frame) was found."""
@@ -61,7 +61,7 @@ def _other_names(folder: Path, absent: Sequence[str], listed: set[str]) -> dict[
     found: dict[str, str] = {}
     for parent in {Path(name).parent for name in absent}:
         by_number: dict[object, list[str]] = {}
-        for path in _pictures(folder / parent):
+        for path in _images(folder / parent):
             name = (parent / path.name).as_posix()
             if name not in listed:
                 by_number.setdefault(_number(path.stem), []).append(name)
@@ -79,9 +79,9 @@ def _number(stem: str) -> object:
     return int(numbers[-1]) if numbers else stem.lower()
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _images(folder: Path) -> Iterator[Path]:
     if os.path.isdir(folder):
-        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
 
 
 def _fault(folder: Path, allowed: Sequence[Path], size: tuple[int, int], name: str) -> tuple[str, str] | None:
@@ -104,7 +104,7 @@ def _fault(folder: Path, allowed: Sequence[Path], size: tuple[int, int], name: s
 
 def _note_unlisted(folder: Path, listed: set[str], renamed: set[str], problems: Problems) -> None:
     for parent in sorted({Path(name).parent for name in listed if not LEAVES_ROOT.search(name)}):
-        names = [(parent / path.name).as_posix() for path in _pictures(folder / parent)]
+        names = [(parent / path.name).as_posix() for path in _images(folder / parent)]
         surplus = [name for name in names if name not in listed and name not in renamed]
         if surplus:
-            problems.note("frame-unlisted", f"folder {parent}", f"{len(surplus)} pictures more, such as {surplus[0]}")
+            problems.note("frame-unlisted", f"folder {parent}", f"{len(surplus)} images more, such as {surplus[0]}")

@@ -40,7 +40,7 @@ KINDS = {
     "frame-unreadable": Kind(about="a frame cannot be decoded"),
     "frame-size": Kind(about="a frame is not of its video's size"),
     "frame-link": Kind(about="a frame is a link out of the data set"),
-    "frame-unlisted": Kind(about="pictures beside the frames that no video lists", is_note=True),
+    "frame-unlisted": Kind(about="images beside the frames that no video lists", is_note=True),
     # tracks
     "annotation-record": Kind(about="an annotation without whole ids and a list of segmentations"),
     "annotation-id-repeated": Kind(about="two annotations with one id", is_repaired=True),

@@ -25,7 +25,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotatedVideo:
-    """One video; a picture alone is a video of one frame."""
+    """One video; an image alone is a video of one frame."""
 
     id: int
     name: str
@@ -36,8 +36,8 @@ class AnnotatedVideo:
     """Position of each frame in the video that the frames were taken from."""
     file_names: tuple[str, ...]
     """Of the frames, with their folder."""
-    pictures: tuple[Path | None, ...] = field(compare=False)
-    """Where each frame lies; None where no picture was found."""
+    images: tuple[Path | None, ...] = field(compare=False)
+    """Where each frame lies; None where no image was found."""
     tracks: tuple[AnnotatedTrack, ...]
     """Their ids name them within the video, and their masks are as `tidy` gives them."""
     fps: float | None = None
@@ -79,22 +79,22 @@ class ReadOptions:
     split: str = "train"
     """Of a YouTube-VIS folder."""
     images: Path | None = None
-    """Folder of the pictures; None looks where the format keeps them."""
+    """Folder of the images; None looks where the format keeps them."""
     classes: str | None = None
-    """Class map for pictures of COCO, by the name in `coco_clips.CLASS_MAPS`."""
+    """Class map for images of COCO, by the name in `coco_clips.CLASS_MAPS`."""
 
 
-def annotation_file(source: Path, kind: str, *patterns: str) -> Path:
-    """The file that `source` is, or the only one in it that a pattern finds; UsageError where it is not to be told."""
-    if source.is_dir():
-        found = sorted(path for pattern in patterns for path in source.glob(pattern))
+def annotation_file(given: Path, kind: str, *patterns: str) -> Path:
+    """The file that `given` is, or the only one in it that a pattern finds; UsageError where it is not to be told."""
+    if given.is_dir():
+        found = sorted(path for pattern in patterns for path in given.glob(pattern))
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
-            raise UsageError(f"{source}: name the annotation file itself; found {names}")
-        source = found[0]
-    if not source.is_file():
-        raise UsageError(f"{source}: no such file; expected a {kind} annotation file")
-    return source
+            raise UsageError(f"{given}: name the annotation file itself; found {names}")
+        given = found[0]
+    if not given.is_file():
+        raise UsageError(f"{given}: no such file; expected a {kind} annotation file")
+    return given
 
 
 def tidy(mask: Rle | None) -> Rle | None:

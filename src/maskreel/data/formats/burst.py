@@ -27,24 +27,24 @@ from maskreel.geometry.rle import Rle
 Record = dict[str, Any]
 
 
-def read(source: Path, options: ReadOptions) -> Annotations:
-    """A file, or the only JSON file of a folder; pictures lie in `frames/DATASET/SEQUENCE` beside it."""
-    source = annotation_file(source, "BURST", "*.json")
-    document, _ = read_document(source)
+def read(given: Path, options: ReadOptions) -> Annotations:
+    """A file, or the only JSON file of a folder; images lie in `frames/DATASET/SEQUENCE` beside it."""
+    given = annotation_file(given, "BURST", "*.json")
+    document, _ = read_document(given)
     if not isinstance(document, dict) or not isinstance(document.get("sequences"), list):
-        raise DataError(f'{source}: not a BURST file; expected an object with "sequences" and "categories".')
-    categories = read_categories(document, source)
+        raise DataError(f'{given}: not a BURST file; expected an object with "sequences" and "categories".')
+    categories = read_categories(document, given)
     known = {category.id for category in categories}
-    images = options.images or source.parent / "frames"
+    images = options.images or given.parent / "frames"
     videos = [
         _read_video(record, number, where, known, images)
-        for number, (record, where) in enumerate(records_of(document, "sequences", f"{source}: sequence"), start=1)
+        for number, (record, where) in enumerate(records_of(document, "sequences", f"{given}: sequence"), start=1)
     ]
     return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
-    """`SPLIT.json`; pictures go to the places of `picture`."""
+    """`SPLIT.json`; images go to the places of `image_path`."""
     document = {
         "sequences": [_sequence_record(video) for video in annotations.videos],
         "categories": [{"id": category.id, "name": category.name} for category in annotations.categories],
@@ -53,7 +53,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
     (folder / f"{split}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     dataset, name = _parts(video)
     return f"frames/{dataset}/{name}/{_file_names(video)[frame]}"
 
@@ -91,7 +91,7 @@ def _read_video(record: Record, number: int, where: str, known: set[int], images
         height=height,
         frame_numbers=numbers_of(paths),
         file_names=tuple(f"{video_name}/{path}" for path in paths),
-        pictures=tuple(path if path.is_file() else None for path in found),
+        images=tuple(path if path.is_file() else None for path in found),
         tracks=tuple(_read_tracks(record, frames, (height, width), known, where)),
         fps=frame_rate(record, where),
     )

@@ -34,9 +34,9 @@ class Format:
         return None if self.writer is None else self._function(self.writer)
 
     @property
-    def picture(self) -> "Callable[[AnnotatedVideo, int, str], str]":
-        """Where in that folder the picture of a frame belongs."""
-        return self._function("picture")
+    def image_path(self) -> "Callable[[AnnotatedVideo, int, str], str]":
+        """Where in that folder the image of a frame belongs."""
+        return self._function("image_path")
 
     def _function(self, name: str) -> Any:
         return getattr(import_module(f"maskreel.data.formats.{self.module}"), name)
@@ -44,7 +44,7 @@ class Format:
 
 FORMATS = {
     "youtube-vis": Format("youtube_vis"),
-    "coco": Format("coco", reader="read_pictures", writer=None),
+    "coco": Format("coco", reader="read_images", writer=None),
     "coco-tracks": Format("coco", reader="read_tracks", writer="write_tracks"),
     "mots-txt": Format("mots", reader="read_text", writer="write_text"),
     "mots-png": Format("mots", reader="read_png", writer="write_png"),
@@ -60,5 +60,5 @@ else:
     FormatName = Literal[tuple(FORMATS)]
 """A name of the catalog: a choice on the command line."""
 
-PictureTransfer = Literal["link", "copy", "none"]
-"""How pictures get into the target: as hard links (copies on another disk), as copies, not at all."""
+ImageTransfer = Literal["link", "copy", "none"]
+"""How images get into the target: as hard links (copies on another disk), as copies, not at all."""

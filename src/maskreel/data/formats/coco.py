@@ -1,4 +1,4 @@
-"""COCO instance files: pictures alone (import), and videos whose annotations carry track ids (import and export).
+"""COCO instance files: images alone (import), and videos whose annotations carry track ids (import and export).
 
 Of the latter both dialects are read and written at once: `frame_id` and `instance_id` (CocoVID), `frame_index`,
 `track_id` and `tracks` (TAO).
@@ -40,24 +40,24 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 
-def read_pictures(source: Path, options: ReadOptions) -> Annotations:
-    """Every picture as a video of one frame, its objects as tracks.
+def read_images(given: Path, options: ReadOptions) -> Annotations:
+    """Every image as a video of one frame, its objects as tracks.
 
-    With a class map, only its classes are kept, and only pictures that show one of them (more than as a crowd).
+    With a class map, only its classes are kept, and only images that show one of them (more than as a crowd).
     Objects without a pixel are left out and counted in the log.
     """
-    path, document = _read(source)
+    path, document = _read(given)
     categories, wanted = _wanted_classes(document, path, options.classes)
-    folders = _picture_folders(path, options.images)
-    by_picture: dict[int, list[tuple[int, Record]]] = defaultdict(list)
+    folders = _image_folders(path, options.images)
+    by_image: dict[int, list[tuple[int, Record]]] = defaultdict(list)
     for number, record in identified(document, "annotations", f"{path}: annotation").items():
-        by_picture[field_of(record, "image_id", int, f"{path}: annotation {number}")].append((number, record))
+        by_image[field_of(record, "image_id", int, f"{path}: annotation {number}")].append((number, record))
     images = identified(document, "images", f"{path}: image")
-    _check_known(by_picture, images, path, "image_id")
+    _check_known(by_image, images, path, "image_id")
     videos = []
     num_empty = 0
     for number, image in images.items():
-        tracks = [_picture_track(record, track_id, image, wanted, path) for track_id, record in by_picture[number]]
+        tracks = [_image_track(record, track_id, image, wanted, path) for track_id, record in by_image[number]]
         kept = tuple(track for track in tracks if track is not None and track.segmentations[0] is not None)
         num_empty += sum(track is not None for track in tracks) - len(kept)
         if options.classes is None or any(not track.is_crowd for track in kept):
@@ -67,12 +67,12 @@ def read_pictures(source: Path, options: ReadOptions) -> Annotations:
     return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
 
 
-def read_tracks(source: Path, options: ReadOptions) -> Annotations:
+def read_tracks(given: Path, options: ReadOptions) -> Annotations:
     """Videos whose annotations carry track ids."""
-    path, document = _read(source)
+    path, document = _read(given)
     categories, _ = _wanted_classes(document, path, None)
     known = {category.id for category in categories}
-    folders = _picture_folders(path, options.images)
+    folders = _image_folders(path, options.images)
     videos = identified(document, "videos", f"{path}: video")
     by_video: dict[int, list[tuple[int, Record]]] = defaultdict(list)
     images = identified(document, "images", f"{path}: image")
@@ -91,7 +91,7 @@ def read_tracks(source: Path, options: ReadOptions) -> Annotations:
 
 
 def write_tracks(annotations: Annotations, folder: Path, split: str) -> None:
-    """`SPLIT.json`; pictures go to the places of `picture`."""
+    """`SPLIT.json`; images go to the places of `image_path`."""
     images: list[Record] = []
     records: list[Record] = []
     tracks: list[Record] = []
@@ -115,17 +115,17 @@ def write_tracks(annotations: Annotations, folder: Path, split: str) -> None:
     (folder / f"{split}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     return f"{split}/{video.file_names[frame]}"
 
 
-def _read(source: Path) -> tuple[Path, Record]:
-    """The annotation file that `source` is, or the one in it."""
-    source = annotation_file(source, "COCO", "*.json", "annotations/instances_*.json")
-    document, _ = read_document(source)
+def _read(given: Path) -> tuple[Path, Record]:
+    """The annotation file that `given` is, or the one in it."""
+    given = annotation_file(given, "COCO", "*.json", "annotations/instances_*.json")
+    document, _ = read_document(given)
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
-        raise DataError(f'{source}: not a COCO file; expected an object with "images", "annotations", "categories".')
-    return source, document
+        raise DataError(f'{given}: not a COCO file; expected an object with "images", "annotations", "categories".')
+    return given, document
 
 
 def _wanted_classes(document: Record, path: Path, class_map: str | None) -> tuple[tuple[Category, ...], dict[int, int]]:
@@ -144,8 +144,8 @@ def _wanted_classes(document: Record, path: Path, class_map: str | None) -> tupl
     return tuple(Category(id=number, name=name) for number, name in enumerate(table.names, start=1)), wanted
 
 
-def _picture_folders(path: Path, images: Path | None) -> list[Path]:
-    """Where pictures may lie: as COCO unpacks them beside `annotations`, or beside the file."""
+def _image_folders(path: Path, images: Path | None) -> list[Path]:
+    """Where images may lie: as COCO unpacks them beside `annotations`, or beside the file."""
     if images is not None:
         return [images]
     word = path.stem.removeprefix("instances_")
@@ -162,7 +162,7 @@ def _check_known(used: dict[int, Any], known: dict[int, Any], path: Path, key: s
             raise DataError(f'{path}: "{key}" {number} is used but not listed.')
 
 
-def _picture_track(
+def _image_track(
     record: Record, number: int, image: Record, wanted: dict[int, int], path: Path
 ) -> AnnotatedTrack | None:
     where = f"{path}: annotation {number}"
@@ -229,7 +229,7 @@ def _video(
     folders: list[Path],
     path: Path,
 ) -> AnnotatedVideo:
-    """A video of these images; `record` is its own, None for a picture alone."""
+    """A video of these images; `record` is its own, None for an image alone."""
     names, sizes = [], set()
     for image_id, image in frames:
         where = f"{path}: image {image_id}"
@@ -254,7 +254,7 @@ def _video(
         height=height,
         frame_numbers=numbers,
         file_names=tuple(names),
-        pictures=tuple(next((f / name for f in folders if (f / name).is_file()), None) for name in names),
+        images=tuple(next((f / name for f in folders if (f / name).is_file()), None) for name in names),
         tracks=tracks,
         fps=fps,
     )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from maskreel.data.formats.annotations import Annotations, ReadOptions, differences
-from maskreel.data.formats.catalog import FORMATS, Format, FormatName, PictureTransfer
+from maskreel.data.formats.catalog import FORMATS, Format, FormatName, ImageTransfer
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 
@@ -17,35 +17,35 @@ logger = logging.getLogger(__name__)
 
 
 def convert(
-    source: Path,
+    given: Path,
     target: Path,
     *,
     read_as: FormatName,
     write_as: FormatName,
     options: ReadOptions,
-    pictures: PictureTransfer = "link",
+    images: ImageTransfer = "link",
     is_loss_allowed: bool = False,
 ) -> Annotations:
-    """Write the annotations of `source` into the folder `target` and return them as they stand there.
+    """Write the annotations of `given` into the folder `target` and return them as they stand there.
 
     Nothing gets its final name before everything is written and read back. What comes back changed (masks, ids,
     classes, frame times) is refused by name, DataError, or with `is_loss_allowed` a warning. Raises UsageError where
-    `target` holds something of the same name, or pictures are missing.
+    `target` holds something of the same name, or images are missing.
     """
     reader, writer = FORMATS[read_as], FORMATS[write_as]
     if writer.write is None:
         raise UsageError(f"{write_as} is read but not written; write one of {', '.join(_written())}")
-    if not source.exists():
-        raise UsageError(f"{source}: no such file or folder")
+    if not given.exists():
+        raise UsageError(f"{given}: no such file or folder")
     if LEAVES_ROOT.search(options.split) or Path(options.split).name != options.split:
         raise UsageError(f"--split is {options.split!r}; give a plain word such as train or valid.")
-    annotations = reader.read(source, options)
+    annotations = reader.read(given, options)
     if not annotations.videos:
-        raise DataError(f"{source}: there is no video in it to convert.")
+        raise DataError(f"{given}: there is no video in it to convert.")
     with _into(target) as folder:
         writer.write(annotations, folder, options.split)
-        if pictures != "none":
-            _transfer(annotations, folder, writer, options, is_copy=pictures == "copy")
+        if images != "none":
+            _transfer(annotations, folder, writer, options, is_copy=images == "copy")
         try:
             written = writer.read(folder, ReadOptions(split=options.split))
         except DataError as error:
@@ -65,31 +65,31 @@ def _written() -> list[str]:
 
 
 def _transfer(annotations: Annotations, folder: Path, writer: Format, options: ReadOptions, *, is_copy: bool) -> None:
-    """Put every frame's picture where the format has it."""
+    """Put every frame's image where the format has it."""
     for video in annotations.videos:
-        for t, source in enumerate(video.pictures):
-            if source is None:
+        for t, image in enumerate(video.images):
+            if image is None:
                 raise UsageError(
-                    f"the picture of frame {video.frame_numbers[t]} of video {video.name!r} was not found; name the "
-                    "folder of the pictures with --images DIR, or pass --frames none to convert annotations alone"
+                    f"the image of frame {video.frame_numbers[t]} of video {video.name!r} was not found; name the "
+                    "folder of the images with --images DIR, or pass --frames none to convert annotations alone"
                 )
-            place = folder / writer.picture(video, t, options.split)
+            place = folder / writer.image_path(video, t, options.split)
             if place.exists():
-                raise DataError(f"video {video.name!r}: its picture {place.name} has the name of another; rename one.")
+                raise DataError(f"video {video.name!r}: its image {place.name} has the name of another; rename one.")
             place.parent.mkdir(parents=True, exist_ok=True)
-            _put(source.resolve(), place, is_copy=is_copy)
+            _put(image.resolve(), place, is_copy=is_copy)
 
 
-def _put(source: Path, place: Path, *, is_copy: bool) -> None:
+def _put(image: Path, place: Path, *, is_copy: bool) -> None:
     if not is_copy:
         try:
-            os.link(source, place)
+            os.link(image, place)
         except OSError:
             # Another disk, or a file system without hard links.
             pass
         else:
             return
-    shutil.copyfile(source, place)
+    shutil.copyfile(image, place)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.formats.pictures import frame_names, pictures_by_stem
+from maskreel.data.formats.images import frame_names, images_by_stem
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
@@ -43,26 +43,26 @@ CROWD_ATTRIBUTE = {
 SIDES = ("width", "height")
 
 
-def read(source: Path, options: ReadOptions) -> Annotations:
-    """A file, or all of a folder and its folders; pictures lie in `images` beside each, as CVAT exports them."""
-    if source.is_dir():
-        paths = sorted([*source.glob("*.xml"), *source.glob("*/*.xml")])
+def read(given: Path, options: ReadOptions) -> Annotations:
+    """A file, or all of a folder and its folders; images lie in `images` beside each, as CVAT exports them."""
+    if given.is_dir():
+        paths = sorted([*given.glob("*.xml"), *given.glob("*/*.xml")])
     else:
-        paths = [source] if source.is_file() else []
+        paths = [given] if given.is_file() else []
     if not paths:
-        raise UsageError(f"{source}: no XML files; expected an export as 'CVAT for video 1.1'")
+        raise UsageError(f"{given}: no XML files; expected an export as 'CVAT for video 1.1'")
     roots = [(path, parse_xml(path)) for path in paths]
     names = list(dict.fromkeys(name for path, root in roots for name in _labels(root, path)))
     ids = {name: number for number, name in enumerate(names, start=1)}
     videos = [_read_video(path, root, number, ids, options) for number, (path, root) in enumerate(roots, start=1)]
     if len({video.id for video in videos}) < len(videos):
-        raise DataError(f"{source}: two of its files have the same task id; convert them one by one.")
+        raise DataError(f"{given}: two of its files have the same task id; convert them one by one.")
     categories = tuple(Category(id=number, name=name) for name, number in ids.items())
     return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
-    """`VIDEO/annotations.xml`; pictures go to `VIDEO/images`."""
+    """`VIDEO/annotations.xml`; images go to `VIDEO/images`."""
     names = {category.id: category.name for category in annotations.categories}
     for video in annotations.videos:
         target = folder / flat_name(video)
@@ -72,7 +72,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
         tree.write(target / FILE_NAME, encoding="utf-8", xml_declaration=True)
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     suffix = Path(video.file_names[frame]).suffix
     return f"{flat_name(video)}/images/frame_{_numbering(video)[frame]:06d}{suffix}"
 
@@ -143,8 +143,8 @@ def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], 
     check_name(name, f"{path}: task name")
     folder = options.images / name if options.images is not None else path.parent / "images"
     by_number = {
-        int(stem.removeprefix("frame_")): picture_path
-        for stem, picture_path in pictures_by_stem(folder).items()
+        int(stem.removeprefix("frame_")): path
+        for stem, path in images_by_stem(folder).items()
         if stem.removeprefix("frame_").isdecimal()
     }
     found = [by_number.get(frame) for frame in frames]
@@ -155,7 +155,7 @@ def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], 
         height=height,
         frame_numbers=tuple(frames),
         file_names=frame_names(name, (f"{frame:06d}" for frame in frames), found),
-        pictures=tuple(found),
+        images=tuple(found),
         tracks=tuple(_read_track(track, frames, (height, width), ids, path) for track in root.iterfind("track")),
     )
 

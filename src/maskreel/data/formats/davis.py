@@ -20,11 +20,11 @@ from maskreel.data.formats.annotations import (
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.pictures import (
+from maskreel.data.formats.images import (
     check_folder,
     first_folder,
     frame_names,
-    pictures_by_stem,
+    images_by_stem,
     read_indices,
     read_lines,
     video_folders,
@@ -41,27 +41,27 @@ RESOLUTIONS = ("480p", "Full-Resolution")
 """Folders between `Annotations` and the sequences; some sets have none."""
 
 
-def read(source: Path, options: ReadOptions) -> Annotations:
+def read(given: Path, options: ReadOptions) -> Annotations:
     """`Annotations/480p/SEQUENCE/00000.png`, with other resolutions, without that folder, or sequences alone.
 
     Where `ImageSets/2017/SPLIT.txt` (or 2016) lists sequences, those are read in that order, else all.
     """
-    root = check_folder(source, "a folder with Annotations/480p/SEQUENCE/00000.png")
+    root = check_folder(given, "a folder with Annotations/480p/SEQUENCE/00000.png")
     root = first_folder([root / "Annotations"]) or root
     folder = first_folder(root / name for name in RESOLUTIONS) or root
     videos = []
-    for number, sequence in enumerate(_sequences(source, folder, options.split), start=1):
-        images = options.images or source / "JPEGImages"
-        pictures = first_folder([images / name / sequence.name for name in RESOLUTIONS] + [images / sequence.name])
-        videos.append(_read_video(number, sequence, pictures_by_stem(pictures)))
+    for number, sequence in enumerate(_sequences(given, folder, options.split), start=1):
+        images = options.images or given / "JPEGImages"
+        folder = first_folder([images / name / sequence.name for name in RESOLUTIONS] + [images / sequence.name])
+        videos.append(_read_video(number, sequence, images_by_stem(folder)))
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
     return Annotations(categories=(OBJECT,), videos=tuple(videos))
 
 
-def _sequences(source: Path, folder: Path, split: str) -> list[Path]:
+def _sequences(given: Path, folder: Path, split: str) -> list[Path]:
     for year in IMAGE_SETS:
-        path = source / "ImageSets" / year / f"{split}.txt"
+        path = given / "ImageSets" / year / f"{split}.txt"
         if path.is_file():
             names = [check_name(line.strip(), f"{path}") for line in read_lines(path) if line.strip()]
             missing = [name for name in names if not (folder / name).is_dir()]
@@ -86,7 +86,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
     names.write_text("".join(f"{flat_name(video)}\n" for video in annotations.videos), encoding="utf-8")
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     suffix = Path(video.file_names[frame]).suffix
     return f"JPEGImages/{_resolution(video)}/{flat_name(video)}/{video.frame_numbers[frame]:05d}{suffix}"
 
@@ -95,21 +95,21 @@ def _resolution(video: AnnotatedVideo) -> str:
     return RESOLUTIONS[0] if min(video.width, video.height) == 480 else RESOLUTIONS[1]
 
 
-def _read_video(number: int, sequence: Path, pictures: dict[str, Path]) -> AnnotatedVideo:
-    files = {path.stem: path for path in pictures_by_stem(sequence).values() if path.suffix == ".png"}
+def _read_video(number: int, sequence: Path, images: dict[str, Path]) -> AnnotatedVideo:
+    files = {path.stem: path for path in images_by_stem(sequence).values() if path.suffix == ".png"}
     if not files:
         raise DataError(f"{sequence}: no PNG files; every folder in {sequence.parent} is taken for a sequence.")
     masks: dict[int, dict[int, Rle]] = defaultdict(dict)
     sizes = set()
     for t, path in enumerate(files.values()):
-        values = read_indices(path, ("P", "L"), "a palette picture whose values are object numbers")
+        values = read_indices(path, ("P", "L"), "a palette image whose values are object numbers")
         sizes.add(values.shape)
         for value in np.unique(values[values > 0]).tolist():
             masks[value][t] = rle.encode(values == value)
     if len(sizes) > 1:
         raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
     height, width = sizes.pop()
-    found = [pictures.get(stem) for stem in files]
+    found = [images.get(stem) for stem in files]
     return AnnotatedVideo(
         id=number,
         name=sequence.name,
@@ -117,7 +117,7 @@ def _read_video(number: int, sequence: Path, pictures: dict[str, Path]) -> Annot
         height=height,
         frame_numbers=numbers_of(files),
         file_names=frame_names(sequence.name, files, found),
-        pictures=tuple(found),
+        images=tuple(found),
         tracks=tuple(
             AnnotatedTrack(
                 id=value,

@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file per frame beside its picture, one folder per video.
+"""LabelMe: one JSON file per frame beside its image, one folder per video.
 
 A shape's `group_id` names its object from frame to frame; shapes of one object in a frame are united. Class ids are no
 part of the format: they count from 1 in the order of `labels.txt`, or of the names. Objects are written as shapes of
@@ -27,7 +27,7 @@ from maskreel.data.formats.annotations import (
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.pictures import check_folder, frame_names, pictures_by_stem, read_lines, video_folders
+from maskreel.data.formats.images import check_folder, frame_names, images_by_stem, read_lines, video_folders
 from maskreel.data.records import field_of, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
@@ -49,8 +49,8 @@ class _Folder:
 
     name: str
     files: dict[str, Path | None]
-    """By the stem of each frame; None where a frame has a picture alone."""
-    pictures: dict[str, Path]
+    """By the stem of each frame; None where a frame has an image alone."""
+    image_files: dict[str, Path]
     size: tuple[int, int] = (0, 0)
     """(height, width)"""
     labels: dict[int, str] = field(default_factory=dict)
@@ -59,19 +59,19 @@ class _Folder:
     """By object and stem."""
 
 
-def read(source: Path, options: ReadOptions) -> Annotations:
-    """Every folder with JSON files, or the folder itself; a picture without a file is a frame without objects."""
-    check_folder(source, "a folder of JSON files, or of such folders")
-    folders = [folder for folder in (source, *video_folders(source)) if any(folder.glob("*.json"))]
+def read(given: Path, options: ReadOptions) -> Annotations:
+    """Every folder with JSON files, or the folder itself; an image without a file is a frame without objects."""
+    check_folder(given, "a folder of JSON files, or of such folders")
+    folders = [folder for folder in (given, *video_folders(given)) if any(folder.glob("*.json"))]
     if not folders:
-        raise DataError(f"{source}: no JSON files, neither in it nor in its folders.")
-    labels = _read_labels(source / LABELS)
+        raise DataError(f"{given}: no JSON files, neither in it nor in its folders.")
+    labels = _read_labels(given / LABELS)
     parts = [_read_folder(folder, options.images) for folder in folders]
     used = {label for part in parts for label in part.labels.values()}
     names = labels or sorted(used)
     unknown = sorted(used - set(names))
     if unknown:
-        raise DataError(f"{source / LABELS}: the label {unknown[0]!r} is used but not listed.")
+        raise DataError(f"{given / LABELS}: the label {unknown[0]!r} is used but not listed.")
     ids = {name: number for number, name in enumerate(names, start=1)}
     return Annotations(
         categories=tuple(Category(id=number, name=name) for name, number in ids.items()),
@@ -80,7 +80,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
-    """`VIDEO/00000.json` for every frame, and `labels.txt`; pictures go beside the files."""
+    """`VIDEO/00000.json` for every frame, and `labels.txt`; images go beside the files."""
     names = {category.id: category.name for category in annotations.categories}
     if any("\n" in name or name in NO_CLASSES for name in names.values()):
         raise DataError(f"classes {list(names.values())}: one of the names has a meaning of its own in {LABELS}.")
@@ -97,7 +97,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
                     for track in video.tracks
                     if (mask := track.segmentations[t]) is not None
                 ],
-                "imagePath": Path(picture(video, t, split)).name,
+                "imagePath": Path(image_path(video, t, split)).name,
                 "imageData": None,
                 "imageHeight": video.height,
                 "imageWidth": video.width,
@@ -105,7 +105,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
             (target / f"{frame:05d}.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     return f"{flat_name(video)}/{video.frame_numbers[frame]:05d}{Path(video.file_names[frame]).suffix}"
 
 
@@ -116,10 +116,10 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _read_folder(folder: Path, images: Path | None) -> _Folder:
-    pictures = pictures_by_stem(folder if images is None else images / folder.name)
+    image_files = images_by_stem(folder if images is None else images / folder.name)
     files = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    stems = sorted({*files, *pictures})
-    part = _Folder(name=folder.name, files={stem: files.get(stem) for stem in stems}, pictures=pictures)
+    stems = sorted({*files, *image_files})
+    part = _Folder(name=folder.name, files={stem: files.get(stem) for stem in stems}, image_files=image_files)
     for stem, path in files.items():
         document, _ = read_document(path)
         if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
@@ -131,8 +131,8 @@ def _read_folder(folder: Path, images: Path | None) -> _Folder:
             raise DataError(f"{path}: {size[1]}x{size[0]} pixels, other frames have {part.size[1]}x{part.size[0]}.")
         part.size = size
         named = check_name(field_of({"imagePath": stem, **document}, "imagePath", str, f"{path}"), f"{path}: imagePath")
-        if stem not in pictures and images is None and (folder / named).is_file():
-            pictures[stem] = folder / named
+        if stem not in image_files and images is None and (folder / named).is_file():
+            image_files[stem] = folder / named
         for shape, where in records_of(document, "shapes", f"{path}: shape"):
             _add_shape(part, stem, shape, where)
     return part
@@ -189,12 +189,12 @@ def _decode_png(text: str, where: str) -> Bool[np.ndarray, "h w"]:
     except DataError:
         raise
     except (binascii.Error, *UNREADABLE) as error:
-        raise DataError(f"{where}: its mask is not a PNG picture in base64 ({error}).") from error
+        raise DataError(f"{where}: its mask is not a PNG image in base64 ({error}).") from error
 
 
 def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
     height, width = part.size
-    found = [part.pictures.get(stem) for stem in part.files]
+    found = [part.image_files.get(stem) for stem in part.files]
     encoded = {key: tidy(rle.encode(mask)) for key, mask in part.masks.items()}
     return AnnotatedVideo(
         id=number,
@@ -203,7 +203,7 @@ def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
         height=height,
         frame_numbers=numbers_of(part.files),
         file_names=frame_names(part.name, part.files, found),
-        pictures=tuple(found),
+        images=tuple(found),
         tracks=tuple(
             AnnotatedTrack(
                 id=number,

@@ -21,12 +21,12 @@ from maskreel.data.formats.annotations import (
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.pictures import (
+from maskreel.data.formats.images import (
     check_folder,
     first_folder,
     frame_names,
-    picture_size,
-    pictures_by_stem,
+    image_size,
+    images_by_stem,
     read_indices,
     read_lines,
     video_folders,
@@ -45,13 +45,13 @@ Masks = dict[tuple[int, int], dict[int, Rle]]
 """Masks by (track id, class), then by frame number."""
 
 
-def read_text(source: Path, options: ReadOptions) -> Annotations:
+def read_text(given: Path, options: ReadOptions) -> Annotations:
     """`SEQUENCE.txt` files, in the folder or in its `instances_txt`.
 
-    Frames are those of the pictures, else those of `seqmap.txt` beside the files, else all from the first to the last
+    Frames are those of the images, else those of `seqmap.txt` beside the files, else all from the first to the last
     that the file mentions. Sequences come in the order of `seqmap.txt`, others after them.
     """
-    folder = check_folder(source, "a folder of SEQUENCE.txt files")
+    folder = check_folder(given, "a folder of SEQUENCE.txt files")
     folder = first_folder([folder / "instances_txt"]) or folder
     paths = sorted(path for path in folder.glob("*.txt") if path.name != "seqmap.txt")
     if not paths:
@@ -62,18 +62,18 @@ def read_text(source: Path, options: ReadOptions) -> Annotations:
     videos = []
     for number, path in enumerate(paths, start=1):
         masks, size = _read_lines(path)
-        pictures = pictures_by_stem(_picture_folder(source, options.images, path.stem))
+        images = images_by_stem(_image_folder(given, options.images, path.stem))
         mentioned = sorted({frame for frames in masks.values() for frame in frames})
         spans = range(mentioned[0], mentioned[-1] + 1) if mentioned else range(0)
-        frames = _frames(pictures, ranges.get(path.stem, spans), str(path))
+        frames = _frames(images, ranges.get(path.stem, spans), str(path))
         outside = sorted(set(mentioned) - set(frames))
         if outside:
             raise DataError(f"{path}: frame {outside[0]} has objects but is none of the sequence's frames.")
-        if size is None and pictures:
-            size = picture_size(next(iter(pictures.values())))[::-1]
+        if size is None and images:
+            size = image_size(next(iter(images.values())))[::-1]
         if size is None or not frames:
-            raise DataError(f"{path}: neither lines nor pictures, so the size is unknown; name their folder: --images.")
-        videos.append(_video(number, path.stem, size, frames, masks, pictures))
+            raise DataError(f"{path}: neither lines nor images, so the size is unknown; name their folder: --images.")
+        videos.append(_video(number, path.stem, size, frames, masks, images))
     return _annotations(videos)
 
 
@@ -97,13 +97,13 @@ def write_text(annotations: Annotations, folder: Path, split: str) -> None:
     (target / "seqmap.txt").write_text("".join(ranges), encoding="utf-8")
 
 
-def read_png(source: Path, options: ReadOptions) -> Annotations:
+def read_png(given: Path, options: ReadOptions) -> Annotations:
     """`SEQUENCE/000000.png` files, in the folder or in its `instances`; every file is a frame."""
-    folder = check_folder(source, "a folder of SEQUENCE/000000.png files")
+    folder = check_folder(given, "a folder of SEQUENCE/000000.png files")
     folder = first_folder([folder / "instances"]) or folder
     videos = []
     for number, sequence in enumerate(video_folders(folder), start=1):
-        files = {int(stem): path for stem, path in pictures_by_stem(sequence).items() if stem.isdecimal()}
+        files = {int(stem): path for stem, path in images_by_stem(sequence).items() if stem.isdecimal()}
         if not files:
             raise DataError(f"{sequence}: no files such as 000000.png; every folder in {folder} is a sequence.")
         masks: Masks = defaultdict(dict)
@@ -115,8 +115,8 @@ def read_png(source: Path, options: ReadOptions) -> Annotations:
                 masks[value, value // INSTANCES][frame] = rle.encode(values == value)
         if len(sizes) > 1:
             raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
-        pictures = pictures_by_stem(_picture_folder(source, options.images, sequence.name))
-        video = _video(number, sequence.name, sizes.pop(), sorted(files), _short_ids(masks), pictures)
+        images = images_by_stem(_image_folder(given, options.images, sequence.name))
+        video = _video(number, sequence.name, sizes.pop(), sorted(files), _short_ids(masks), images)
         videos.append(video)
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
@@ -133,7 +133,7 @@ def write_png(annotations: Annotations, folder: Path, split: str) -> None:
             Image.fromarray(values[label_map(video, t)]).save(target / f"{frame:06d}.png")
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     suffix = Path(video.file_names[frame]).suffix
     return f"images/{flat_name(video)}/{video.frame_numbers[frame]:06d}{suffix}"
 
@@ -173,17 +173,17 @@ def _read_lines(path: Path) -> tuple[Masks, tuple[int, int] | None]:
     return masks, size
 
 
-def _picture_folder(source: Path, images: Path | None, name: str) -> Path | None:
+def _image_folder(given: Path, images: Path | None, name: str) -> Path | None:
     if images is not None:
         return images / name
-    roots = [source, source.parent]
+    roots = [given, given.parent]
     return first_folder(root / place / name for root in roots for place in ("images", "image_02", "training/image_02"))
 
 
-def _frames(pictures: dict[str, Path], others: range, where: str) -> list[int]:
-    """Frame numbers: of the pictures where there are any."""
-    if pictures:
-        return list(numbers_of(path.name for path in pictures.values()))
+def _frames(images: dict[str, Path], others: range, where: str) -> list[int]:
+    """Frame numbers: of the images where there are any."""
+    if images:
+        return list(numbers_of(path.name for path in images.values()))
     if len(others) > MAX_FRAMES:
         raise DataError(f"{where}: frames {others.start} to {others.stop - 1}; at most {MAX_FRAMES} are supported.")
     return list(others)
@@ -195,9 +195,9 @@ def _video(
     size: tuple[int, ...],
     frames: Sequence[int],
     masks: Masks,
-    pictures: dict[str, Path],
+    images: dict[str, Path],
 ) -> AnnotatedVideo:
-    by_number = dict(zip(numbers_of(path.name for path in pictures.values()), pictures.values(), strict=True))
+    by_number = dict(zip(numbers_of(path.name for path in images.values()), images.values(), strict=True))
     found = [by_number.get(frame) for frame in frames]
     tracks = [
         AnnotatedTrack(
@@ -215,7 +215,7 @@ def _video(
         height=size[0],
         frame_numbers=tuple(frames),
         file_names=frame_names(name, (f"{frame:06d}" for frame in frames), found),
-        pictures=tuple(found),
+        images=tuple(found),
         tracks=tuple(tracks),
     )
 

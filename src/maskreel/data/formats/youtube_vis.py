@@ -1,4 +1,4 @@
-"""YouTube-VIS: `SPLIT.json` and `SPLIT/JPEGImages`, or any layout or annotation file of it as a source.
+"""YouTube-VIS: `SPLIT.json` and `SPLIT/JPEGImages`, or any layout or annotation file of it.
 
 Three keys are added where a file needs them, which other readers pass over: `frame_numbers` and `fps` of a video, and
 `track_id` of an annotation where ids repeat from video to video.
@@ -23,15 +23,15 @@ from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 
 
-def read(source: Path, options: ReadOptions) -> Annotations:
+def read(given: Path, options: ReadOptions) -> Annotations:
     """A split of a folder, or an annotation file; frames are looked up but may be missing."""
-    if source.is_file():
-        dataset = YouTubeVIS.read_file(source)
+    if given.is_file():
+        dataset = YouTubeVIS.read_file(given)
     else:
-        dataset = YouTubeVIS.read_file(find_annotations(source, options.split))
+        dataset = YouTubeVIS.read_file(find_annotations(given, options.split))
         try:
             first = dataset.videos[0].file_names[0] if dataset.videos else None
-            dataset.frames_folder = find_frames(source, options.split, first)
+            dataset.frames_folder = find_frames(given, options.split, first)
         except UsageError:
             pass
     if options.images is not None:
@@ -43,7 +43,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
-    """The annotation file; the frames go to the places of `picture`."""
+    """The annotation file; the frames go to the places of `image_path`."""
     ids = [track.id for video in annotations.videos for track in video.tracks]
     are_distinct = len(set(ids)) == len(ids) and min(ids, default=1) > 0
     records: list[dict[str, Any]] = []
@@ -59,7 +59,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
     (folder / f"{split}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
-def picture(video: AnnotatedVideo, frame: int, split: str) -> str:
+def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     return f"{split}/JPEGImages/{video.file_names[frame]}"
 
 
@@ -74,7 +74,7 @@ def _read_video(dataset: YouTubeVIS, index: int, video: Video) -> AnnotatedVideo
         height=video.height,
         frame_numbers=video.frame_numbers or numbers_of(video.file_names),
         file_names=video.file_names,
-        pictures=tuple(dataset.frame_path(index, t) if t in found else None for t in range(video.length)),
+        images=tuple(dataset.frame_path(index, t) if t in found else None for t in range(video.length)),
         tracks=tuple(_read_track(dataset, index, track) for track in dataset.tracks(index)),
         fps=video.fps,
     )

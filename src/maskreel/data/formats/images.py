@@ -16,16 +16,16 @@ def first_folder(candidates: Iterable[Path]) -> Path | None:
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
-def pictures_by_stem(folder: Path | None) -> dict[str, Path]:
-    """Pictures of a folder by their names without ending; none where there is no folder."""
+def images_by_stem(folder: Path | None) -> dict[str, Path]:
+    """Images of a folder by their names without ending; none where there is no folder."""
     if folder is None or not folder.is_dir():
         return {}
     return {path.stem: path for path in sorted(folder.iterdir()) if is_image(path) and path.is_file()}
 
 
-def frame_names(video: str, stems: Iterable[str], pictures: Sequence[Path | None]) -> tuple[str, ...]:
-    """Names of frames below their video's, with the endings of their pictures; .jpg where there is none."""
-    return tuple(f"{video}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(stems, pictures, strict=True))
+def frame_names(video: str, stems: Iterable[str], images: Sequence[Path | None]) -> tuple[str, ...]:
+    """Names of frames below their video's, with the endings of their images; .jpg where there is none."""
+    return tuple(f"{video}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(stems, images, strict=True))
 
 
 def video_folders(root: Path) -> list[Path]:
@@ -33,11 +33,11 @@ def video_folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def check_folder(source: Path, what: str) -> Path:
+def check_folder(given: Path, what: str) -> Path:
     """Raise UsageError unless the folder is there."""
-    if not source.is_dir():
-        raise UsageError(f"{source}: no such folder; expected {what}")
-    return source
+    if not given.is_dir():
+        raise UsageError(f"{given}: no such folder; expected {what}")
+    return given
 
 
 def read_lines(path: Path) -> list[str]:
@@ -49,11 +49,11 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarray, "h w"]:
-    """Pixel values of a PNG in one of Pillow's `modes`; DataError for any other picture."""
+    """Pixel values of a PNG in one of Pillow's `modes`; DataError for any other image."""
     try:
         with Image.open(path) as image:
             if image.mode not in modes:
-                raise DataError(f"{path}: a picture of mode {image.mode}; expected {what}")
+                raise DataError(f"{path}: an image of mode {image.mode}; expected {what}")
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path}: {image.width}x{image.height} pixels, more than {MAX_PIXELS}")
             return np.asarray(image).astype(np.int64)
@@ -63,8 +63,8 @@ def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarra
         raise DataError(f"{path}: cannot be decoded ({error}); export it again") from error
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) of a picture."""
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image."""
     try:
         with Image.open(path) as image:
             return image.size
