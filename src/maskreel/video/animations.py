@@ -41,12 +41,11 @@ class AnimatedImage:
         try:
             with open_image(self.path) as image:
                 self.declared: int | None = _count(image)
-                first = image.info.get("duration")
-                has_times = image.format not in _WITHOUT_TIMES and first
-                self.frame_rate = Fraction(1000) / Fraction(first) if has_times else frame_rate
+                first = 0 if image.format in _WITHOUT_TIMES else image.info.get("duration") or 0
+                self.frame_rate = 1000 / Fraction(first) if first else frame_rate
         except UNREADABLE as error:
             raise VideoReadError(self.path, f"cannot be read: {error}") from error
-        self._step = None if has_times else float(1 / frame_rate)
+        self._step = None if first else float(1 / frame_rate)
         self.size: tuple[int, int] = next(iter(self)).pixels.shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:

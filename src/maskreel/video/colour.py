@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 HD_LINES = 720
 """Frames of as many lines or more are BT.709 where they do not say, smaller ones BT.601, as players take them."""
 
-HDR_CURVES = {ColorTrc.SMPTE2084: "PQ (HDR10)", ColorTrc.ARIB_STD_B67: "HLG"}
+HDR_CURVES: dict[int, str] = {ColorTrc.SMPTE2084: "PQ (HDR10)", ColorTrc.ARIB_STD_B67: "HLG"}
 
 MAX_STRETCH = 8
 """Pixels that claim to be wider or higher than this many times the other side are taken for square."""
@@ -32,13 +32,9 @@ def shown_size(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[
 
 def upright_rgb(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of (width, height), turned in steps of 90 degrees and then mirrored as the display matrix says."""
-    is_marked = int(frame.colorspace) != _UNSPECIFIED
-    pixels = frame.to_ndarray(
-        format="rgb24",
-        width=size[0],
-        height=size[1],
-        **({} if is_marked or frame.format.is_rgb else {"src_colorspace": matrix_of_lines(frame.height)}),
-    )
+    is_marked = frame.format.is_rgb or int(frame.colorspace) != _UNSPECIFIED
+    matrix = None if is_marked else matrix_of_lines(frame.height)
+    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1], src_colorspace=matrix)
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return pixels

@@ -48,10 +48,8 @@ class PipedVideo:
         self.size = self._video.size
         self.declared: int | None = self._video.declared
         self.frame_rate: Fraction = self._video.frame_rate
-
-    @property
-    def skipped(self) -> tuple[SkippedFrame, ...]:
-        return self._video.skipped
+        self.skipped: tuple[SkippedFrame, ...] = ()
 
     def __iter__(self) -> Iterator[Frame]:
-        return iter(self._video)
+        yield from self._video
+        self.skipped = self._video.skipped

@@ -41,6 +41,7 @@ def place_queries(decoder: FrameQueryDecoder, *, rows: int, columns: int) -> Non
             weight = layer.cross_attention.in_proj_weight
             weight[width : 2 * width].copy_(weight[:width])
         if index == 0:
+            assert isinstance(layer.self_attention, Attention), "queries attend to each other"
             nn.init.normal_(layer.self_attention.out_proj.bias)
 
 
