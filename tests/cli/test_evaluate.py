@@ -67,9 +67,9 @@ def test_tables_and_files_are_written(
         (["{model}", "--data.root", "{data}", "--data.split", "test"], 2, "no split 'test'"),
         (["nowhere", "--data.root", "{data}"], 2, "nowhere: no such folder"),
         (["{data}", "--data.root", "{data}"], 2, "neither a run folder nor a model folder"),
-        (["{model}", "--data.root", "{data}", "--short-side", "3"], 2, "short_side 3"),
+        (["{model}", "--data.root", "{data}", "--short-side", "3"], 2, "--short-side 3"),
         (["{model}", "--data.root", "{data}", "--device", "tpu"], 2, "device 'tpu'"),
-        (["{model}", "--data.root", "{data}", "--out", "{data}/valid.json"], 2, "cannot be written"),
+        (["{model}", "--data.root", "{data}", "--out", "{data}/valid.json"], 2, "cannot write there"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
