@@ -55,4 +55,4 @@ def test_help_of_a_recipe_waits_for_torch_alone() -> None:
     out, code, _, packages = run("train", "seqformer-tiny", "--help")
     assert code == 0
     assert "--training.steps INT" in out
-    assert packages & HEAVY <= {"torch", "scipy", "av"}
+    assert packages & HEAVY == {"torch"}
