@@ -170,12 +170,14 @@ def load_part(module: nn.Module, name: str) -> None:
 def test_positions_in_space_and_time_agree() -> None:
     is_padding = shrink_padding(golden("vistr/inputs.safetensors")["mask"][None], (2, 3))
     recorded = golden("vistr/outputs.safetensors")["pos_stride32"]
-    assert_golden(space_time_position(is_padding, CONFIG.width), recorded, golden_noise("vistr")["pos_stride32"])
+    assert_golden(
+        space_time_position(is_padding, CONFIG.transformer.width), recorded, golden_noise("vistr")["pos_stride32"]
+    )
 
 
 def test_classes_per_frame_agree_in_both_layers() -> None:
     outputs, noise = golden("vistr/outputs.safetensors"), golden_noise("vistr")
-    head = FrameClassHead(CONFIG.width, CONFIG.num_classes)
+    head = FrameClassHead(CONFIG.transformer.width, CONFIG.num_classes)
     load_part(head, "classify")
     for state, name in zip(outputs["hs"], ("aux.0.pred_logits", "pred_logits"), strict=True):
         with torch.no_grad():
@@ -189,8 +191,8 @@ def test_mask_features_agree_in_every_frame() -> None:
         golden("vistr/outputs.safetensors"),
         golden_noise("vistr"),
     )
-    fuse = MapFusion(CONFIG.width, 8, (256, 512, 1024), "relu")
-    load_part(fuse, "masks.fuse")
+    fuse = MapFusion(CONFIG.transformer.width, 8, (256, 512, 1024), "relu")
+    load_part(fuse, "mask_head.fuse")
     memory = rearrange(outputs["memory"], "1 c t (h w) -> t c h w", h=2)
     with torch.no_grad():
         context = fuse.context(memory, [inputs[f"feat.{level}"] for level in range(3)])
