@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from maskreel.checkpoints.conversion import find_source
+from maskreel.checkpoints.conversion import find_dialect
 from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.cli.main import main
 from maskreel.models.folder import build_model, load_model, save_model
@@ -95,7 +95,7 @@ def test_a_trained_model_is_written_under_official_names(tmp_path: Path, capsys:
     assert "detr.transformer.decoder.layers.0.cross_attn.output_proj_box.weight" in names
     state = torch.load(tmp_path / "vistr.pth", weights_only=True)["model"]
     assert state["vistr.class_embed.weight"].shape[0] == TINY["vistr"].num_classes + 2
-    assert find_source(state).name == "vistr"
+    assert find_dialect(state).name == "vistr"
 
 
 def test_json_alone_on_stdout(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskreel.config import ConfigError, from_dict, to_dict
+from maskreel.config import ConfigError, from_dict, new_path, to_dict
 from maskreel.files import write_sums
 from maskreel.models.catalog import CATALOG, ModelConfig
 from maskreel.models.folder import load_model, save_model
-from maskreel.models.moved import MOVED, moved, new_path, renamed
+from maskreel.models.moved import MOVED, moved, renamed
 from maskreel.structures import select_masks
 from maskreel.training.loop import resume
 from maskreel.training.run_folder import read_recipe
@@ -55,9 +55,9 @@ def test_the_value_of_every_option_of_before_arrives(path: str, text: str) -> No
     description = json.loads(text)
     kind, value = description["kind"], at(description, path)
     config = to_dict(from_dict(ModelConfig, moved(description)))
-    assert at(config, new_path(kind, path)) == value
+    assert at(config, new_path(path, MOVED[kind])) == value
     untouched = to_dict(CATALOG[kind].config())
-    *records, _ = new_path(kind, path).split(".")
+    *records, _ = new_path(path, MOVED[kind]).split(".")
     changed = [name for name in untouched if untouched[name] != config[name]]
     assert set(changed) <= {(records or [path])[0]}
     assert json.loads(text) == description, "moving leaves what it reads as it is"
@@ -78,7 +78,7 @@ def test_a_config_of_today_is_left_as_it_is() -> None:
     for entry in CATALOG.values():
         description = to_dict(entry.config())
         assert moved(description) == description
-        assert all(new_path(description["kind"], path) == path for path in description)
+        assert all(new_path(path, MOVED[description["kind"]]) == path for path in description)
 
 
 @pytest.mark.parametrize(
