@@ -18,7 +18,7 @@ quick: $(READY)  ## a minute: style, import contracts and the first case of ever
 	$(VENV)/bin/lint-imports
 	$(PYTEST) -m "not gpu and not golden and not slow" --first-case $(PYTEST_OPTIONS)
 
-test: lint unit sample  ## lint, types, import contracts, every test that needs no GPU, a tenth of the planted faults
+test: lint unit  ## lint, types, import contracts and every test that needs no GPU
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -29,7 +29,7 @@ lint: $(READY)
 unit: $(READY)
 	$(PYTEST) -m "not gpu" $(PYTEST_OPTIONS)
 
-sample: $(READY)
+sample: $(READY)  ## a fixed tenth of the planted faults
 	$(VENV)/bin/python -m tests.mutants --sample
 
 mutants: $(READY)  ## every planted fault, and whatever MUTANTS asks for, such as MUTANTS="--random 200 7"

@@ -156,7 +156,8 @@ def test_a_run_of_before_goes_on_as_before(tmp_path: Path, monkeypatch: pytest.M
     assert [int(row[0]) for row in rows] == [1, 2, 3, 4, 5]
     for step, losses in LOSSES_AFTER.items():
         assert [float(cell) for cell in rows[step - 1][3:10]] == pytest.approx(losses, rel=2e-5)
-    assert json.loads((run / "config.json").read_text())["model"]["queries"] == {"count": 4, "frames": 3}
+    queries = json.loads((run / "config.json").read_text())["model"]["queries"]
+    assert (queries["count"], queries["frames"]) == (4, 3)
     assert json.loads((run / "checkpoints/step-00000005/state.json").read_text())["format"] == 2
     assert any(
         name.startswith("mask_head.") for name in load_file(run / "checkpoints/step-00000005/optimizer.safetensors")

@@ -44,7 +44,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sample", action="store_true", help="the fixed tenth that `make test` runs")
+    parser.add_argument("--sample", action="store_true", help="the fixed tenth that `make sample` runs")
     parser.add_argument(
         "--random", nargs=2, type=int, metavar=("N", "SEED"), help="N random changes instead of the list"
     )
