@@ -58,6 +58,14 @@ def test_a_second_prediction_of_the_same_object_is_false(tmp_path: Path) -> None
     assert score(tmp_path, truth, results).stats["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
+def test_recall_levels_that_are_never_reached_count_0(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [MASK]), annotation(2, [OTHER])])
+    wrong = entry(0.8, [box(0, 15, 5, 4)])
+    # Half of the objects are found, at precision 1 where the wrong one comes after, at 1/2 where it comes before.
+    assert score(tmp_path, truth, [entry(0.9, [MASK]), wrong]).stats["AP"] == pytest.approx(51 / 101)
+    assert score(tmp_path, truth, [wrong, entry(0.7, [MASK])]).stats["AP"] == pytest.approx(51 / 2 / 101)
+
+
 def test_a_crowd_absorbs_any_number_of_predictions(tmp_path: Path) -> None:
     truth = scene([annotation(1, [MASK]), annotation(2, [OTHER], iscrowd=1)])
     results = [entry(0.9, [OTHER]), entry(0.8, [OTHER]), entry(0.7, [MASK])]

@@ -123,6 +123,14 @@ def test_a_model_of_other_classes_is_refused(
         evaluate(RedIsABlock(), classes, dataset, EvaluationConfig())
 
 
+def test_a_split_whose_truth_is_held_back_is_refused(dataset: YouTubeVIS) -> None:
+    document = json.loads(dataset.annotation_path.read_text())
+    dataset.annotation_path.write_text(json.dumps({**document, "annotations": None}))
+    held_back = YouTubeVIS.read_file(dataset.annotation_path)
+    with pytest.raises(DataError, match="there is no ground truth in it"):
+        evaluate(RedIsABlock(), CLASSES, held_back, EvaluationConfig())
+
+
 def test_recorded_options_are_taken_up_and_can_be_changed() -> None:
     recorded = {"short_side": 96, "clip_frames": 12, "min_score": 0.0, "unknown": 1}
     config = recorded_evaluation(recorded, clip_frames=8, top_k=None)
