@@ -23,9 +23,11 @@ from safetensors.torch import load_file
 from maskreel.config import from_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.models.folder import load_model
+from maskreel.training.distributed import Processes
 from maskreel.training.diverged import TrainingDiverged
-from maskreel.training.loop import resume, train
+from maskreel.training.loop import TrainingRun, resume, train
 from maskreel.training.recipe import Recipe
+from maskreel.training.run_data import load_run_data
 from maskreel.training.run_folder import read_recipe, write_recipe
 from tests.builders import write_youtube_vis
 from tests.checkpoints.tables import replaced
@@ -330,3 +332,18 @@ def test_a_split_without_truth_or_with_other_classes_is_not_validated_on(
     with pytest.raises(DataError, match="both splits need the same classes"):
         train(short, tmp_path / "other", quiet=True)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_process_that_is_not_the_first_draws_numbers_of_its_own_and_of_its_step(
+    is_resumed: bool, whole: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """The first one goes on with the state that the checkpoint holds."""
+    shutil.copytree(whole, tmp_path / "run")
+    device = torch.device("cpu")
+    run = TrainingRun(recipe, tmp_path / "run", Processes(rank=0, world_size=1, device=device), load_run_data(recipe))
+    run.group = Processes(rank=1, world_size=3, device=device)
+    run.begin(is_resumed=is_resumed)
+    found = torch.rand(3)
+    torch.manual_seed(recipe.training.seed + (6 * 3 if is_resumed else 0) + 1)
+    assert torch.equal(found, torch.rand(3))
