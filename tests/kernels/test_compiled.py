@@ -244,7 +244,7 @@ def test_without_a_home_code_is_compiled_in_memory() -> None:
 
 EVERY_KERNEL = """
 import sys, numpy as np, torch
-from maskreel.evaluation import j_and_f, matching
+from maskreel.evaluation import j_and_f, matching, precision
 from maskreel.geometry import runs
 from maskreel.geometry.enlarge import Axis, encode_enlarged
 from maskreel.geometry.rle import encode
@@ -273,8 +273,8 @@ table = matching.VideoTable(
     predicted_is_unseen=no[0],
 )
 rules = matching.MatchingRules(thresholds=(0.5,))
-matched = matching.join([matching.match_class(table, rules, 1)], num_videos=1, num_areas=1, rules=rules)
-assert matching.figures_of(matched).precision.item() == 1
+matched = precision.join([matching.match_class(table, rules, 1)], num_videos=1, num_areas=1, rules=rules)
+assert precision.metrics_of(matched).precision.item() == 1
 called = {
     id(value): value.call for name, module in sys.modules.items() if name.startswith("maskreel")
     for value in vars(module).values() if isinstance(value, Compiled)

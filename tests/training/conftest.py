@@ -1,5 +1,6 @@
 """A recipe that trains in a second, on a data set of two tiny videos."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest

@@ -57,7 +57,7 @@ def test_the_first_stage_is_the_recipe_for_single_frames(staged: Recipe) -> None
     training = first.training
     assert (training.steps, training.learning_rate, training.warmup) == (4, 1e-3, 2)
     assert (training.schedule, training.drops, training.validate_every) == ("step", (), 0)
-    assert (first.evaluation.clip_frames, first.evaluation.clip_overlap) == (1, 0)
+    assert (first.evaluation.predictor.clip_frames, first.evaluation.predictor.clip_overlap) == (1, 0)
     assert first_stage(replace(staged, first=None)) is None
 
 

@@ -29,7 +29,9 @@ def first_stage(recipe: Recipe) -> Recipe | None:
             drops=(),
             validate_every=0,
         ),
-        evaluation=replace(recipe.evaluation, clip_frames=1, clip_overlap=0),
+        evaluation=replace(
+            recipe.evaluation, predictor=replace(recipe.evaluation.predictor, clip_frames=1, clip_overlap=0)
+        ),
     )
 
 

@@ -12,6 +12,9 @@ HD_LINES = 720
 
 HDR_CURVES: dict[int, str] = {ColorTrc.SMPTE2084: "PQ (HDR10)", ColorTrc.ARIB_STD_B67: "HLG"}
 
+LEAST_STRETCH = 0.01
+"""Pixels that are wider or higher by a smaller share are square, but for the rounding of an odd size."""
+
 MAX_STRETCH = 8
 """Pixels that claim to be wider or higher than this many times the other side are taken for square."""
 
@@ -24,6 +27,8 @@ def matrix_of_lines(lines: int) -> Colorspace:
 def shown_size(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[int, int]:
     """(width, height) of a frame with square pixels, before it is turned; the longer way is the one that grows."""
     if pixel_aspect is None or not 1 / MAX_STRETCH <= pixel_aspect <= MAX_STRETCH:
+        return width, height
+    if abs(pixel_aspect - 1) < LEAST_STRETCH:
         return width, height
     if pixel_aspect < 1:
         return width, max(1, round(height / pixel_aspect))
