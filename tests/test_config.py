@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskreel.config import ConfigError, from_dict, nearest, to_dict
+from maskreel.config import ConfigError, from_dict, nearest, new_path, to_dict
 from maskreel.errors import OptionError
 
 
@@ -206,3 +206,17 @@ def test_what_a_record_says_about_its_field_is_told_with_the_whole_path() -> Non
         from_dict(Outer, {"inner": {"side": 3}}, path="run.json")
     with pytest.raises(ConfigError, match=r"^parts\[1\]\.side: is odd$"):
         from_dict(Outer, {"inner": {"side": 2}, "parts": [{"side": 2}, {"side": 1}]})
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("losses", "loss.weights"),
+        ("losses.box", "loss.weights.box"),
+        ("losses_box", "losses_box"),
+        ("width", "transformer.width"),
+        ("other.width", "other.width"),
+    ],
+)
+def test_a_moved_field_takes_what_is_below_it_along(path: str, expected: str) -> None:
+    assert new_path(path, {"losses": "loss.weights", "width": "transformer.width"}) == expected
