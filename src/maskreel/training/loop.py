@@ -76,17 +76,20 @@ def _train_first(
     (folder / FIRST).mkdir(exist_ok=True)
     run = TrainingRun(recipe, folder / FIRST, group, replace(data, validation=None))
     try:
-        _run(run, start, is_resumed=is_resumed, quiet=quiet)
+        if _run(run, start, is_resumed=is_resumed, quiet=quiet):
+            # It came while the last step was written: this stage is complete, the next one has not begun.
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         done = f"interrupted after step {run.progress.step} of the first stage"
         raise KeyboardInterrupt(f"{done}; go on with: maskreel train --resume {folder}") from None
 
 
-def _run(run: "TrainingRun", start: Start | None, *, is_resumed: bool, quiet: bool) -> None:
+def _run(run: "TrainingRun", start: Start | None, *, is_resumed: bool, quiet: bool) -> bool:
+    """Train to the end; returns what `TrainingRun.go_on` does."""
     if start is not None:
         run.start_from(start)
     run.begin(is_resumed=is_resumed)
-    run.go_on(quiet=quiet)
+    return run.go_on(quiet=quiet)
 
 
 def _with_classes(recipe: Recipe, data: RunData) -> Recipe:
@@ -146,8 +149,11 @@ class TrainingRun:
             if not is_resumed:
                 labels(self.folder / "labels.png", self.data.training)
 
-    def go_on(self, *, quiet: bool = False) -> None:
-        """Train to the last step of the recipe; KeyboardInterrupt after Ctrl-C, when everything is on disk."""
+    def go_on(self, *, quiet: bool = False) -> bool:
+        """Train to the last step of the recipe; KeyboardInterrupt after Ctrl-C, when everything is on disk.
+
+        Returns whether Ctrl-C came when nothing was left to do.
+        """
         config, progress, batches = self.recipe.training, self.progress, self._batches()
         display = TrainingDisplay(total=config.steps, done=progress.step, quiet=quiet)
         with Interruption() as interruption, display:
@@ -162,8 +168,10 @@ class TrainingRun:
                 if not interruption.is_agreed(self.group):
                     self._report(display, interruption)
                 self._finish_step(interruption, is_saving=self._is_due(config.checkpoint_every))
+            is_stopping = interruption.is_agreed(self.group)
         if self.group.is_first:
             pictures.results(self.folder / "results.png", self.table)
+        return is_stopping
 
     def _batches(self) -> Iterator[TrainingBatch]:
         """Batches on the device; a picture is taken of the very first one of a run."""

@@ -188,7 +188,7 @@ def _moving_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The stream that is read: the one marked as default, else the largest, else the first."""
+    """The stream that is read: the first that is marked as default, else the largest."""
     streams = [stream for stream in _moving_streams(container) if stream.codec_context is not None]
     if not streams:
         if _moving_streams(container):
@@ -196,10 +196,8 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
         what = "sound only" if container.streams.audio else "no video stream"
         raise VideoReadError(name, f"there are no video in the file ({what})")
     marked = [stream for stream in streams if stream.disposition & Disposition.default]
-    stream = max(
-        marked if len(marked) == 1 else streams,
-        key=lambda stream: stream.codec_context.width * stream.codec_context.height,
-    )
+    largest = max(streams, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
+    stream = marked[0] if marked else largest
     _check_size(stream.codec_context.width, stream.codec_context.height, name)
     return stream
 
