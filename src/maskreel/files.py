@@ -76,6 +76,16 @@ def complete_file(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
+RECORD = "written.json"
+"""What commands have written into a folder (see `outputs.py`)."""
+_BESIDE_RESULTS = re.compile(r"written\.json|left_out(\..+)?\.json")
+
+
+def is_beside_results(path: Path) -> bool:
+    """Whether a file says how results came about, so that nobody takes it for annotations."""
+    return _BESIDE_RESULTS.fullmatch(path.name) is not None
+
+
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\..+)?")
 
 

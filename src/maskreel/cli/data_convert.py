@@ -5,6 +5,7 @@ from maskreel.cli.records.data import Convert
 from maskreel.data.formats.annotations import ReadOptions
 from maskreel.data.formats.convert import convert
 from maskreel.errors import UsageError
+from maskreel.left_out import LeftOut
 
 
 def run(args: Convert) -> None:
@@ -13,15 +14,17 @@ def run(args: Convert) -> None:
         raise UsageError(f"--classes {args.classes} maps COCO classes; it needs --from coco, not {args.read_as}")
     if args.images is not None and not args.images.is_dir():
         raise UsageError(f"--images {args.images}: no such folder")
+    left_out = LeftOut(args.on_bad)
     written = convert(
         args.source,
         args.target,
         read_as=args.read_as,
         write_as=args.write_as,
-        options=ReadOptions(split=args.split, images=args.images, classes=args.classes),
+        options=ReadOptions(split=args.split, images=args.images, classes=args.classes, left_out=left_out),
         images=args.frames,
         is_loss_allowed=args.allow_loss,
     )
+    left_out.warn_of_rest()
     used = {track.category_id for video in written.videos for track in video.tracks}
     report = {
         "target": str(args.target),
@@ -31,6 +34,7 @@ def run(args: Convert) -> None:
         "tracks": sum(len(video.tracks) for video in written.videos),
         "classes": [category.name for category in written.categories],
         "classes_with_tracks": sum(category.id in used for category in written.categories),
+        "left_out": left_out.counts,
     }
     if report_json(args.json, report):
         print(

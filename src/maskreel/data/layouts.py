@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskreel.errors import UsageError
+from maskreel.files import is_beside_results
 
 ANNOTATIONS = (
     "{split}.json",
@@ -72,5 +73,5 @@ def find_splits(root: Path) -> Iterator[str]:
         expression = re.compile(head + r"(?P<split>[^/]+)" + r"(?P=split)".join(rest))
         for path in root.glob(pattern.replace("{split}", "*")):
             match = expression.fullmatch(path.relative_to(root).as_posix())
-            if match and not match["split"].startswith(("annotations_", "instances_")):
+            if match and not is_beside_results(path) and not match["split"].startswith(("annotations_", "instances_")):
                 yield match["split"].removesuffix("_sub")

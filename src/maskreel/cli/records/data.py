@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from maskreel.data.formats.catalog import FormatName, ImageTransfer
+from maskreel.left_out import OnBad
 from maskreel.rendered.dials import SyntheticDials
 
 
@@ -142,5 +143,8 @@ class Convert:
     the pictures that show one."""
     allow_loss: bool = False
     """Write what the target can keep, and name the rest in a warning."""
+    on_bad: OnBad | None = None
+    """What cannot be used is left out (skip) or an error (stop); default: odd shapes of objects are left out, pictures
+    that cannot be read and whole annotation files stop. What was left out is listed in DST/left_out.SPLIT.json."""
     json: str | None = None
     """Also write what was converted as JSON here; without a path, JSON alone on stdout."""

@@ -12,8 +12,10 @@ from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.data.records import listing
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
+from maskreel.files import is_beside_results
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
+from maskreel.left_out import LeftOut
 
 MAX_FRAMES = 100_000
 """Of a video, where a file may claim any number in a few bytes."""
@@ -82,12 +84,14 @@ class ReadOptions:
     """Folder of the images; None looks where the format keeps them."""
     classes: str | None = None
     """Class map for images of COCO, by the name in `coco_clips.CLASS_MAPS`."""
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
+    """Told of everything that is not read."""
 
 
 def annotation_file(given: Path, kind: str, *patterns: str) -> Path:
     """The file that `given` is, or the only one in it that a pattern finds; UsageError where it is not to be told."""
     if given.is_dir():
-        found = sorted(path for pattern in patterns for path in given.glob(pattern))
+        found = sorted({path for pattern in patterns for path in given.glob(pattern) if not is_beside_results(path)})
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
             raise UsageError(f"{given}: name the annotation file itself; found {names}")

@@ -12,6 +12,7 @@ from maskreel.data.formats.annotations import Annotations, ReadOptions, differen
 from maskreel.data.formats.catalog import FORMATS, Format, FormatName, ImageTransfer
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
+from maskreel.left_out import LeftOut
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,10 @@ def convert(
         writer.write(annotations, folder, options.split)
         if images != "none":
             _transfer(annotations, folder, writer, options, is_copy=images == "copy")
+        if options.left_out.omissions:
+            options.left_out.write(folder / f"left_out.{options.split}.json")
         try:
-            written = writer.read(folder, ReadOptions(split=options.split))
+            written = writer.read(folder, ReadOptions(split=options.split, left_out=LeftOut("stop")))
         except DataError as error:
             raise DataError(f"{write_as} cannot keep this: {str(error).replace(str(folder), str(target))}") from error
         lost = differences(annotations, written)

@@ -31,6 +31,7 @@ from maskreel.data.formats.images import check_folder, frame_names, images_by_st
 from maskreel.data.records import field_of, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
+from maskreel.files import is_beside_results
 from maskreel.geometry import rle
 from maskreel.video.images import UNREADABLE
 
@@ -62,7 +63,7 @@ class _Folder:
 def read(given: Path, options: ReadOptions) -> Annotations:
     """Every folder with JSON files, or the folder itself; an image without a file is a frame without objects."""
     check_folder(given, "a folder of JSON files, or of such folders")
-    folders = [folder for folder in (given, *video_folders(given)) if any(folder.glob("*.json"))]
+    folders = [one for one in (given, *video_folders(given)) if not all(map(is_beside_results, one.glob("*.json")))]
     if not folders:
         raise DataError(f"{given}: no JSON files, neither in it nor in its folders.")
     labels = _read_labels(given / LABELS)
@@ -117,7 +118,7 @@ def _read_labels(path: Path) -> list[str]:
 
 def _read_folder(folder: Path, images: Path | None) -> _Folder:
     image_files = images_by_stem(folder if images is None else images / folder.name)
-    files = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    files = {path.stem: path for path in sorted(folder.glob("*.json")) if not is_beside_results(path)}
     stems = sorted({*files, *image_files})
     part = _Folder(name=folder.name, files={stem: files.get(stem) for stem in stems}, image_files=image_files)
     for stem, path in files.items():
