@@ -56,7 +56,6 @@ def inference_forms(*tensors: Tensor) -> tuple[Backend, ...]:
     return ("cpu",) if is_single and not has_gradient and not torch.compiler.is_compiling() else ()
 
 
-@torch.compiler.assume_constant_result
 def _resolve(kernel: str, forms: tuple[Backend, ...], forced: Backend | None, device: str, is_double: bool) -> Backend:
     source = "the argument or use_backend"
     if forced is None:
@@ -78,6 +77,10 @@ def _resolve(kernel: str, forms: tuple[Backend, ...], forced: Backend | None, de
     if device in ("cpu", "cuda") and not is_double:
         _report(f"backend {fastest!r} is skipped, the slower reference is used: {reason}")
     return "reference"
+
+
+# What torch.compiler.assume_constant_result does; the call itself would import the compiler, a second of every start.
+_resolve._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def _from_environment() -> tuple[Backend | None, str]:
