@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import torch
 
-from maskreel.checkpoints.published import PUBLISHED_MODELS, count, own_counts
+from maskreel.checkpoints.published import PUBLISHED_MODELS, Counts, count, own_counts
 from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS
 from maskreel.cli.options import report_json
 from maskreel.cli.recipes import METRICS
 from maskreel.cli.records.models import Models
+from maskreel.models.catalog import ModelConfig
 from maskreel.models.folder import build_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.recipes.metrics import MEASURED, REPORTED
@@ -29,18 +31,22 @@ def recipe_rows() -> list[Row]:
     """Counts of every recipe's model in our own layout, and the metrics that are known of it."""
     rows: list[Row] = []
     for name, recipe in RECIPES.items():
-        with torch.device("meta"):
-            counts = own_counts(build_model(recipe().model))
         reports, measured = REPORTED.get(name), MEASURED.get(name)
         rows.append(
             {
                 "model": name,
-                **asdict(counts),
+                **asdict(_counts(recipe().model)),
                 "reported": None if reports is None else asdict(reports[0]),
                 "measured": None if measured is None else asdict(measured),
             }
         )
     return rows
+
+
+@cache
+def _counts(config: ModelConfig) -> Counts:
+    with torch.device("meta"):
+        return own_counts(build_model(config))
 
 
 def _flat(row: Row) -> Row:
