@@ -16,9 +16,9 @@ quick: $(READY)  ## a minute: style, import contracts and the first case of ever
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
-	$(PYTEST) -m "not gpu and not golden and not slow" --first-case $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not gpu and not golden and not slow and not nightly" --first-case $(PYTEST_OPTIONS)
 
-test: lint unit  ## lint, types, import contracts and every test that needs no GPU
+test: lint unit  ## lint, types, import contracts and every test but those for a GPU and for the night
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -27,7 +27,7 @@ lint: $(READY)
 	$(VENV)/bin/lint-imports
 
 unit: $(READY)
-	$(PYTEST) -m "not gpu" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not gpu and not nightly" $(PYTEST_OPTIONS)
 
 sample: $(READY)  ## a fixed tenth of the planted faults
 	$(VENV)/bin/python -m tests.mutants --sample

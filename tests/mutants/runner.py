@@ -174,7 +174,7 @@ def _pytest(folders: list[str], first: str, report: Path) -> None:
         def pytest_collectreport(self, report: pytest.CollectReport) -> None:
             failed.extend([report.nodeid] if report.failed else [])
 
-    options = ["-x", "-q", "-m", "not gpu", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header"]
+    options = ["-x", "-q", "-m", "not gpu and not nightly", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header"]
     status = pytest.main([*options, f"--basetemp={report.with_name('.temporary')}", *folders], plugins=[Order()])
     report.write_text(json.dumps({"status": int(status), "by": failed[0] if failed else ""}))
     os._exit(0)
