@@ -226,7 +226,7 @@ def _track(record: Record, label: int, length: int | None, where: str, faults: F
         category_id=record["category_id"],
         label=label,
         segmentations=segmentations,
-        is_crowd=crowd_mark(record, where) if faults == "refuse" else bool(record.get("iscrowd", 0)),
+        is_crowd=bool(record.get("iscrowd", 0)) if faults == "reference" else crowd_mark(record, where),
         areas=areas,
         occlusion=record.get("occlusion"),
         track_id=record["track_id"] if type(record.get("track_id")) is int else None,

@@ -1,7 +1,7 @@
 """JSON files whose content somebody else wrote: every field is checked as it is read, errors say file and place."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,16 @@ def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
     return value
 
 
-def crowd_mark(record: dict[str, Any], where: str) -> bool:
-    """Whether an annotation is marked as a crowd; it is not where nothing is said."""
-    is_crowd = record.get("iscrowd", 0)
-    if is_crowd not in (0, 1):
-        raise DataError(f'{where}: "iscrowd" is {shortened(is_crowd)}; expected 0 or 1.')
-    return bool(is_crowd)
+def crowd_mark(record: Mapping[str, Any], where: str) -> bool:
+    """Whether an annotation is marked as a crowd, the one rule for every format; it is not where nothing is said.
+
+    Beside 0 and 1 tools write false and true, and either as text; DataError for anything else.
+    """
+    mark = record.get("iscrowd")
+    word = mark.strip().lower() if isinstance(mark, str) else mark
+    if word is not None and (isinstance(word, list | dict) or word not in (0, 1, "0", "1", "false", "true")):
+        raise DataError(f'{where}: "iscrowd" is {shortened(mark)}; expected 0 or 1.')
+    return word in (1, "1", "true")
 
 
 def frame_rate(record: dict[str, Any], where: str) -> float | None:

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from maskreel.data.annotation_file import parse_annotations
 from maskreel.data.layouts import find_annotations, find_frames
+from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.records import read_document
 from maskreel.data.tracks import AnnotatedTrack, GroundTruth
-from maskreel.errors import DataError
+from maskreel.errors import DataError, VideoReadError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import ClipTarget
-from maskreel.video.images import UNREADABLE
+from maskreel.video.images import UNREADABLE, open_image, size_words, upright, upright_size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +68,10 @@ class YouTubeVIS:
     def read_file(cls, annotation_path: Path) -> "YouTubeVIS":
         """Read an annotation file whose frames, if they are asked for, lie beside it; DataError as above."""
         document, content = read_document(annotation_path)
+        truth = parse_annotations(document, annotation_path, faults="refuse")
+        warn_of_order(annotation_path, ((video.id, video.file_names) for video in truth.videos))
         return cls(
-            parse_annotations(document, annotation_path, faults="refuse"),
+            truth,
             annotation_path=annotation_path,
             frames_folder=annotation_path.parent,
             sha256=hashlib.sha256(content).hexdigest(),
@@ -148,21 +150,22 @@ class YouTubeVIS:
     def _decode_frame(self, video_index: int, frame: int) -> np.ndarray:
         video, path = self.videos[video_index], self.frame_path(video_index, frame)
         try:
-            with Image.open(path) as image:
-                size = image.size
-                pixels = np.asarray(image.convert("RGB")) if size == (video.width, video.height) else None
+            with open_image(path) as image:
+                size, stored = upright_size(image), image.size
+                pixels = upright(image) if size == (video.width, video.height) else None
         except FileNotFoundError as error:
             raise DataError(
                 f"{path}: frame {frame} of video {video.id} is missing. "
                 "Extract the frames again or pass --data.on-missing-frames skip."
             ) from error
-        except UNREADABLE as error:
+        except (VideoReadError, *UNREADABLE) as error:
+            reason = error.reason if isinstance(error, VideoReadError) else error
             raise DataError(
-                f"{path}: frame {frame} of video {video.id} cannot be decoded ({error}). Extract it again."
+                f"{path}: frame {frame} of video {video.id} cannot be decoded ({reason}). Extract it again."
             ) from error
         if pixels is None:
             raise DataError(
-                f"{path}: frame {frame} of video {video.id} has {size[0]}x{size[1]} pixels (width x height) but "
+                f"{path}: frame {frame} of video {video.id} has {size_words(size, stored)} (width x height) but "
                 f"{self.annotation_path.name} states {video.width}x{video.height}; extract the frames at that size."
             )
         return pixels

@@ -30,6 +30,7 @@ from maskreel.geometry.rle import encode
 from maskreel.rendered.dials import EVENT_NAMES, MOTION_CLASSES, SyntheticDials
 from maskreel.rendered.rendering import RenderedVideo, render_video
 from maskreel.rendered.silhouettes import CLASS_NAMES
+from maskreel.video.images import UNREADABLE, read_image
 
 __all__ = [
     "CLASS_NAMES",
@@ -125,9 +126,8 @@ def dataset_hash(root: Path, split: str) -> str:
     for name in names:
         frame = root / split / "JPEGImages" / name
         try:
-            with Image.open(frame) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except OSError as error:
+            pixels = read_image(frame)
+        except (DataError, *UNREADABLE) as error:
             raise DataError(f"{frame}: frame cannot be read ({error}); render the split again.") from error
         digest.update(f"{pixels.shape}".encode())
         digest.update(pixels.tobytes())

@@ -11,11 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from maskreel.errors import DataError
 
 Key = tuple[Fraction, ...]
+
+_MAX_NAME = 1000
+"""Characters of a name that is read from a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,20 @@ def check_holes(order: FrameOrder, folder: Path) -> None:
                 f"(frames count in steps of {usual}). Extract it again, or name the frames by a pattern in quotes, "
                 "which takes what is there."
             )
+
+
+def misplaced(names: Sequence[str]) -> tuple[str, str] | None:
+    """Where a list of one video's frames leaves the order of their numbers: the name that stands there, and the one
+    that belongs there. None for a list in order, and where the names tell none.
+    """
+    if len({len(name) for name in names}) == 1 and all(before < after for before, after in pairwise(names)):
+        return None
+    paths = [Path(name[:_MAX_NAME]) for name in names]
+    order = in_frame_order(paths)
+    is_told = order.numbers is not None and len({path.parent for path in paths}) == 1
+    if not is_told and list(names) != sorted(names):
+        return None
+    return next(((str(a), str(b)) for a, b in zip(paths, order.paths, strict=True) if a != b), None)
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:

@@ -47,6 +47,9 @@ UNREADABLE = (
 )
 """What Pillow raises on damaged images, by format."""
 
+_DEFLATE_RATIO = 1032
+"""Bytes that a byte of a PNG can stand for at most."""
+
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -59,7 +62,8 @@ def is_image(path: Path) -> bool:
 def open_image(path: Path) -> Iterator[Image.Image]:
     """An image whose pixels are not read yet.
 
-    Raises VideoReadError for a file of none of `FORMATS` and for one that declares more than `MAX_PIXELS`.
+    Raises VideoReadError for a file of none of `FORMATS`, and for one that declares more than `MAX_PIXELS` or more than
+    its bytes can hold: memory is taken for what is declared.
     """
     try:
         opened = Image.open(path, formats=FORMATS)
@@ -73,13 +77,21 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     with opened as image:
         if image.width * image.height > MAX_PIXELS:
             raise VideoReadError(path, f"{image.width}x{image.height} pixels exceed the limit of {MAX_PIXELS} pixels")
+        bits = 8 * len(image.getbands()) if len(image.getbands()) > 1 else 1
+        if image.format == "PNG" and image.width * image.height * bits > 8 * _DEFLATE_RATIO * path.stat().st_size:
+            raise VideoReadError(path, f"declares {image.width}x{image.height} pixels, far more than it can hold")
         yield image
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of an image, upright, by the rules of this module; raises VideoReadError or one of `UNREADABLE`."""
     with open_image(path) as image:
-        return rgb(ImageOps.exif_transpose(image))
+        return upright(image)
+
+
+def upright(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of an open image, upright, by the rules of this module."""
+    return rgb(ImageOps.exif_transpose(image))
 
 
 def rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
@@ -98,8 +110,28 @@ def rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image as it is shown, its pixels unread; raises as `read_image` does."""
     with open_image(path) as image:
-        is_lying = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        return (image.height, image.width) if is_lying else image.size
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an image as it is shown."""
+    is_lying = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if is_lying else image.size
+
+
+def size_words(shown: tuple[int, int], stored: tuple[int, int]) -> str:
+    """A size in an error message: as the image is shown, and what is stored where that lies on its side."""
+    lying = "" if shown == stored else f" upright, stored as {stored[0]}x{stored[1]} with a mark to turn it (EXIF)"
+    return f"{shown[0]}x{shown[1]} pixels{lying}"
+
+
+def check_pixels(image: Image.Image) -> None:
+    """Raise one of `UNREADABLE` where `read_image` would; a JPEG is read to its end, but decoded at an eighth."""
+    if image.format == "JPEG":
+        image.draft("L", (image.width // 8 + 1, image.height // 8 + 1))
+        image.load()
+    else:
+        rgb(image)
 
 
 _ORIENTATION = 0x0112

@@ -196,7 +196,7 @@ def test_a_coloured_picture_is_no_mots_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"000000\.png: an image of mode RGB; expected 16-bit grey"):
         read("mots-png", tmp_path)
     (tmp_path / "0002/000000.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    with pytest.raises(DataError, match=r"000000\.png: cannot be decoded"):
+    with pytest.raises(DataError, match=r"000000\.png: cannot be read: it begins as a PNG image and is damaged"):
         read("mots-png", tmp_path)
 
 

@@ -7,8 +7,11 @@ from typing import Any, TypeGuard
 
 from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
+from maskreel.data.records import crowd_mark
+from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle, RleError
+from maskreel.video.frame_order import misplaced
 
 BOX_TOLERANCE = 1.5
 """Pixels by which an edge of a box may lie beside the mask's: some tools count the last pixel, some do not."""
@@ -133,6 +136,8 @@ def _videos(records: Sequence[Any], problems: Problems) -> Iterator[CheckedVideo
             problems.note("path-leaves-root", where, f"{_short(outside[0])}, {len(outside)} in all")
         if repeated := [name for name, count in Counter(names).items() if count > 1]:
             problems.note("frame-repeated", where, f"{_short(repeated[0])} is listed {names.count(repeated[0])} times")
+        elif places := misplaced(names):
+            problems.note("frame-order", where, f"{places[0]} stands where {places[1]} belongs")
         yield CheckedVideo(id=record["id"], width=sides[0], height=sides[1], file_names=tuple(names))
 
 
@@ -164,9 +169,20 @@ def _is_annotation(record: Any, where: str, problems: Problems) -> bool:
         wrong = ["segmentations"]
     if "iscrowd" not in record:
         problems.note("crowd-missing", where, "iscrowd is missing")
-    elif record["iscrowd"] not in (0, 1):
-        problems.note("crowd-flag", where, f"iscrowd is {_short(record['iscrowd'])}")
+    else:
+        _check_crowd_mark(record, where, problems)
     return not wrong
+
+
+def _check_crowd_mark(record: dict[str, Any], where: str, problems: Problems) -> None:
+    mark = record["iscrowd"]
+    try:
+        is_crowd = crowd_mark(record, where)
+    except DataError:
+        problems.note("crowd-flag", where, f"iscrowd is {_short(mark)}")
+    else:
+        if type(mark) not in (int, float):
+            problems.note("crowd-type", where, f"iscrowd is {_short(mark)}, read as {int(is_crowd)}")
 
 
 def _check_track(record: dict[str, Any], video: CheckedVideo, where: str, problems: Problems) -> list[bytes | None]:

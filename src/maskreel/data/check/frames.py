@@ -7,14 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from maskreel.data.check.annotations import CheckedVideo
 from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
-from maskreel.video.images import UNREADABLE
-
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+from maskreel.errors import VideoReadError
+from maskreel.video.images import UNREADABLE, check_pixels, is_image, open_image, size_words, upright_size
 
 Renamed = dict[tuple[int, int], str]
 """Name under which (video id, frame) was found."""
@@ -81,7 +78,7 @@ def _number(stem: str) -> object:
 
 def _images(folder: Path) -> Iterator[Path]:
     if os.path.isdir(folder):
-        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+        yield from sorted(path for path in folder.iterdir() if is_image(path))
 
 
 def _fault(folder: Path, allowed: Sequence[Path], size: tuple[int, int], name: str) -> tuple[str, str] | None:
@@ -91,12 +88,13 @@ def _fault(folder: Path, allowed: Sequence[Path], size: tuple[int, int], name: s
     if not any(target.is_relative_to(parent) for parent in allowed):
         return "frame-link", "is a link out of the data set"
     try:
-        with Image.open(path) as image:
-            if image.size != size:
-                return "frame-size", f"{image.width}x{image.height} pixels where the video has {size[0]}x{size[1]}"
-            # The whole file is read, but JPEG is decoded at an eighth of its size.
-            image.draft("L", (size[0] // 8 + 1, size[1] // 8 + 1))
-            image.load()
+        with open_image(path) as image:
+            shown = upright_size(image)
+            if shown != size:
+                return "frame-size", f"{size_words(shown, image.size)} where the video has {size[0]}x{size[1]}"
+            check_pixels(image)
+    except VideoReadError as error:
+        return "frame-unreadable", error.reason
     except UNREADABLE as error:
         return "frame-unreadable", f"cannot be decoded ({error})"
     return None

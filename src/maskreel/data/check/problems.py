@@ -33,6 +33,7 @@ KINDS = {
     "video-unlabelled": Kind(about="a video without any track", is_note=True),
     "path-leaves-root": Kind(about="a file name that leads out of the folder of frames"),
     "frame-repeated": Kind(about="one file is listed as several frames"),
+    "frame-order": Kind(about="frames are not listed in the order of their numbers, as after sorting by letters"),
     # frames on disk
     "frames-folder": Kind(about="there is no folder of frames"),
     "frame-missing": Kind(about="a listed frame does not exist"),
@@ -49,6 +50,9 @@ KINDS = {
     "annotation-category": Kind(about="a track of a class that is not in the file"),
     "crowd-missing": Kind(about="iscrowd is missing, on which evaluators fail", is_repaired=True),
     "crowd-flag": Kind(about="iscrowd is neither 0 nor 1"),
+    "crowd-type": Kind(
+        about="iscrowd is no number; read as it is meant, but not by all evaluators", is_note=True, is_repaired=True
+    ),
     "list-length": Kind(about="a list of a track has another length than its video"),
     "track-empty": Kind(about="a track without a single pixel", is_repaired=True),
     "track-repeated": Kind(about="two tracks of a class with the same masks"),

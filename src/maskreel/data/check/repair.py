@@ -6,6 +6,8 @@ from typing import Any
 from maskreel.data.check.annotations import CheckedVideo, area_agrees, box_agrees, box_has_size, decoded_masks, is_whole
 from maskreel.data.check.frames import Renamed
 from maskreel.data.check.problems import Problems
+from maskreel.data.records import crowd_mark
+from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 
@@ -36,7 +38,7 @@ def _track(record: Any, videos: Mapping[int, CheckedVideo]) -> Any:
     """The record with boxes and areas of its masks, null for empty masks; None for a track without pixels."""
     if not isinstance(record, dict):
         return record
-    record = {"iscrowd": 0, **record}
+    record = {**record, "iscrowd": _crowd_mark(record)}
     video, segmentations = _known(record, "video_id", videos), record.get("segmentations")
     if video is None or not isinstance(segmentations, list) or len(segmentations) != len(video.file_names):
         return record
@@ -51,6 +53,13 @@ def _track(record: Any, videos: Mapping[int, CheckedVideo]) -> Any:
         return None
     given = [given if mask is not None else None for given, mask in zip(segmentations, masks, strict=True)]
     return {**record, "segmentations": given, "bboxes": boxes, "areas": areas}
+
+
+def _crowd_mark(record: Mapping[str, Any]) -> Any:
+    try:
+        return int(crowd_mark(record, ""))
+    except DataError:
+        return record["iscrowd"]
 
 
 def _known(record: Any, key: str, videos: Mapping[int, CheckedVideo]) -> CheckedVideo | None:

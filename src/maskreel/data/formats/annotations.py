@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -16,10 +17,14 @@ from maskreel.files import is_beside_results
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 from maskreel.left_out import LeftOut
+from maskreel.video.frame_order import in_frame_order
 
 MAX_FRAMES = 100_000
 """Of a video, where a file may claim any number in a few bytes."""
 
+
+MAX_NAME = 1000
+"""Characters of a file's name that are looked at for numbers."""
 
 SHOWN = 3
 """Names of lost things in a message, of each sort."""
@@ -117,11 +122,19 @@ def tidy(mask: Rle | None) -> Rle | None:
 
 
 def numbers_of(names: Iterable[str]) -> tuple[int, ...]:
-    """Frame numbers that file names tell: the last number of each where they rise, else the positions from 0."""
-    found = [re.findall(r"\d+", PurePosixPath(name).stem) for name in names]
-    numbers = tuple(int(digits[-1]) if digits else -1 for digits in found)
-    is_rising = all(a < b for a, b in zip(numbers[:-1], numbers[1:], strict=True)) and min(numbers, default=0) >= 0
-    return numbers if is_rising else tuple(range(len(numbers)))
+    """Frame numbers that file names tell, where they rise, else the positions from 0.
+
+    The last number of each name, or that in which the names differ.
+    """
+    paths = [Path(name[:MAX_NAME]) for name in names]
+    found = [re.findall(r"\d+", path.stem, re.ASCII) for path in paths]
+    last = tuple(int(digits[-1]) if digits else -1 for digits in found)
+    order = in_frame_order(paths)
+    varying = order.numbers if order.paths == tuple(paths) else None
+    for numbers in (last, varying):
+        if numbers is not None and -1 not in numbers and all(before < after for before, after in pairwise(numbers)):
+            return numbers
+    return tuple(range(len(paths)))
 
 
 def check_name(name: str, where: str) -> str:

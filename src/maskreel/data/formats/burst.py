@@ -18,6 +18,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
+from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.records import field_of, frame_rate, read_categories, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack
 from maskreel.errors import DataError
@@ -40,6 +41,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         _read_video(record, number, where, known, images)
         for number, (record, where) in enumerate(records_of(document, "sequences", f"{given}: sequence"), start=1)
     ]
+    warn_of_order(given, ((video.id, video.file_names) for video in videos))
     return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
 
 

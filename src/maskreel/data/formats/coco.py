@@ -21,6 +21,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
+from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.records import (
     crowd_mark,
     field_of,
@@ -87,6 +88,7 @@ def read_tracks(given: Path, options: ReadOptions) -> Annotations:
             raise DataError(f"{path}: video {number} has no images.")
         tracks = tuple(_track(track_id, one, frames) for track_id, one in objects[number].items())
         result.append(_video(frames, number, record, tracks, folders, path))
+    warn_of_order(path, ((video.id, video.file_names) for video in result))
     return Annotations(categories=categories, videos=tuple(with_distinct_names(result)))
 
 

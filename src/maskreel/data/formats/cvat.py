@@ -24,7 +24,8 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.formats.images import frame_names, images_by_stem
+from maskreel.data.formats.images import frame_names, images_by_number
+from maskreel.data.records import crowd_mark
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
@@ -142,11 +143,7 @@ def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], 
     name = meta.findtext("task/name") or (path.parent.name if path.name == FILE_NAME else path.stem)
     check_name(name, f"{path}: task name")
     folder = options.images / name if options.images is not None else path.parent / "images"
-    by_number = {
-        int(stem.removeprefix("frame_")): path
-        for stem, path in images_by_stem(folder).items()
-        if stem.removeprefix("frame_").isdecimal()
-    }
+    by_number = images_by_number(folder)
     found = [by_number.get(frame) for frame in frames]
     return AnnotatedVideo(
         id=_number(meta.findtext("task/id") or str(number), f"{path}: task id"),
@@ -192,12 +189,12 @@ def _read_track(
         taken.add(frame)
         if shape.get("outside", "0") == "0":
             masks[frames.index(frame)] = tidy(_read_shape(shape, size, place))
-    crowd = (one.text for one in track.iter("attribute") if one.get("name") == CROWD)
+    crowd = next((one.text for one in track.iter("attribute") if one.get("name") == CROWD), None)
     return AnnotatedTrack(
         id=number,
         category_id=ids[label],
         segmentations=tuple(masks),
-        is_crowd=next(crowd, None) == "true",
+        is_crowd=crowd_mark({CROWD: crowd}, where),
     )
 
 

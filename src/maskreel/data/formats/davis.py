@@ -1,10 +1,13 @@
 """DAVIS: palette PNG files whose values are object numbers, beside `JPEGImages`.
 
 There are no classes (all objects become "object") and at most 254 objects of a video; 255 marks a region to ignore,
-which becomes a crowd. The same files come with YouTube-VOS.
+which becomes a crowd. Masks of one object in black and white (DAVIS 2016) have 255 alone: there it is the object. The
+same files come with YouTube-VOS.
 """
 
+import logging
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +28,24 @@ from maskreel.data.formats.images import (
     first_folder,
     frame_names,
     images_by_stem,
+    paired_images,
     read_indices,
     read_lines,
     video_folders,
+    voc_palette,
 )
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 
+logger = logging.getLogger(__name__)
+
 OBJECT = Category(id=1, name="object")
 VOID = 255
+MODES = ("P", "PA", "L", "LA", "1", "RGB", "RGBA")
+MOST_GREYS = 64
+"""Values of one video beyond which grey masks are taken for photographs, or for masks with soft edges."""
 IMAGE_SETS = ("2017", "2016")
 RESOLUTIONS = ("480p", "Full-Resolution")
 """Folders between `Annotations` and the sequences; some sets have none."""
@@ -79,7 +89,7 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
         values = np.array([0, *_values(video)], dtype=np.uint8)
         for t, frame in enumerate(video.frame_numbers):
             image = Image.fromarray(values[label_map(video, t)])
-            image.putpalette(_palette())
+            image.putpalette(voc_palette().flatten().tolist())
             image.save(target / f"{frame:05d}.png")
     names = folder / "ImageSets" / IMAGE_SETS[0] / f"{split}.txt"
     names.parent.mkdir(parents=True)
@@ -96,20 +106,21 @@ def _resolution(video: AnnotatedVideo) -> str:
 
 
 def _read_video(number: int, sequence: Path, images: dict[str, Path]) -> AnnotatedVideo:
-    files = {path.stem: path for path in images_by_stem(sequence).values() if path.suffix == ".png"}
+    files = {path.stem: path for path in images_by_stem(sequence).values() if path.suffix.lower() == ".png"}
     if not files:
         raise DataError(f"{sequence}: no PNG files; every folder in {sequence.parent} is taken for a sequence.")
     masks: dict[int, dict[int, Rle]] = defaultdict(dict)
     sizes = set()
     for t, path in enumerate(files.values()):
-        values = read_indices(path, ("P", "L"), "a palette image whose values are object numbers")
+        values = read_indices(path, MODES, "a palette image whose values are object numbers")
         sizes.add(values.shape)
         for value in np.unique(values[values > 0]).tolist():
             masks[value][t] = rle.encode(values == value)
     if len(sizes) > 1:
         raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
     height, width = sizes.pop()
-    found = [images.get(stem) for stem in files]
+    void = _void(masks, sequence)
+    found = paired_images(list(files), images, sequence)
     return AnnotatedVideo(
         id=number,
         name=sequence.name,
@@ -123,11 +134,34 @@ def _read_video(number: int, sequence: Path, images: dict[str, Path]) -> Annotat
                 id=value,
                 category_id=OBJECT.id,
                 segmentations=tuple(tidy(by_frame.get(t)) for t in range(len(files))),
-                is_crowd=value == VOID,
+                is_crowd=value == void,
             )
             for value, by_frame in sorted(masks.items())
         ),
     )
+
+
+def _void(values: Collection[int], sequence: Path) -> int | None:
+    """The number of the region to ignore; None where 255 is an object, as the only one or as the end of a grey ramp."""
+    if VOID not in values:
+        return None
+    numbers = sorted(set(values) - {VOID})
+    if len(numbers) > MOST_GREYS and numbers[-1] > len(numbers):
+        raise DataError(
+            f"{sequence}: {len(numbers) + 1} different values, as in masks with soft edges or photographs; "
+            "save masks without smoothing, a value for each object."
+        )
+    if not numbers:
+        return None
+    steps = [abs(number - VOID * place / (len(numbers) + 1)) for place, number in enumerate(numbers, start=1)]
+    if max(steps) <= 1:
+        logger.warning(
+            "%s: the values %s divide the range of grey; 255 is taken for an object, not for a region to ignore",
+            sequence,
+            ", ".join(map(str, numbers)),
+        )
+        return None
+    return VOID
 
 
 def _values(video: AnnotatedVideo) -> list[int]:
@@ -138,15 +172,3 @@ def _values(video: AnnotatedVideo) -> list[int]:
     if len(values) >= VOID:
         raise DataError(f"video {video.name!r}: its {len(values)} tracks do not fit DAVIS files (at most 254).")
     return list(range(1, len(values) + 1))
-
-
-def _palette() -> list[int]:
-    """The colours of PASCAL VOC, which DAVIS uses: bits of the number, dealt to red, green and blue from the top."""
-    colours = []
-    for value in range(256):
-        colour = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                colour[channel] |= (value >> (3 * bit + channel) & 1) << (7 - bit)
-        colours += colour
-    return colours

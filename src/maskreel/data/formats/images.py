@@ -1,14 +1,24 @@
-"""Files beside annotations: frames by name, PNG files whose pixel values name objects, lists of names."""
+"""Files beside annotations: images of frames, PNG files whose pixel values name objects, lists of names.
 
-from collections.abc import Iterable, Sequence
+The one place that says which image belongs to which annotated frame. Files come in the order of their frames, as
+`video.frame_order` reads it from the numbers in their names, never in the order of letters (10 before 2).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
-from PIL import Image
+from jaxtyping import Int, Shaped
+from PIL import Image, ImageOps
 
 from maskreel.errors import DataError, UsageError
-from maskreel.video.images import MAX_PIXELS, UNREADABLE, is_image
+from maskreel.video.frame_order import in_frame_order, natural_key
+from maskreel.video.images import UNREADABLE, is_image, open_image
+from maskreel.video.images import image_size as size_of_image
+
+logger = logging.getLogger(__name__)
 
 
 def first_folder(candidates: Iterable[Path]) -> Path | None:
@@ -16,11 +26,69 @@ def first_folder(candidates: Iterable[Path]) -> Path | None:
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of frames, without endings, in the order of the frames."""
+    by_path = {Path(f"{name}.png"): name for name in names}
+    return [by_path[path] for path in in_frame_order(list(by_path)).paths]
+
+
 def images_by_stem(folder: Path | None) -> dict[str, Path]:
-    """Images of a folder by their names without ending; none where there is no folder."""
+    """Images of a folder by their names without ending, in the order of frames; none where there is no folder.
+
+    Of two that differ in the ending alone the first is taken (.jpg before .png), and a warning says so.
+    """
     if folder is None or not folder.is_dir():
         return {}
-    return {path.stem: path for path in sorted(folder.iterdir()) if is_image(path) and path.is_file()}
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if is_image(path) and path.is_file()):
+        if found.setdefault(path.stem, path) != path:
+            logger.warning(
+                "%s: %s and %s are one frame by their names; %s is taken",
+                folder,
+                found[path.stem].name,
+                path.name,
+                found[path.stem].name,
+            )
+    return {stem: found[stem] for stem in in_order(found)}
+
+
+def images_by_number(folder: Path | None) -> dict[int, Path]:
+    """Images of a folder by the numbers of their frames, which rise; none where there is no folder.
+
+    DataError where the names do not tell one number for each.
+    """
+    files = images_by_stem(folder)
+    order = in_frame_order(list(files.values()))
+    if files and order.numbers is None:
+        first = next(iter(files.values())).name
+        raise DataError(f"{folder}: {first} and others do not tell their frame numbers; name them by number.")
+    found: dict[int, Path] = {}
+    for number, path in zip(order.numbers or (), order.paths, strict=True):
+        if found.setdefault(number, path) != path:
+            raise DataError(f"{folder}: {found[number].name} and {path.name} are both frame {number}; keep one.")
+    return found
+
+
+def paired_images(frames: Sequence[str], images: Mapping[str, Path], where: Path) -> tuple[Path | None, ...]:
+    """The image of each frame, whose annotations have these names: that of the same name, else of the same number.
+
+    Numbers count only where no name is shared at all and both sides tell one for each; a warning says so. None for a
+    frame without an image.
+    """
+    if not images or not set(frames).isdisjoint(images):
+        return tuple(images.get(name) for name in frames)
+    sides = [in_frame_order([Path(f"{name}.png") for name in names]) for names in (frames, images)]
+    numbered = [dict(zip((path.stem for path in side.paths), side.numbers or (), strict=False)) for side in sides]
+    by_number = {number: images[name] for name, number in numbered[1].items()}
+    if not numbered[0] or len(by_number) < len(images) or len(set(numbered[0].values())) < len(frames):
+        return (None,) * len(frames)
+    found = tuple(by_number.get(numbered[0][name]) for name in frames)
+    logger.warning(
+        "%s: annotations and images share no name and are paired by number, such as %s with %s",
+        where,
+        *next(((name, path.name) for name, path in zip(frames, found, strict=True) if path), (frames[0], "none")),
+    )
+    return found
 
 
 def frame_names(video: str, stems: Iterable[str], images: Sequence[Path | None]) -> tuple[str, ...]:
@@ -30,7 +98,8 @@ def frame_names(video: str, stems: Iterable[str], images: Sequence[Path | None])
 
 def video_folders(root: Path) -> list[Path]:
     """The folders in a folder that holds one per video."""
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    return sorted(folders, key=lambda path: natural_key(path.name))
 
 
 def check_folder(given: Path, what: str) -> Path:
@@ -49,24 +118,59 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarray, "h w"]:
-    """Pixel values of a PNG in one of Pillow's `modes`; DataError for any other image."""
+    """Object numbers of a PNG in one of Pillow's `modes`, upright; DataError for any other image.
+
+    Of grey with alpha the grey is read; grey and palette images that an editor has saved as RGB are read as what they
+    were.
+    """
+    with _opened(path) as image:
+        if image.mode not in modes:
+            raise DataError(f"{path}: an image of mode {image.mode}; expected {what}")
+        shown = ImageOps.exif_transpose(image)
+        values = np.asarray(shown)
+    if shown.mode in ("RGB", "RGBA"):
+        return _from_colours(values[..., :3], path, what)
+    return (values if values.ndim == 2 else values[..., 0]).astype(np.int64)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image as it is shown; DataError for a file that is none."""
     try:
-        with Image.open(path) as image:
-            if image.mode not in modes:
-                raise DataError(f"{path}: an image of mode {image.mode}; expected {what}")
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{path}: {image.width}x{image.height} pixels, more than {MAX_PIXELS}")
-            return np.asarray(image).astype(np.int64)
+        return size_of_image(path)
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be decoded ({error})") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with open_image(path) as image:
+            yield image
     except DataError:
         raise
     except UNREADABLE as error:
         raise DataError(f"{path}: cannot be decoded ({error}); export it again") from error
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except UNREADABLE as error:
-        raise DataError(f"{path}: cannot be decoded ({error})") from error
+def voc_palette() -> Int[np.ndarray, "256 3"]:
+    """The colours of PASCAL VOC, which DAVIS uses: bits of the number, dealt to red, green and blue from the top."""
+    numbers = np.arange(256)
+    colours = np.zeros((256, 3), dtype=np.int64)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (numbers >> (3 * bit + channel) & 1) << (7 - bit)
+    return colours
+
+
+def _from_colours(values: Shaped[np.ndarray, "h w 3"], path: Path, what: str) -> Int[np.ndarray, "h w"]:
+    """Grey values where all three channels agree, else numbers of the palette's colours."""
+    channels = values.astype(np.int64)
+    if (channels == channels[..., :1]).all():
+        return channels[..., 0]
+    keys = channels @ (65536, 256, 1)
+    palette = voc_palette() @ (65536, 256, 1)
+    order = np.argsort(palette)
+    places = order[np.searchsorted(palette[order], keys).clip(max=255)]
+    if (palette[places] != keys).any():
+        raise DataError(f"{path}: colours that are not of the DAVIS palette; expected {what}")
+    return places

@@ -27,8 +27,8 @@ from maskreel.data.formats.annotations import (
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.images import check_folder, frame_names, images_by_stem, read_lines, video_folders
-from maskreel.data.records import field_of, read_document, records_of
+from maskreel.data.formats.images import check_folder, frame_names, images_by_stem, in_order, read_lines, video_folders
+from maskreel.data.records import crowd_mark, field_of, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.files import is_beside_results
@@ -63,7 +63,7 @@ class _Folder:
 def read(given: Path, options: ReadOptions) -> Annotations:
     """Every folder with JSON files, or the folder itself; an image without a file is a frame without objects."""
     check_folder(given, "a folder of JSON files, or of such folders")
-    folders = [one for one in (given, *video_folders(given)) if not all(map(is_beside_results, one.glob("*.json")))]
+    folders = [folder for folder in (given, *video_folders(given)) if _label_files(folder)]
     if not folders:
         raise DataError(f"{given}: no JSON files, neither in it nor in its folders.")
     labels = _read_labels(given / LABELS)
@@ -110,6 +110,10 @@ def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     return f"{flat_name(video)}/{video.frame_numbers[frame]:05d}{Path(video.file_names[frame]).suffix}"
 
 
+def _label_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("[!.]*.json")) if not is_beside_results(path)]
+
+
 def _read_labels(path: Path) -> list[str]:
     if not path.is_file():
         return []
@@ -118,9 +122,9 @@ def _read_labels(path: Path) -> list[str]:
 
 def _read_folder(folder: Path, images: Path | None) -> _Folder:
     image_files = images_by_stem(folder if images is None else images / folder.name)
-    files = {path.stem: path for path in sorted(folder.glob("*.json")) if not is_beside_results(path)}
-    stems = sorted({*files, *image_files})
-    part = _Folder(name=folder.name, files={stem: files.get(stem) for stem in stems}, image_files=image_files)
+    files = {path.stem: path for path in _label_files(folder)}
+    part = _Folder(name=folder.name, files={}, image_files=image_files)
+    taken: dict[Path, str] = {}
     for stem, path in files.items():
         document, _ = read_document(path)
         if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
@@ -134,8 +138,12 @@ def _read_folder(folder: Path, images: Path | None) -> _Folder:
         named = check_name(field_of({"imagePath": stem, **document}, "imagePath", str, f"{path}"), f"{path}: imagePath")
         if stem not in image_files and images is None and (folder / named).is_file():
             image_files[stem] = folder / named
+            taken[folder / named] = stem
         for shape, where in records_of(document, "shapes", f"{path}: shape"):
             _add_shape(part, stem, shape, where)
+    # An image that a file names is the frame of that file, not one more.
+    part.image_files = {stem: path for stem, path in image_files.items() if taken.get(path, stem) == stem}
+    part.files = {stem: files.get(stem) for stem in in_order({*files, *part.image_files})}
     return part
 
 
@@ -147,7 +155,7 @@ def _add_shape(part: _Folder, stem: str, shape: Record, where: str) -> None:
     if part.labels.setdefault(number, label) != label:
         raise DataError(f"{where}: group_id {number} is {label!r} here and {part.labels[number]!r} elsewhere.")
     flags = shape.get("flags")
-    if isinstance(flags, dict) and flags.get(CROWD) is True:
+    if isinstance(flags, dict) and crowd_mark(flags, where):
         part.crowds.add(number)
     mask = _shape_mask(shape, part.size, where)
     before = part.masks.get((number, stem))

@@ -18,7 +18,6 @@ from maskreel.data.formats.annotations import (
     ReadOptions,
     flat_name,
     label_map,
-    numbers_of,
     tidy,
 )
 from maskreel.data.formats.images import (
@@ -26,7 +25,7 @@ from maskreel.data.formats.images import (
     first_folder,
     frame_names,
     image_size,
-    images_by_stem,
+    images_by_number,
     read_indices,
     read_lines,
     video_folders,
@@ -38,6 +37,7 @@ from maskreel.geometry.rle import Rle
 
 CLASS_NAMES = {1: "car", 2: "pedestrian", 10: "ignore"}
 IGNORE_CLASS, IGNORE_ID = 10, 10_000
+MODES = ("I;16", "I;16B", "I")
 INSTANCES = 1000
 """Numbers of one class in a PNG file."""
 
@@ -62,7 +62,7 @@ def read_text(given: Path, options: ReadOptions) -> Annotations:
     videos = []
     for number, path in enumerate(paths, start=1):
         masks, size = _read_lines(path)
-        images = images_by_stem(_image_folder(given, options.images, path.stem))
+        images = images_by_number(_image_folder(given, options.images, path.stem))
         mentioned = sorted({frame for frames in masks.values() for frame in frames})
         spans = range(mentioned[0], mentioned[-1] + 1) if mentioned else range(0)
         frames = _frames(images, ranges.get(path.stem, spans), str(path))
@@ -103,20 +103,20 @@ def read_png(given: Path, options: ReadOptions) -> Annotations:
     folder = first_folder([folder / "instances"]) or folder
     videos = []
     for number, sequence in enumerate(video_folders(folder), start=1):
-        files = {int(stem): path for stem, path in images_by_stem(sequence).items() if stem.isdecimal()}
+        files = images_by_number(sequence)
         if not files:
             raise DataError(f"{sequence}: no files such as 000000.png; every folder in {folder} is a sequence.")
         masks: Masks = defaultdict(dict)
         sizes = set()
-        for frame, path in sorted(files.items()):
-            values = read_indices(path, ("I;16", "I", "I;16B"), "16-bit grey, class * 1000 + instance")
+        for frame, path in files.items():
+            values = read_indices(path, MODES, "16-bit grey, class * 1000 + instance")
             sizes.add(values.shape)
             for value in np.unique(values[values > 0]).tolist():
                 masks[value, value // INSTANCES][frame] = rle.encode(values == value)
         if len(sizes) > 1:
             raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
-        images = images_by_stem(_image_folder(given, options.images, sequence.name))
-        video = _video(number, sequence.name, sizes.pop(), sorted(files), _short_ids(masks), images)
+        images = images_by_number(_image_folder(given, options.images, sequence.name))
+        video = _video(number, sequence.name, sizes.pop(), list(files), _short_ids(masks), images)
         videos.append(video)
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
@@ -180,10 +180,10 @@ def _image_folder(given: Path, images: Path | None, name: str) -> Path | None:
     return first_folder(root / place / name for root in roots for place in ("images", "image_02", "training/image_02"))
 
 
-def _frames(images: dict[str, Path], others: range, where: str) -> list[int]:
+def _frames(images: dict[int, Path], others: range, where: str) -> list[int]:
     """Frame numbers: of the images where there are any."""
     if images:
-        return list(numbers_of(path.name for path in images.values()))
+        return list(images)
     if len(others) > MAX_FRAMES:
         raise DataError(f"{where}: frames {others.start} to {others.stop - 1}; at most {MAX_FRAMES} are supported.")
     return list(others)
@@ -195,10 +195,9 @@ def _video(
     size: tuple[int, ...],
     frames: Sequence[int],
     masks: Masks,
-    images: dict[str, Path],
+    images: dict[int, Path],
 ) -> AnnotatedVideo:
-    by_number = dict(zip(numbers_of(path.name for path in images.values()), images.values(), strict=True))
-    found = [by_number.get(frame) for frame in frames]
+    found = [images.get(frame) for frame in frames]
     tracks = [
         AnnotatedTrack(
             id=track_id,
