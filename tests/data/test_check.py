@@ -97,6 +97,10 @@ def move_frames_away(document: Document, root: Path) -> None:
     os.rename(root / "train" / "JPEGImages", root / "images")
 
 
+def swap_listed(names: list[str]) -> None:
+    names[1], names[2] = names[2], names[1]
+
+
 PLANTS: dict[str, Callable[[Document, Path], object]] = {
     "section": lambda d, root: d.pop("categories"),
     "held-back": lambda d, root: d.update(annotations=None),
@@ -111,6 +115,7 @@ PLANTS: dict[str, Callable[[Document, Path], object]] = {
     "video-unlabelled": lambda d, root: d.update(annotations=d["annotations"][:2]),
     "path-leaves-root": lambda d, root: d["videos"][0]["file_names"].__setitem__(1, "../../secret.png"),
     "frame-repeated": lambda d, root: d["videos"][0]["file_names"].__setitem__(1, d["videos"][0]["file_names"][0]),
+    "frame-order": lambda d, root: swap_listed(d["videos"][0]["file_names"]),
     "frames-folder": move_frames_away,
     "frame-missing": lambda d, root: frame(root, "video0/00003.png").unlink(),
     "frame-renamed": rename_frames,
@@ -125,6 +130,7 @@ PLANTS: dict[str, Callable[[Document, Path], object]] = {
     "annotation-category": lambda d, root: d["annotations"][0].update(category_id=99),
     "crowd-missing": lambda d, root: d["annotations"][0].pop("iscrowd"),
     "crowd-flag": lambda d, root: d["annotations"][0].update(iscrowd=2),
+    "crowd-type": lambda d, root: d["annotations"][0].update(iscrowd="0"),
     "list-length": lambda d, root: d["annotations"][0]["segmentations"].append(None),
     "track-empty": empty_track,
     "track-repeated": lambda d, root: d["annotations"].append({**copy.deepcopy(d["annotations"][0]), "id": 77}),

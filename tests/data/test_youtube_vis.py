@@ -236,7 +236,7 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
         (put("categories", 1, "id", value=7), "category 7 stands twice"),
         (drop("videos", 0, "id"), r'video at position 0: "id" is missing'),
         (put("videos", 0, "id", value=True), r'video at position 0: "id" is True; expected a whole number'),
-        (put("videos", 0, "id", value="11"), r"video at position 0: \"id\" is '11'; expected a whole number"),
+        (put("videos", 0, "id", value="v11"), r"video at position 0: \"id\" is 'v11'; expected a whole number"),
         (put("videos", 0, "id", value=12), "video 12 stands twice"),
         (drop("videos", 0, "file_names"), r'video 11: "file_names" is missing'),
         (put("videos", 0, "length", value=5), r'video 11: 6 "file_names" but "length" 5'),

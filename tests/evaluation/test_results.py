@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,53 @@ def test_the_report_is_plain_json(tmp_path: Path) -> None:
     assert json.loads(json.dumps(metrics)) == metrics
     assert set(metrics["per_category"]) == {"1", "2"}
     assert metrics["per_category"]["2"]["AP"] is None
+
+
+# What tables, scripts and other tools write
+
+
+@pytest.mark.parametrize("mark", ["0", "false", False, 0.0, None])
+def test_a_crowd_mark_in_another_type_counts_as_it_is_meant(tmp_path: Path, mark: Any) -> None:
+    truth = scene([annotation(1, [MASK], iscrowd=mark)])
+    assert score(tmp_path, truth, [entry(0.5, [MASK])])["AP"] == 1.0
+
+
+@pytest.mark.parametrize("mark", [7, "2", [0], -1])
+def test_a_crowd_mark_that_means_nothing_is_refused(tmp_path: Path, mark: Any) -> None:
+    with pytest.raises(DataError, match=r'gt\.json: video 1, annotation 1: "iscrowd" is .*; expected 0 or 1'):
+        score(tmp_path, scene([annotation(1, [MASK], iscrowd=mark)]), [entry(0.5, [MASK])])
+
+
+def test_ids_that_a_table_wrote_as_floats_or_text_are_the_numbers(tmp_path: Path) -> None:
+    truth = scene([{**annotation(1, [MASK]), "id": 1.0, "video_id": "1", "category_id": 1.0}])
+    found = {**entry(0.5, [MASK]), "video_id": 1.0, "category_id": " 1 "}
+    assert score(tmp_path, truth, [found])["AP"] == 1.0
+    with pytest.raises(DataError, match=r'entry 0: "video_id" is 1\.5; expected a whole number'):
+        score(tmp_path, truth, [{**found, "video_id": 1.5}])
+
+
+def test_counts_as_the_text_of_python_bytes_are_read(tmp_path: Path) -> None:
+    quoted = {**MASK, "counts": repr(MASK["counts"].encode())}
+    assert score(tmp_path, GOOD, [entry(0.5, [quoted])])["AP"] == 1.0
+    # A backslash is a character of the code, doubled in the text.
+    other = box(2, 4, 10, 8)
+    assert "\\" in other["counts"]
+    quoted = {**other, "counts": repr(other["counts"].encode())}
+    assert score(tmp_path, scene([annotation(1, [other])]), [entry(0.5, [quoted])])["AP"] == 1.0
+
+
+def test_results_for_images_are_named_as_such(tmp_path: Path) -> None:
+    found = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": MASK}
+    with pytest.raises(DataError, match=r"entry 0: results for images \(image_id.*results for videos have video_id"):
+        score(tmp_path, GOOD, [found])
+
+
+@pytest.mark.parametrize(
+    ("truth", "words"),
+    [([], "it holds no annotation"), ([annotation(1, [MASK], iscrowd=1)], r"it holds only crowds \(1\)")],
+)
+def test_a_truth_without_objects_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, truth: list[Any], words: str
+) -> None:
+    assert score(tmp_path, scene(truth), [entry(0.5, [MASK])])["AP"] is None
+    assert re.search(rf"gt\.json: no object to measure against: {words}", caplog.text)

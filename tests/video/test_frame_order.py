@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from maskreel.errors import DataError
-from maskreel.video.frame_order import check_holes, in_frame_order, natural_key
+from maskreel.video.frame_order import check_holes, in_frame_order, misplaced, natural_key
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,21 @@ def test_equal_steps_are_no_holes() -> None:
 
 def test_natural_order_counts() -> None:
     assert sorted(["v10", "v9", "v", "w1"], key=natural_key) == ["v", "v9", "v10", "w1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a/0.png", "a/1.png", "a/10.png", "a/2.png"], ("a/10.png", "a/2.png")),
+        (["a/2.png", "a/1.png"], ("a/2.png", "a/1.png")),
+        (["a/0.png", "a/2.png", "a/10.png"], None),
+        (["a/v2_1.png", "a/v2_10.png", "a/v2_9.png"], ("a/v2_10.png", "a/v2_9.png")),
+        (["b/1.png", "a/1.png"], None),
+        (["z.png", "a.png"], None),
+        ([], None),
+    ],
+)
+def test_a_list_that_leaves_the_order_of_its_numbers_is_told(
+    names: list[str], expected: tuple[str, str] | None
+) -> None:
+    assert misplaced(names) == expected

@@ -1,12 +1,15 @@
 """Pixels of single images: depth, orientation, transparency, and files that are something else."""
 
 import stat
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import maskreel
 from maskreel.errors import VideoReadError
 from maskreel.video.images import image_size, is_image, read_image
 
@@ -119,3 +122,30 @@ def test_a_declared_size_beyond_the_limit_is_refused_before_decoding(tmp_path: P
 )
 def test_endings_tell_what_is_taken_for_an_image(name: str, expected: bool) -> None:
     assert is_image(Path(name)) is expected
+
+
+def test_a_small_file_that_declares_many_pixels_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 3)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = struct.pack(">II", 8000, 8000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(VideoReadError, match="declares 8000x8000 pixels, far more than it can hold"):
+        read_image(tmp_path / "a.png")
+
+
+def test_an_empty_image_of_the_largest_size_is_no_such_file(tmp_path: Path) -> None:
+    Image.new("1", (8192, 8192)).save(tmp_path / "a.png", compress_level=9)
+    assert image_size(tmp_path / "a.png") == (8192, 8192)
+
+
+def test_no_other_place_lets_pillow_choose_the_format() -> None:
+    """Pillow hands PostScript to Ghostscript, whatever a file is called."""
+    package = Path(maskreel.__file__).parent
+    calls = [
+        f"{path.name}: {line.strip()}"
+        for path in package.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if ("Image.open(" in line or "imread(" in line) and "formats=" not in line
+    ]
+    assert calls == []

@@ -15,6 +15,7 @@ from maskreel.data.records import (
     crowd_mark,
     field_of,
     frame_rate,
+    id_of,
     identified,
     listing,
     read_categories,
@@ -53,6 +54,10 @@ def read_ground_truth(path: Path, *, strict_reference: bool = False) -> GroundTr
             f"{path}: there is no ground truth in it (no annotations), as in the public validation files; "
             "score against a file with annotations, such as a part held out of the train file"
         )
+    if not any(not track.is_crowd for tracks in truth.tracks for track in tracks):
+        crowds = sum(map(len, truth.tracks))
+        what = f"only crowds ({crowds}), which are ignored" if crowds else "no annotation"
+        log.warning("%s: no object to measure against: it holds %s; metrics of objects are null", path, what)
     return truth
 
 
@@ -156,11 +161,11 @@ def _tracks(
     tracks: list[list[AnnotatedTrack]] = [[] for _ in videos]
     for record in _annotations(document, path, faults):
         where = f"{path}: annotation {record['id']}"
-        video_id = field_of(record, "video_id", int, where)
+        video_id = id_of(record, "video_id", where)
         if video_id not in places and faults != "reference":
             raise DataError(f'{where}: "video_id" {video_id} is not among the {len(videos)} videos.')
         where = f"{path}: video {video_id}, annotation {record['id']}"
-        category_id = field_of(record, "category_id", int, where)
+        category_id = id_of(record, "category_id", where)
         if category_id not in labels and faults != "reference":
             raise DataError(
                 f'{where}: "category_id" {category_id} is not among the categories ({listing(sorted(labels))}).'
@@ -177,7 +182,7 @@ def _annotations(document: Record, path: Path, faults: Faults) -> Iterable[Recor
     where = f"{path}: annotation"
     if faults == "refuse":
         return identified(document, "annotations", where).values()
-    records = [record for record, place in records_of(document, "annotations", where) if _has_id(record, place)]
+    records = [{**record, "id": id_of(record, "id", at)} for record, at in records_of(document, "annotations", where)]
     if faults == "repair":
         _warn_of_repairs(records, path)
         return records
@@ -190,11 +195,6 @@ def _annotations(document: Record, path: Path, faults: Faults) -> Iterable[Recor
                 )
     last = {record["id"]: record for record in records}
     return [last[record["id"]] for record in records]
-
-
-def _has_id(record: Record, where: str) -> bool:
-    field_of(record, "id", int, where)
-    return True
 
 
 def _warn_of_repairs(records: Sequence[Record], path: Path) -> None:
@@ -223,7 +223,7 @@ def _track(record: Record, label: int, length: int | None, where: str, faults: F
         raise DataError(f'{where}: "areas" must hold numbers and null only.')
     return AnnotatedTrack(
         id=record["id"],
-        category_id=record["category_id"],
+        category_id=id_of(record, "category_id", where),
         label=label,
         segmentations=segmentations,
         is_crowd=bool(record.get("iscrowd", 0)) if faults == "reference" else crowd_mark(record, where),

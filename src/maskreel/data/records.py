@@ -1,6 +1,7 @@
 """JSON files whose content somebody else wrote: every field is checked as it is read, errors say file and place."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,21 @@ def identified(document: dict[str, Any], key: str, where: str) -> dict[int, dict
     """The records of a list by their ids, in the order of the file; `where` is "FILE: RECORD"."""
     result: dict[int, dict[str, Any]] = {}
     for record, place in records_of(document, key, where):
-        record_id = field_of(record, "id", int, place)
+        record_id = id_of(record, "id", place)
         if record_id in result:
             raise DataError(f"{where} {record_id} stands twice in the file; ids must differ.")
-        result[record_id] = record
+        result[record_id] = record if record["id"] is record_id else {**record, "id": record_id}
     return result
+
+
+def id_of(record: Mapping[str, Any], key: str, where: str) -> int:
+    """A number that names something, which tables write as 1.0 and forms as "1"; DataError for anything else."""
+    value = record.get(key)
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
+        return int(value)
+    return field_of(dict(record), key, int, where)
 
 
 def records_of(document: dict[str, Any], key: str, where: str) -> list[tuple[dict[str, Any], str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maskreel.data.annotation_file import check_length
-from maskreel.data.records import field_of, read_document, shortened
+from maskreel.data.records import field_of, id_of, read_document, shortened
 from maskreel.data.tracks import GroundTruth, Video
 from maskreel.errors import DataError, UsageError
 from maskreel.files import complete_file
@@ -75,7 +75,12 @@ def read_predictions(path: Path, ground_truth: GroundTruth, *, strict_reference:
         where = f"{path}: entry {index}"
         if not isinstance(record, dict):
             raise DataError(f"{where}: {shortened(record)}; expected an object.")
-        video_id, category_id = (field_of(record, key, int, where) for key in ("video_id", "category_id"))
+        if "video_id" not in record and "image_id" in record:
+            raise DataError(
+                f"{where}: results for images (image_id, segmentation); results for videos have video_id and "
+                "segmentations, one mask per frame, null where the object is absent"
+            )
+        video_id, category_id = (id_of(record, key, where) for key in ("video_id", "category_id"))
         stored = field_of(record, "segmentations", list, where)
         if strict_reference:
             _refuse_uncompressed(stored, where)

@@ -121,6 +121,9 @@ def parse(obj: Any, *, height: int, width: int, where: str) -> Rle | None:
     if isinstance(counts, list):
         lengths = _checked_list(counts, pixels=height * width, where=where)
         return Rle(height, width, compress(lengths))
+    if isinstance(counts, str) and counts[:2] in ("b'", 'b"') and counts[-1:] == counts[1]:
+        # The text of Python bytes, as str() instead of decode() makes it.
+        counts = counts[2:-1].replace("\\\\", "\\")
     if not isinstance(counts, str | bytes):
         raise RleError(f"{where}: counts must be a string or a list of runs, not {_short(counts)}")
     _check_length(counts, height * width, where)

@@ -124,10 +124,16 @@ def _plain_strings(masks: Sequence[Any], height: int, width: int) -> list[str] |
     size = [height, width]
     try:
         counts: list[Any] = ["" if mask is None else mask["counts"] if mask["size"] == size else None for mask in masks]
-        is_plain = counts.count("") == masks.count(None) and "".join(counts).isascii()
+        text = "".join(counts)
+        is_plain = counts.count("") == masks.count(None) and text.isascii() and not _is_quoted(text)
     except (TypeError, KeyError):
         return None
     return counts if is_plain else None
+
+
+def _is_quoted(counts: str) -> bool:
+    """Whether these may be the text of Python bytes, which `parse` reads: no code holds a quotation mark."""
+    return "'" in counts or '"' in counts
 
 
 def _checked_string(mask: Any, size: tuple[int, int], where: Callable[[], str]) -> str:
@@ -138,7 +144,7 @@ def _checked_string(mask: Any, size: tuple[int, int], where: Callable[[], str]) 
         return mask.counts.decode("ascii")
     if type(mask) is dict and mask.get("size") == list(size):
         counts = mask.get("counts")
-        if type(counts) is str and counts and counts.isascii():
+        if type(counts) is str and counts and counts.isascii() and not _is_quoted(counts):
             return counts
         if type(counts) is list and set(map(type, counts)) == {int} and min(counts) >= 0 and max(counts) <= MAX_PIXELS:
             return _string(counts)

@@ -7,8 +7,11 @@ from maskreel.data.config import DataConfig
 from maskreel.data.joint import JointSets, TrainingData, load_sets
 from maskreel.data.loading import ClipLoader, TrainingSet, build_loader
 from maskreel.data.sampling import ClipSampler
+from maskreel.data.tracks import AnnotatedTrack, Video
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
+from maskreel.geometry import rle
+from maskreel.geometry.rle import RleError
 from maskreel.training.distributed import Processes
 from maskreel.training.recipe import Recipe
 
@@ -35,7 +38,33 @@ def load_run_data(recipe: Recipe) -> RunData:
     """
     data = recipe.data
     training = load_sets(data.root, data.joint, data.train_split)
+    check_objects(training)
     return RunData(training=training, validation=_load_validation(recipe, training))
+
+
+def check_objects(training: TrainingData) -> None:
+    """Raise DataError where there is no object to learn from, but crowds and tracks without a pixel at most."""
+    crowds = empty = 0
+    for video_index in range(len(training.videos)):
+        for track in training.tracks(video_index):
+            if not track.is_crowd and _has_pixel(training.videos[video_index], track):
+                return
+            crowds, empty = crowds + track.is_crowd, empty + (not track.is_crowd)
+    found = [f"{crowds} crowds, which are not learnt"] * (crowds > 0)
+    found += [f"{empty} tracks without a single pixel"] * (empty > 0)
+    raise DataError(
+        f"{training.annotation_path}: no object to learn from: it holds {' and '.join(found) or 'no annotation'}; "
+        "train on a split with annotated objects"
+    )
+
+
+def _has_pixel(video: Video, track: AnnotatedTrack) -> bool:
+    """A malformed mask counts: it is named where it is used."""
+    try:
+        masks = (rle.parse(mask, height=video.height, width=video.width, where="") for mask in track.segmentations)
+        return any(mask is not None and rle.area(mask) > 0 for mask in masks)
+    except RleError:
+        return True
 
 
 def _load_validation(recipe: Recipe, training: TrainingData) -> YouTubeVIS | None:
@@ -50,6 +79,9 @@ def _load_validation(recipe: Recipe, training: TrainingData) -> YouTubeVIS | Non
         return None
     if not validation.has_annotations:
         logger.info("training without validation: %s has no annotations", validation.annotation_path)
+        return None
+    if all(track.is_crowd for index in range(len(validation.videos)) for track in validation.tracks(index)):
+        logger.warning("training without validation: %s holds no object to measure", validation.annotation_path)
         return None
     own = training.sets[0] if isinstance(training, JointSets) else training
     if validation.categories != own.categories:

@@ -127,6 +127,51 @@ def test_hidden_truth_and_an_empty_set_are_nothing_to_convert(own: Path, tmp_pat
             there_and_back(own, tmp_path, "cvat")
 
 
+def named(own: Path, *folders: str) -> None:
+    """Give the two videos these folders."""
+    text = (own / "train.json").read_text()
+    for number, folder in enumerate(folders):
+        place = own / "train/JPEGImages" / folder
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (own / f"train/JPEGImages/video{number}").rename(place)
+        text = text.replace(f"video{number}/", f"{folder}/")
+    (own / "train.json").write_text(text)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_videos_whose_names_meet_are_told_apart_and_still_compared(
+    own: Path, tmp_path: Path, name: FormatName, caplog: pytest.LogCaptureFixture
+) -> None:
+    named(own, "a/clip", "a__clip")
+    back = YouTubeVIS.load(there_and_back(own, tmp_path, name, is_loss_allowed=True), "train")
+    before = YouTubeVIS.load(own, "train")
+    found = {int(back.decode_frames(index, [0])[0, 0, 0, 0]): index for index in range(2)}
+    for index in range(2):
+        twin = found[int(before.decode_frames(index, [0])[0, 0, 0, 0])]
+        assert (back.decode_frames(twin, [0, 1, 2]) == before.decode_frames(index, [0, 1, 2])).all()
+        assert (back.clip_target(twin, [0, 1, 2]).masks == before.clip_target(index, [0, 1, 2]).masks).all()
+    is_renamed = FORMATS[name].folders != "nested"
+    assert ("'a__clip' is now named 'a__clip_2'" in caplog.text) == is_renamed
+
+
+def test_what_else_is_lost_of_a_renamed_video_is_not_hidden(own: Path, tmp_path: Path) -> None:
+    named(own, "a/clip", "a__clip")
+    document = json.loads((own / "train.json").read_text())
+    document["annotations"][1]["segmentations"] = document["annotations"][0]["segmentations"]
+    (own / "train.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"davis cannot keep.*; tracks 1 of a__clip;"):
+        there_and_back(own, tmp_path, "davis")
+
+
+def test_stills_of_one_folder_keep_names_of_their_own(own: Path) -> None:
+    document = json.loads((own / "train.json").read_text())
+    for record in document["videos"]:
+        record |= {"file_names": [f"all/{record['id']}.png"], "length": 1}
+    document["annotations"] = []
+    (own / "train.json").write_text(json.dumps(document))
+    assert [video.name for video in FORMATS["youtube-vis"].read(own, ReadOptions()).videos] == ["all/1", "all/2"]
+
+
 # COCO images
 
 

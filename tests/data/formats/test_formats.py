@@ -76,6 +76,45 @@ def test_frames_that_cvat_left_out_are_counted(tmp_path: Path) -> None:
     assert read("cvat", tmp_path / "one.xml")[0].frame_numbers == (10, 15, 20)
 
 
+MOVING = '<polygon frame="{frame}" outside="{outside}" points="{x},0;{right},0;{right},2;{x},2"/>'
+
+
+def left_edges(video: AnnotatedVideo) -> list[int | None]:
+    return [mask and int(rle.bounding_box(mask)[0]) for mask in video.tracks[0].segmentations]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected", "words"),
+    [
+        (((0, 0, 0), (3, 3, 0)), [0, 1, 2, 3, 3], "frames 1 to 4: filled as CVAT shows them"),
+        (((0, 1, 0), (3, 1, 1)), [1, 1, 1, None, None], "frames 1 to 2: filled"),
+        (((1, 1, 0), (2, 1, 1)), [None, 1, None, None, None], None),
+        (((0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 3, 0), (4, 2, 0)), [0, 1, 2, 3, 2], None),
+    ],
+)
+def test_shapes_between_keyframes_are_those_that_cvat_shows(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    shapes: tuple[tuple[int, int, int], ...],
+    expected: list[int | None],
+    words: str | None,
+) -> None:
+    text = "".join(MOVING.format(frame=t, x=x, right=x + 2, outside=outside) for t, x, outside in shapes)
+    (tmp_path / "annotations.xml").write_text(cvat_xml(text, frames=5))
+    assert left_edges(read("cvat", tmp_path)[0]) == expected
+    assert ("keyframes" in caplog.text) == (words is not None)
+    assert words is None or words in caplog.text
+
+
+def test_polygons_of_other_numbers_of_corners_leave_a_hole_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = MOVING.format(frame=0, x=0, right=2, outside=0) + '<polygon frame="3" points="0,0;3,0;3,3"/>'
+    (tmp_path / "annotations.xml").write_text(cvat_xml(text, frames=4))
+    assert left_edges(read("cvat", tmp_path)[0]) == [0, None, None, 0]
+    assert "track 0, frames 1 to 2: left empty: export all frames" in caplog.text
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 MASK = '<mask frame="{frame}" rle="{rle}" left="{left}" top="1" width="3" height="2"/>'
 
@@ -188,6 +227,68 @@ def test_values_of_a_mots_png_are_class_and_instance(tmp_path: Path) -> None:
     ]
     Image.fromarray(np.full((4, 6), 1005, dtype=np.uint16)).save(folder / "000002.png")
     assert [track.id for track in read("mots-png", tmp_path)[0].tracks] == [1001, 1005, 2005, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("values", "crowds"),
+    [
+        ([0, 255], {255: False}),
+        ([0, 1, 255], {1: False, 255: True}),
+        ([0, 127, 255], {127: False, 255: False}),
+        ([0, 85, 170, 255], {85: False, 170: False, 255: False}),
+        ([0, 3, 200, 255], {3: False, 200: False, 255: True}),
+    ],
+)
+def test_255_is_an_object_where_it_is_alone_or_ends_a_ramp_of_grey(
+    tmp_path: Path, values: list[int], crowds: dict[int, bool]
+) -> None:
+    (tmp_path / "clip").mkdir()
+    Image.fromarray(np.array([values], dtype=np.uint8)).save(tmp_path / "clip/00000.png")
+    (video,) = read("davis", tmp_path)
+    assert {track.id: track.is_crowd for track in video.tracks} == crowds
+
+
+def test_soft_edges_are_not_taken_for_objects(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    Image.fromarray(np.arange(0, 256, 3, dtype=np.uint8)[None]).save(tmp_path / "clip/00000.png")
+    with pytest.raises(DataError, match="clip: 85 different values, as in masks with soft edges"):
+        read("davis", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["davis", "labelme", "mots-txt", "mots-png"])
+def test_frames_without_leading_zeros_keep_their_masks(tmp_path: Path, name: FormatName) -> None:
+    """Frame t has its object in column t, of an image of brightness t."""
+    masks = [np.arange(12)[None].repeat(4, 0) == t for t in range(12)]
+    folders = {"davis": "JPEGImages/clip", "labelme": "clip", "mots-txt": "images/clip", "mots-png": "images/clip"}
+    (tmp_path / folders[name]).mkdir(parents=True)
+    for t in range(12):
+        Image.new("L", (12, 4), t).save(tmp_path / folders[name] / f"{t}.bmp")
+    annotated = {
+        "davis": "Annotations/clip",
+        "labelme": "clip",
+        "mots-txt": "instances_txt",
+        "mots-png": "instances/clip",
+    }
+    (tmp_path / annotated[name]).mkdir(parents=True, exist_ok=True)
+    if name == "mots-txt":
+        lines = [f"{t} 1 2 4 12 {counts(mask)}" for t, mask in enumerate(masks)]
+        (tmp_path / "instances_txt/clip.txt").write_text("\n".join(lines))
+    for t, mask in enumerate(masks):
+        place = tmp_path / annotated[name] / f"{t}"
+        if name == "labelme":
+            shape = {"label": "a", "group_id": 1, "points": [[t, 0], [t + 1, 0], [t + 1, 4], [t, 4]]}
+            document = {"shapes": [shape], "imagePath": f"{t}.bmp", "imageHeight": 4, "imageWidth": 12}
+            place.with_suffix(".json").write_text(json.dumps(document))
+        elif name != "mots-txt":
+            numbers = mask.astype(np.uint8 if name == "davis" else np.uint16) * (1 if name == "davis" else 2001)
+            Image.fromarray(numbers).save(place.with_suffix(".png"))
+    (video,) = read(name, tmp_path)
+    assert video.frame_numbers == tuple(range(12))
+    for t in range(12):
+        image, mask = video.images[t], dense(video, frame=t)
+        assert image is not None
+        assert np.array_equal(mask, masks[t])
+        assert np.asarray(Image.open(image))[0, 0] == t
 
 
 def test_a_coloured_picture_is_no_mots_file(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What every annotation format is read into and written from: videos with their frames, tracks and masks."""
 
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from maskreel.data.formats.catalog import Folders
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.data.records import listing
 from maskreel.data.tracks import AnnotatedTrack, Category
@@ -18,6 +20,8 @@ from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 from maskreel.left_out import LeftOut
 from maskreel.video.frame_order import in_frame_order
+
+logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 100_000
 """Of a video, where a file may claim any number in a few bytes."""
@@ -146,16 +150,34 @@ def check_name(name: str, where: str) -> str:
 
 def flat_name(video: AnnotatedVideo) -> str:
     """The name as that of a single file or folder."""
-    return video.name.replace("\\", "/").replace("/", "__")
+    parts = (part for part in video.name.replace("\\", "/").split("/") if part not in ("", "."))
+    return "__".join(parts) or f"video_{video.id}"
 
 
-def with_distinct_names(videos: Iterable[AnnotatedVideo]) -> Iterator[AnnotatedVideo]:
-    """The same videos; of those that share a name, all but the first get the id behind it."""
-    taken: set[str] = set()
-    for video in videos:
-        name = video.name if video.name not in taken else f"{video.name}_{video.id}"
-        taken.add(name)
-        yield video if name == video.name else replace(video, name=name)
+def with_distinct_names(videos: Iterable[AnnotatedVideo], *, folders: Folders = "nested") -> tuple[AnnotatedVideo, ...]:
+    """The same videos under names that are told apart where `folders` are named after them.
+
+    Of those that would share one, all but the first get the id behind it; a warning lists old and new names.
+    """
+    videos = tuple(videos)
+    wanted = [flat_name(video) if folders == "flat" else video.name for video in videos]
+    reserved, taken = set(wanted), set[str]()
+    renamed, result = [], []
+    for video, name in zip(videos, wanted, strict=True):
+        number = video.id
+        place = flat_name(video) if folders == "titled" else name
+        base = name
+        while place in taken or (name != base and place in reserved):
+            name = f"{base}_{number}"
+            place = name.replace("/", "__") if folders == "titled" else name
+            number += 1
+        taken.add(place)
+        if name != video.name:
+            renamed.append(f"{video.name!r} is now named {name!r}")
+        result.append(video if name == video.name else replace(video, name=name))
+    if renamed:
+        logger.warning("videos renamed: %s", listing(renamed, SHOWN))
+    return tuple(result)
 
 
 def label_map(video: AnnotatedVideo, frame: int) -> Int[np.ndarray, "h w"]:
@@ -174,11 +196,15 @@ def label_map(video: AnnotatedVideo, frame: int) -> Int[np.ndarray, "h w"]:
 def differences(before: Annotations, after: Annotations) -> list[str]:
     """What came back changed: classes, videos, frame times, track ids, marks and masks of tracks; a phrase for each."""
     found = _class_differences(before, after)
-    others = {video.name: video for video in after.videos}
-    missing = [video.name for video in before.videos if video.name not in others]
+    by_name = {video.name: video for video in after.videos}
+    own = {video.name for video in before.videos}
+    # A format that makes names of its own keeps ids.
+    by_id = {video.id: video for video in after.videos if video.name not in own}
+    twins = [(video, by_name.get(video.name) or by_id.get(video.id)) for video in before.videos]
+    missing = [video.name for video, twin in twins if twin is None]
     if missing:
         found.append(f"videos {listing(missing, SHOWN)}")
-    pairs = [(video, others[video.name]) for video in before.videos if video.name in others]
+    pairs = [(video, twin) for video, twin in twins if twin is not None]
     for what, name in (("sizes", "size"), ("ids", "id"), ("frame times", "frame_numbers"), ("frame rates", "fps")):
         changed = [
             one.name

@@ -42,7 +42,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         for number, (record, where) in enumerate(records_of(document, "sequences", f"{given}: sequence"), start=1)
     ]
     warn_of_order(given, ((video.id, video.file_names) for video in videos))
-    return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
+    return Annotations(categories=categories, videos=with_distinct_names(videos))
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
 
 
+Folders = Literal["nested", "flat", "titled"]
+"""What becomes of the name of a video: folders in one another or text, as the name has them; the name of one file or
+folder, in which "/" gives way; one folder beside a file that keeps the name."""
+
+
 @dataclass(frozen=True)
 class Format:
     """How a format is read and written: functions of a module of this package, by their names."""
@@ -22,6 +27,7 @@ class Format:
     reader: str = "read"
     writer: str | None = "write"
     """None for a format that is read alone."""
+    folders: Folders = "nested"
 
     @property
     def read(self) -> "Callable[[Path, ReadOptions], Annotations]":
@@ -46,12 +52,12 @@ FORMATS = {
     "youtube-vis": Format("youtube_vis"),
     "coco": Format("coco", reader="read_images", writer=None),
     "coco-tracks": Format("coco", reader="read_tracks", writer="write_tracks"),
-    "mots-txt": Format("mots", reader="read_text", writer="write_text"),
-    "mots-png": Format("mots", reader="read_png", writer="write_png"),
-    "davis": Format("davis"),
+    "mots-txt": Format("mots", reader="read_text", writer="write_text", folders="flat"),
+    "mots-png": Format("mots", reader="read_png", writer="write_png", folders="flat"),
+    "davis": Format("davis", folders="flat"),
     "burst": Format("burst"),
-    "cvat": Format("cvat"),
-    "labelme": Format("labelme"),
+    "cvat": Format("cvat", folders="titled"),
+    "labelme": Format("labelme", folders="flat"),
 }
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def read_images(given: Path, options: ReadOptions) -> Annotations:
             videos.append(_video([(number, image)], number, None, kept, folders, path))
     if num_empty:
         logger.warning("%s: %d annotations without a single pixel are left out", path, num_empty)
-    return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
+    return Annotations(categories=categories, videos=with_distinct_names(videos))
 
 
 def read_tracks(given: Path, options: ReadOptions) -> Annotations:
@@ -89,7 +89,7 @@ def read_tracks(given: Path, options: ReadOptions) -> Annotations:
         tracks = tuple(_track(track_id, one, frames) for track_id, one in objects[number].items())
         result.append(_video(frames, number, record, tracks, folders, path))
     warn_of_order(path, ((video.id, video.file_names) for video in result))
-    return Annotations(categories=categories, videos=tuple(with_distinct_names(result)))
+    return Annotations(categories=categories, videos=with_distinct_names(result))
 
 
 def write_tracks(annotations: Annotations, folder: Path, split: str) -> None:

@@ -6,9 +6,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from maskreel.data.formats.annotations import Annotations, ReadOptions, differences
+from maskreel.data.formats.annotations import Annotations, ReadOptions, differences, with_distinct_names
 from maskreel.data.formats.catalog import FORMATS, Format, FormatName, ImageTransfer
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
@@ -43,6 +44,7 @@ def convert(
     annotations = reader.read(given, options)
     if not annotations.videos:
         raise DataError(f"{given}: there is no video in it to convert.")
+    annotations = replace(annotations, videos=with_distinct_names(annotations.videos, folders=writer.folders))
     with _into(target) as folder:
         writer.write(annotations, folder, options.split)
         if images != "none":

@@ -5,6 +5,7 @@ are no part of the format: labels are counted from 1 in the order of the file. A
 comes out of CVAT as a track of one frame, and is read as such.
 """
 
+import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Bool
 
 from maskreel.data.formats.annotations import (
     MAX_FRAMES,
+    SHOWN,
     AnnotatedVideo,
     Annotations,
     ReadOptions,
@@ -24,12 +26,15 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
+from maskreel.data.formats.cvat_keys import fill_between, is_outside
 from maskreel.data.formats.images import frame_names, images_by_number
-from maskreel.data.records import crowd_mark
+from maskreel.data.records import crowd_mark, listing
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import MAX_PIXELS, Rle
+
+logger = logging.getLogger(__name__)
 
 FILE_NAME = "annotations.xml"
 CROWD = "iscrowd"
@@ -59,7 +64,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     if len({video.id for video in videos}) < len(videos):
         raise DataError(f"{given}: two of its files have the same task id; convert them one by one.")
     categories = tuple(Category(id=number, name=name) for name, number in ids.items())
-    return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
+    return Annotations(categories=categories, videos=with_distinct_names(videos))
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
@@ -145,6 +150,10 @@ def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], 
     folder = options.images / name if options.images is not None else path.parent / "images"
     by_number = images_by_number(folder)
     found = [by_number.get(frame) for frame in frames]
+    spans: list[str] = []
+    tracks = tuple(_read_track(track, frames, (height, width), ids, path, spans) for track in root.iterfind("track"))
+    if spans:
+        logger.warning("%s: no shapes between keyframes: %s", path, listing(spans, SHOWN))
     return AnnotatedVideo(
         id=_number(meta.findtext("task/id") or str(number), f"{path}: task id"),
         name=name,
@@ -153,7 +162,7 @@ def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], 
         frame_numbers=tuple(frames),
         file_names=frame_names(name, (f"{frame:06d}" for frame in frames), found),
         images=tuple(found),
-        tracks=tuple(_read_track(track, frames, (height, width), ids, path) for track in root.iterfind("track")),
+        tracks=tracks,
     )
 
 
@@ -170,25 +179,33 @@ def _frame_numbers(meta: ET.Element, path: Path) -> range:
 
 
 def _read_track(
-    track: ET.Element, frames: range, size: tuple[int, int], ids: dict[str, int], path: Path
+    track: ET.Element, frames: range, size: tuple[int, int], ids: dict[str, int], path: Path, spans: list[str]
 ) -> AnnotatedTrack:
+    """`spans` is told of frames between keyframes."""
     number = _number(track.get("id"), f"{path}: track id")
     where = f"{path}: track {number}"
     label = track.get("label", "")
     if label not in ids:
         raise DataError(f"{where}: label {label!r} is not among the labels of <meta>.")
     masks: list[Rle | None] = [None] * len(frames)
-    taken: set[int] = set()
+    keys: dict[int, ET.Element] = {}
     for shape in track:
         if shape.tag == "attribute":
             continue
         frame = _number(shape.get("frame"), f"{where}: frame")
         place = f"{where}, frame {frame}"
-        if frame not in frames or frame in taken:
-            raise DataError(f"{place}: " + ("two shapes in one frame." if frame in taken else "no frame of the task."))
-        taken.add(frame)
-        if shape.get("outside", "0") == "0":
+        if frame not in frames or frames.index(frame) in keys:
+            fault = "two shapes in one frame." if frame in frames else "no frame of the task."
+            raise DataError(f"{place}: {fault}")
+        keys[frames.index(frame)] = shape
+        if not is_outside(shape):
             masks[frames.index(frame)] = tidy(_read_shape(shape, size, place))
+    filled, left = fill_between(
+        masks, keys, lambda shape, t: tidy(_read_shape(shape, size, f"{where}, frame {frames[t]}"))
+    )
+    for places, fate in ((filled, "filled as CVAT shows them"), (left, "left empty: export all frames")):
+        if places:
+            spans.append(f"track {number}, frames {frames[places[0]]} to {frames[places[-1]]}: {fate}")
     crowd = next((one.text for one in track.iter("attribute") if one.get("name") == CROWD), None)
     return AnnotatedTrack(
         id=number,

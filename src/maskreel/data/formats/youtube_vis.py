@@ -5,6 +5,7 @@ Three keys are added where a file needs them, which other readers pass over: `fr
 """
 
 import json
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,8 +39,12 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         dataset.frames_folder = options.images
     if not dataset.has_annotations:
         raise DataError(f'{dataset.annotation_path}: "annotations" is null, so there is nothing to convert.')
-    videos = [_read_video(dataset, index, video) for index, video in enumerate(dataset.videos)]
-    return Annotations(categories=dataset.categories, videos=tuple(with_distinct_names(videos)))
+    shared = Counter(_folder(video) for video in dataset.videos)
+    videos = [
+        _read_video(dataset, index, video, is_shared=shared[_folder(video)] > 1)
+        for index, video in enumerate(dataset.videos)
+    ]
+    return Annotations(categories=dataset.categories, videos=with_distinct_names(videos))
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
@@ -63,13 +68,23 @@ def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     return f"{split}/JPEGImages/{video.file_names[frame]}"
 
 
-def _read_video(dataset: YouTubeVIS, index: int, video: Video) -> AnnotatedVideo:
+def _folder(video: Video) -> str:
+    return PurePosixPath(video.file_names[0].replace("\\", "/")).parent.as_posix()
+
+
+def _name(video: Video, *, is_shared: bool) -> str:
+    """The folder of the frames, or the image itself where several stills lie in one."""
+    if video.length == 1 and (is_shared or _folder(video) == "."):
+        return PurePosixPath(video.file_names[0].replace("\\", "/")).with_suffix("").as_posix()
+    return _folder(video) if _folder(video) != "." else f"video_{video.id}"
+
+
+def _read_video(dataset: YouTubeVIS, index: int, video: Video, *, is_shared: bool) -> AnnotatedVideo:
+    """`is_shared` says that another video has its frames in the same folder."""
     found = set(dataset.available_frames(index))
-    folder = PurePosixPath(video.file_names[0].replace("\\", "/")).parent.as_posix()
-    stem = PurePosixPath(video.file_names[0]).stem
     return AnnotatedVideo(
         id=video.id,
-        name=folder if folder != "." else stem if video.length == 1 else f"video_{video.id}",
+        name=_name(video, is_shared=is_shared),
         width=video.width,
         height=video.height,
         frame_numbers=video.frame_numbers or numbers_of(video.file_names),
