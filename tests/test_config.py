@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskreel.config import ConfigError, from_dict, in_new_places, nearest, new_path, to_dict
+from maskreel.config import ConfigError, from_dict, nearest, new_path, to_dict
 from maskreel.errors import OptionError
 
 
@@ -220,12 +220,3 @@ def test_what_a_record_says_about_its_field_is_told_with_the_whole_path() -> Non
 )
 def test_a_moved_field_takes_what_is_below_it_along(path: str, expected: str) -> None:
     assert new_path(path, {"losses": "loss.weights", "width": "transformer.width"}) == expected
-
-
-def test_what_stands_in_a_new_place_stays_and_only_what_is_missing_there_moves() -> None:
-    moved = {"width": "transformer.width", "queries.rows": "count", "absent": "loss.absent"}
-    written = {"width": 8, "transformer": {"width": 16}, "queries": {"rows": 3, "kept": 1}}
-    assert in_new_places(written, moved) == {"transformer": {"width": 16}, "queries": {"kept": 1}, "count": 3}
-    assert written["width"] == 8
-    assert in_new_places({"width": 8}, moved) == {"transformer": {"width": 8}}
-    assert in_new_places({"queries": "no record"}, moved) == {"queries": "no record"}

@@ -76,7 +76,7 @@ def test_help_of_a_command_lists_its_options(capsys: pytest.CaptureFixture[str])
         (["qqq"], "unknown command 'qqq'; maskreel --help lists them."),
         (["faulty", "none", "--num-querees", "4"], "did you mean --num-queries?"),
         (["track"], "unknown command 'track'; maskreel --help lists them."),
-        (["doctor"], "unknown command 'doctor'; maskreel --help lists them."),
+        (["doctr"], "unknown command 'doctr'; did you mean 'doctor'?"),
         (["predit"], "unknown command 'predit'; did you mean 'predict'?"),
         (["preditc"], "unknown command 'preditc'; did you mean 'predict'?"),
         (["dta"], "unknown command 'dta'; did you mean 'data'?"),

@@ -262,3 +262,67 @@ def test_a_source_is_never_overwritten(model_folder: str, tmp_path: Path, capsys
     assert predict(model_folder, *sources, "--out", tmp_path) == 2
     assert "is a source and would be overwritten" in capsys.readouterr().err
     assert (tmp_path / "a_overlay.mp4").read_bytes() == before
+
+
+def test_everything_that_can_be_taken_away_is_written(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    kinds = "masks,cutouts,alpha,csv,youtube-vis,coco"
+    assert predict(model_folder, video, "--out", out, "--save", kinds, "--no-overlay", "--json") == 0
+    assert written(out) == [
+        *("blocks.csv", "blocks.json", "blocks_alpha.webm", "blocks_coco.json", "blocks_cutouts", "blocks_masks"),
+        "blocks_youtube_vis.json",
+    ]
+    (report,) = json.loads(capsys.readouterr().out)["videos"]
+    assert sorted(report["saved"].values()) == sorted(str(out / name) for name in written(out) if name != "blocks.json")
+    masklets = Masklets.load(out / "blocks.json")
+    assert json.loads((out / "blocks_coco.json").read_text()) == masklets.to_coco()
+    assert len(written(out / "blocks_masks")) == 18
+
+
+def test_classes_and_region_leave_out_the_rest(model_folder: str, video: Path, tmp_path: Path) -> None:
+    for name, words in {
+        "all": (),
+        "classes": ("--classes", "line"),
+        "region": ("--region", "0,0,41,48"),
+    }.items():
+        assert predict(model_folder, video, "--out", tmp_path / name, "--no-overlay", "--save", "csv", *words) == 0
+    every, lines, left = (Masklets.load(tmp_path / name / "blocks.json") for name in ("all", "classes", "region"))
+    assert [one.to_dict() for one in lines] == [one.to_dict() for one in every if one.category_id == 3]
+    assert all(box[0] + box[2] / 2 < 41 for one in left for box in one.boxes if box is not None)
+    seen = sum(box is not None and box[2] > 0 and box[0] + box[2] / 2 < 41 for one in every for box in one.boxes)
+    assert sum(box is not None for one in left for box in one.boxes) == seen > 0
+    assert len((tmp_path / "region/blocks.csv").read_text().splitlines()) == seen + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--save", "csv,mask"), "--save 'mask': did you mean 'masks'?"),
+        (("--classes", "lines"), "--classes 'lines': did you mean 'line'?"),
+        (("--region", "1,2,3"), "--region '1,2,3': expected x,y,width,height"),
+    ],
+)
+def test_a_wrong_choice_is_refused_before_any_work(
+    words: tuple[str, str],
+    sentence: str,
+    model_folder: str,
+    video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert predict(model_folder, video, "--out", tmp_path / "out", *words) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_there_is_not_replaced(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "blocks_masks" / "own.png"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    assert predict(model_folder, video, "--out", tmp_path, "--save", "masks", "--no-overlay") == 2
+    assert "blocks_masks" in capsys.readouterr().err
+    assert own.read_bytes() == b"mine"

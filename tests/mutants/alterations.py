@@ -1,7 +1,7 @@
 """Random faults: operators, constants, axes and comparisons of the rooms that compute are changed, one at a time.
 
 Left alone are texts, annotations, decorators, imports, what is said in errors, assertions and logs, `strict=` of zips,
-prefetches, the constants of `PERFORMANCE`, and the files of `ELSEWHERE`.
+and the constants of `PERFORMANCE`.
 """
 
 import ast
@@ -62,36 +62,13 @@ REDUCTIONS = {
 }
 """Calls whose whole numbers are axes, or count along one."""
 
-ELSEWHERE = {"kernels/triton.py": "runs on a CUDA device alone"}
-"""Files whose faults no test of this machine can notice, and why."""
-PERFORMANCE: dict[str, dict[str, str]] = {
-    "kernels/cpu.py": {
-        "_BLOCK": "queries of a task",
-        "_FEW": "up to where a task is one head",
-        "share": "queries of a task",
-    },
-    "kernels/dynamic_layers.py": {"CHUNK": "numbers that exist at a time; every cell is computed on its own"},
-    "kernels/jit/records.py": {
-        "BLOCK": "cells of a task",
-        "LANES": "groups that go side by side",
-        "GROUPS": "groups of a task",
-    },
-    "kernels/jit/passes.py": {
-        "AHEAD": "how far the prefetches reach",
-        "_LINE": "how dense the prefetches are",
-        "later": "what is prefetched",
-    },
-    "evaluation/report.py": {"_BLOCK": "weightings that are worked on at once"},
-    "inference/tracks.py": {"MEMORY_LIMIT": "where masks move to a file"},
-}
-"""By file, values that decide how fast something is done and not what: why none of them can be noticed."""
+PERFORMANCE: dict[str, dict[str, str]] = {}
+"""By file, constants that decide how fast something is done and not what: why none of them can be noticed."""
 
 
 def altered(count: int, seed: int) -> list[Fault]:
     """So many different changes, the same for the same seed and sources."""
-    paths = [path for room in ROOMS for path in sorted((SOURCE / room).rglob("*.py"))]
-    elsewhere = {SOURCE / name for name in ELSEWHERE}
-    candidates = [fault for path in paths if path not in elsewhere for fault in changes(path)]
+    candidates = [fault for room in ROOMS for path in sorted((SOURCE / room).rglob("*.py")) for fault in changes(path)]
     return random.Random(seed).sample(candidates, count)
 
 
@@ -161,7 +138,7 @@ class _Changes:
             return True
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             called = ast.unparse(node.value.func)
-            if called.startswith(("logger.", "log.", "logging.", "warnings.", "prefetch", "_prefetch")):
+            if called.startswith(("logger.", "log.", "logging.", "warnings.")):
                 return True
         targets = node.targets if isinstance(node, ast.Assign) else []
         names = [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]

@@ -96,6 +96,11 @@ COMMANDS = {
         "time a model: network, post-processing, whole video",
         is_heavy=True,
     ),
+    "doctor": Command(
+        "maskreel.cli.doctor",
+        "maskreel.cli.records.doctor:Doctor",
+        "look for what keeps Maskreel from working well on this machine",
+    ),
     "data synth": Command(
         "maskreel.cli.data_synth",
         "maskreel.cli.set_first:parse",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from maskreel.cli.options import out_folder, refused_as_typed, report_json, require_json
+from maskreel.cli.predict_choice import ResultChoice, write_takeaways
 from maskreel.cli.progress import frame_progress
 from maskreel.cli.records.video import Predict
 from maskreel.data.dataset_video import DatasetVideo
@@ -23,6 +24,7 @@ from maskreel.files import complete_file
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import load_model
 from maskreel.video.sources import NamedSource, find_sources
+from maskreel.visualize.takeaways.kinds import Kind
 from maskreel.visualize.video import write_overlay
 
 STDOUT = "-"
@@ -65,6 +67,7 @@ class _Job:
     source: NamedSource
     masklets: Path
     overlay: Path
+    takeaways: dict[Kind, Path]
 
 
 def run(args: Predict) -> None:
@@ -73,20 +76,21 @@ def run(args: Predict) -> None:
     Raises UsageError for options, missing sources and folders that cannot be used, before any work; the error itself
     when the only source fails, DataError when all fail, PartialFailure when some do.
     """
-    sources = _named_sources(args)
+    sources, choice = _named_sources(args), ResultChoice.of(args)
     device = choose_device(args.device)
     loaded = load_model(args.run, device)
     predictor = VideoPredictor(loaded.model, loaded.classes, _options(args, loaded.inference), device=device)
+    choice = choice.with_classes(loaded.classes, args.classes)
     pair_score = float(loaded.inference.get("min_score", 0.0)) if args.min_score is None else args.min_score
     folder = _out_folder(args, sources)
-    jobs = _jobs(folder, sources)
+    jobs = _jobs(folder, sources, choice)
     made, failed = [], []
     try:
         with ResultsFile(folder / "results.json" if args.split else None) as results:
             for number, job in enumerate(jobs, 1):
                 label = job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}"
                 try:
-                    made.append(_predict(predictor, job, args, label, results, pair_score))
+                    made.append(_predict(predictor, job, args, choice, label, results, pair_score))
                 except FAILURES as error:
                     if len(jobs) == 1:
                         raise
@@ -148,7 +152,7 @@ def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:
     return out_folder(args.out, Path("runs/predict") / named)
 
 
-def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:
+def _jobs(folder: Path, sources: Sequence[NamedSource], choice: ResultChoice) -> list[_Job]:
     """Names for the results that differ from each other and from the sources: the second a.mp4 becomes a-2."""
     taken: set[str] = set()
     inputs = {Path(source.name).resolve() for source in sources}
@@ -158,8 +162,13 @@ def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:
         while (stem := source.stem if number == 1 else f"{source.stem}-{number}").lower() in taken:
             number += 1
         taken.add(stem.lower())
-        job = _Job(source=source, masklets=folder / f"{stem}.json", overlay=folder / f"{stem}_overlay.mp4")
-        for path in (job.masklets, job.overlay):
+        job = _Job(
+            source=source,
+            masklets=folder / f"{stem}.json",
+            overlay=folder / f"{stem}_overlay.mp4",
+            takeaways=choice.paths(folder, stem),
+        )
+        for path in (job.masklets, job.overlay, *job.takeaways.values()):
             if path.resolve() in inputs:
                 raise UsageError(f"{path}: is a source and would be overwritten; choose another folder with --out")
         jobs.append(job)
@@ -167,7 +176,13 @@ def _jobs(folder: Path, sources: Sequence[NamedSource]) -> list[_Job]:
 
 
 def _predict(
-    predictor: VideoPredictor, job: _Job, args: Predict, label: str, results: ResultsFile, pair_score: float
+    predictor: VideoPredictor,
+    job: _Job,
+    args: Predict,
+    choice: ResultChoice,
+    label: str,
+    results: ResultsFile,
+    pair_score: float,
 ) -> dict[str, Any]:
     """Predict one source and write what was found; returns the summary for the report.
 
@@ -176,17 +191,19 @@ def _predict(
     source = job.source.open()
     with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
         result = predictor.predict(source, on_frames=advance)
-    masklets = result.masklets(predictor.options.min_score)
+    masklets = choice.kept(result.masklets(predictor.options.min_score))
     masklets.save(job.masklets)
     if job.source.video_id is not None:
-        results.add(result.pairs(pair_score).to_youtube_vis(job.source.video_id))
+        results.add(choice.kept(result.pairs(pair_score)).to_youtube_vis(job.source.video_id))
     if args.overlay:
         with frame_progress(f"{label}: drawing", masklets.decoded, quiet=args.quiet) as advance:
             write_overlay(job.overlay, source, masklets, on_frames=advance)
+    write_takeaways(job.takeaways, masklets, source, job.source.video_id)
     return {
         "source": source.name,
         "masklets": str(job.masklets),
         "overlay": str(job.overlay) if args.overlay else None,
+        "saved": {kind: str(path) for kind, path in job.takeaways.items()},
         "frames": {"declared": masklets.declared, "decoded": masklets.decoded, "skipped": len(masklets.skipped)},
         "objects": len(masklets),
     }
@@ -195,7 +212,7 @@ def _predict(
 def _line(summary: dict[str, Any]) -> str:
     frames = summary["frames"]
     lost = f", {frames['skipped']} lost" if frames["skipped"] else ""
-    files = ", ".join(path for path in (summary["masklets"], summary["overlay"]) if path)
+    files = ", ".join(path for path in (summary["masklets"], summary["overlay"], *summary["saved"].values()) if path)
     return f"{summary['source']}: {frames['decoded']} frames{lost}, {summary['objects']} objects: {files}"
 
 

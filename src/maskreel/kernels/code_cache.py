@@ -7,6 +7,7 @@ may be wrong with the folder or a file: nothing here raises.
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from maskreel.files import complete_file
@@ -16,11 +17,11 @@ _SUM_BYTES = hashlib.sha256().digest_size
 
 def read(name: str) -> bytes | None:
     """What was kept under this name; None where there is nothing, or nothing to rely on."""
-    folder = _folder()
+    kept = folder()
     try:
-        if folder is None or not _is_private(folder.stat()):
+        if kept is None or not _is_private(kept.stat()):
             return None
-        with (folder / name).open("rb") as file:
+        with (kept / name).open("rb") as file:
             content = file.read() if _is_private(os.fstat(file.fileno())) else b""
     except OSError:
         return None
@@ -29,20 +30,33 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, content: bytes) -> None:
     """Keep it, if that is possible."""
-    folder = _folder()
-    if folder is None:
+    kept = folder()
+    if kept is None:
         return
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _is_private(folder.stat()):
-            with complete_file(folder / name) as new, open(new, "xb", opener=_open_private) as file:
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_private(kept.stat()):
+            with complete_file(kept / name) as new, open(new, "xb", opener=_open_private) as file:
                 file.write(_sum(content) + content)
     except OSError:
         return
 
 
-def _folder() -> Path | None:
-    """None where the environment names no absolute path: nothing is read from the current folder."""
+def obstacle() -> str | None:
+    """Why nothing can be kept here, as a phrase; None where it can."""
+    kept = folder()
+    if kept is None:
+        return "there is no home folder, and XDG_CACHE_HOME names no absolute path"
+    try:
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=kept):
+            return None if _is_private(kept.stat()) else f"{kept} can be written by others, so nothing is read from it"
+    except OSError as error:
+        return f"{kept} cannot be written ({error.strerror})"
+
+
+def folder() -> Path | None:
+    """Where code is kept; None where no absolute path is known: nothing is read from the current folder."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(cache):
         cache = os.path.expanduser("~/.cache")

@@ -64,7 +64,9 @@ class TimedImage(NamedTuple):
     """Seconds that it is shown; None until the next one comes, the last one as long as the one before it."""
 
 
-def write_video(path: Path, frames: Iterable[TimedImage], *, frame_rate: Fraction) -> None:
+def write_video(
+    path: Path, frames: Iterable[TimedImage], *, frame_rate: Fraction, max_bits_per_second: int | None = None
+) -> None:
     """Write an mp4; times may be uneven and start anywhere.
 
     Frames larger than H.264 can be are scaled down, with a warning; odd sides are padded by one repeated row or column.
@@ -74,12 +76,18 @@ def write_video(path: Path, frames: Iterable[TimedImage], *, frame_rate: Fractio
     with complete_file(path) as new:
         # The format is named because a temporary file's ending need not tell it.
         with av.open(str(new), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            count = _encode(container, frames, frame_rate, path)
+            count = _encode(container, frames, frame_rate, path, max_bits_per_second)
         if not count:
             raise DataError(f"{path}: there is no frame to write")
 
 
-def _encode(container: OutputContainer, frames: Iterable[TimedImage], frame_rate: Fraction, path: Path) -> int:
+def _encode(
+    container: OutputContainer,
+    frames: Iterable[TimedImage],
+    frame_rate: Fraction,
+    path: Path,
+    max_bits_per_second: int | None,
+) -> int:
     stream: av.VideoStream | None = None
     start, last, count = 0.0, -1, 0
     duration = max(1, round(1 / frame_rate / TIME_BASE))
@@ -90,6 +98,8 @@ def _encode(container: OutputContainer, frames: Iterable[TimedImage], frame_rate
         if stream is None:
             matrix = matrix_of_lines(pixels.shape[0])
             stream = _stream(container, pixels.shape[1], pixels.shape[0], frame_rate, path, matrix)
+            if max_bits_per_second is not None:
+                stream.options |= {"maxrate": str(max_bits_per_second), "bufsize": str(2 * max_bits_per_second)}
             start = time
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=matrix, interpolation=Interpolation.AREA

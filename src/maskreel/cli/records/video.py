@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 import tyro
 
 from maskreel.runtimes.precision import Precision
+from maskreel.visualize.takeaways.kinds import described
+
+SAVE_HELP = f"Write more beside <stem>.json, comma-separated: {described()}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,14 @@ class Predict:
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     overlay: bool = True
     """Write a video with the objects drawn in."""
+    save: Annotated[str, tyro.conf.arg(help=SAVE_HELP)] = ""
+    report: bool = False
+    """Also write <stem>.html, one page for a browser that needs nothing else; the same as --save report."""
+    classes: str | None = None
+    """Keep objects of these classes alone: names or category ids, comma-separated."""
+    region: str | None = None
+    """Keep objects only while the centre of their box lies in a part of the picture: x,y,width,height in pixels, or the
+    corners of a polygon, x,y,x,y,x,y ..."""
     json: str | None = None
     """Also write what was made as JSON here; without a path, JSON alone on stdout."""
     quiet: bool = False
@@ -69,6 +80,9 @@ class Evaluate:
     data: EvaluatedData = EvaluatedData()
     out: Path | None = None
     """Folder of metrics.json and results.json; default runs/evaluate/NAME, then NAME-2 and so on."""
+    report: bool = False
+    """Also write report.html, one page for a browser that needs nothing else (intervals, classes, sizes, errors,
+    curves, best and worst videos), and its plots as PNG with their numbers as CSV beside each."""
     json: str | None = None
     """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
     short_side: int | None = None

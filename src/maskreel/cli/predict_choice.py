@@ -1,0 +1,57 @@
+"""What of a result `predict` keeps, and what it writes beside `<stem>.json` and the overlay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from maskreel.cli.options import refused_as_typed
+from maskreel.cli.records.video import Predict
+from maskreel.errors import UsageError
+from maskreel.files import complete_file, complete_folder
+from maskreel.geometry.masklets import Masklets
+from maskreel.geometry.selection import Region, chosen_labels, select
+from maskreel.video.files import FrameSource
+from maskreel.visualize.takeaways.kinds import TAKEAWAYS, Kind, chosen_kinds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultChoice:
+    """`--save`, `--classes` and `--region`, read and found to be right."""
+
+    kinds: tuple[Kind, ...]
+    region: Region | None
+    labels: frozenset[int] | None = None
+
+    @classmethod
+    def of(cls, args: Predict) -> "ResultChoice":
+        """As far as it can be told without the model's classes; UsageError for what is not allowed."""
+        with refused_as_typed():
+            region = None if args.region is None else Region.parse(args.region)
+            return cls(kinds=chosen_kinds(f"{args.save},report" if args.report else args.save), region=region)
+
+    def with_classes(self, classes: Sequence[tuple[int, str]], words: str | None) -> "ResultChoice":
+        """Now that the model's classes are known; UsageError for one that it has not."""
+        if words is None:
+            return self
+        with refused_as_typed():
+            return replace(self, labels=chosen_labels(classes, words))
+
+    def kept(self, masklets: Masklets) -> Masklets:
+        """The objects of the chosen classes, where the region holds them."""
+        return select(masklets, labels=self.labels, region=self.region)
+
+    def paths(self, folder: Path, stem: str) -> dict[Kind, Path]:
+        """Where each kind goes; UsageError for a folder that is there already."""
+        paths = {kind: folder / f"{stem}{TAKEAWAYS[kind].ending}" for kind in self.kinds}
+        for kind, path in paths.items():
+            if TAKEAWAYS[kind].is_folder and path.exists():
+                raise UsageError(f"{path}: exists already; remove it, or choose another folder with --out")
+        return paths
+
+
+def write_takeaways(paths: dict[Kind, Path], masklets: Masklets, source: FrameSource, video_id: int | None) -> None:
+    """Write every kind; files and folders appear when they are whole."""
+    for kind, path in paths.items():
+        whole = complete_folder if TAKEAWAYS[kind].is_folder else complete_file
+        with whole(path) as new:
+            TAKEAWAYS[kind].write(new, masklets, source, video_id=1 if video_id is None else video_id)
