@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesse
 SHELL := /bin/bash -o pipefail
 NIGHT := runs/nightly/$(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: demo quick test lint unit sample mutants nightly clean
+.PHONY: demo quick test lint unit sample mutants nightly wheel clean
 
 demo: $(READY)  ## find, cut out and follow objects in a rendered clip
 	$(VENV)/bin/maskreel demo
@@ -61,6 +61,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+wheel: $(READY)  ## dist/maskreel-VERSION.whl, with the bundled weights in it
+	rm -rf dist
+	$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf $(VENV)
