@@ -28,6 +28,7 @@ from maskreel.inference.options import OptionChanges, changed_options
 from maskreel.models.catalog import ModelConfig
 from maskreel.recipes.catalog import find_recipe
 from maskreel.rendered.synthetic import SyntheticDials, write_dataset
+from maskreel.training.loggers import RunLogger
 from maskreel.training.recipe import Recipe
 
 
@@ -40,6 +41,7 @@ def train(
     device: str | None = None,
     init: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    loggers: Sequence[RunLogger] = (),
     quiet: bool = False,
 ) -> Path:
     """Train a recipe, by its name or changed by hand, and return the run folder, which `load` takes.
@@ -47,7 +49,8 @@ def train(
     `data` is the folder of a YouTube-VIS data set, `out` the run folder (default runs/train/NAME), `steps` the number
     of optimizer steps, `device` cpu, cuda, cuda:1 ... or auto, `init` weights to start from (a run, a model folder, a
     foreign file, or "bundled"). `options` are all others, named as on the command line:
-    `{"training.learning_rate": 1e-4, "data.batch_size": 1}`. What is not given is the recipe's.
+    `{"training.learning_rate": 1e-4, "data.batch_size": 1}`. What is not given is the recipe's. `loggers` are told
+    every line of `results.csv` (`training.loggers.RunLogger` says how).
 
     Raises UsageError for a recipe or data that are not there and a folder that cannot be used, OptionError for an
     option, DataError for weights that do not fit, TrainingDiverged when a loss is not finite.
@@ -56,7 +59,8 @@ def train(
     changes = {**{path: value for path, value in short.items() if value is not None}, **(options or {})}
     recipe = _changed(find_recipe(recipe) if isinstance(recipe, str) else recipe, changes)
     folder = None if out is None else Path(out)
-    return maskreel.training.loop.train(recipe, folder, init=None if init is None else str(init), quiet=quiet)
+    start = None if init is None else str(init)
+    return maskreel.training.loop.train(recipe, folder, init=start, loggers=loggers, quiet=quiet)
 
 
 def evaluate(

@@ -1,6 +1,7 @@
 """`maskreel evaluate`: tables, files, and what it refuses."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import torch
 
 from maskreel.cli.main import main
 from maskreel.config import to_dict
+from maskreel.evaluation.data_report import LIMIT
 from maskreel.evaluation.options import EVERY_SCORE
+from maskreel.evaluation.plots import files
 from maskreel.models.folder import build_model, save_model
 from tests.builders import write_youtube_vis
 from tests.training.conftest import TINY_MODEL
@@ -103,3 +106,25 @@ def test_damaged_weights_are_refused(model: Path, data_root: Path, capsys: pytes
     code, _, err = run(capsys, str(model), "--data.root", str(data_root))
     assert code == 1
     assert "differs from sums.json" in err
+
+
+@pytest.mark.slow
+def test_the_report_is_one_page_with_its_plots_beside_it(
+    model: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    code, said, err = run(capsys, str(model), "--data.root", str(data_root), "--report", "--out", str(out))
+    assert code == 0, err
+    assert str(out / "report.html") in said
+    assert {path.name for path in out.iterdir()} == {
+        *("config.json", "metrics.json", "results.json", "report.html"),
+        *files(),
+    }
+    page = (out / "report.html").read_text()
+    for title in ("Average precision and recall", "By class", "By size", "By difficulty", "Curves", "Best videos"):
+        assert f"<h2>{title}</h2>" in page
+    for word in ("blur", "line", "95 % interval", "wrong class", "missed"):
+        assert word in page
+    assert set(re.findall(r'src="(\w+:)', page)) == {"data:"}
+    assert "http" not in re.sub(r"base64,[^\"]+", "", page).replace("http-equiv", "")
+    assert len(page) < LIMIT

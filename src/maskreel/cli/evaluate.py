@@ -14,9 +14,11 @@ from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import DataError, UsageError
+from maskreel.evaluation.data_report import percent, report
 from maskreel.evaluation.evaluate import SHOWN, Evaluation, check_classes, evaluate
 from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
-from maskreel.files import write_json
+from maskreel.evaluation.plots import draw_plots, measured_curves
+from maskreel.files import complete_file, write_json
 from maskreel.models.folder import BUNDLED, load_model
 
 
@@ -54,10 +56,16 @@ def run(args: Evaluate) -> None:
     write_json(folder / "config.json", shown)
     write_json(folder / "metrics.json", metrics)
     evaluation.save_results(folder / "results.json")
+    written = [folder / "metrics.json", folder / "results.json"]
+    if args.report:
+        written.append(folder / "report.html")
+        draw_plots(folder, measured_curves(dataset.truth, evaluation.predictions))
+        with complete_file(written[-1]) as new:
+            report(new, name, dataset, evaluation, folder)
     if not report_json(args.json, metrics):
         return
     print(tables(evaluation))
-    print(f"\n{folder / 'metrics.json'}  {folder / 'results.json'}")
+    print(f"\n{'  '.join(map(str, written))}")
 
 
 def tables(evaluation: Evaluation) -> str:
@@ -70,16 +78,11 @@ def tables(evaluation: Evaluation) -> str:
     ]
     return "\n\n".join(
         table(
-            [head, *SHOWN], [[name, *(_percent(metrics[figure]) for figure in SHOWN)] for name, metrics in rows.items()]
+            [head, *SHOWN], [[name, *(percent(metrics[figure]) for figure in SHOWN)] for name, metrics in rows.items()]
         )
         for head, rows in groups
         if rows
     )
-
-
-def _percent(value: float | None) -> str:
-    """One digit; `-` where nothing could be measured."""
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _options(args: Evaluate, recorded: Mapping[str, Any]) -> EvaluationConfig:

@@ -3,9 +3,10 @@
 import logging
 from pathlib import Path
 
-from maskreel.cli.options import report_json, require_json
+from maskreel.cli.options import refused_as_typed, report_json, require_json
 from maskreel.cli.records.train import Train
 from maskreel.training.log import ResultsTable
+from maskreel.training.loggers import named_loggers
 from maskreel.training.loop import resume, train
 
 
@@ -15,10 +16,12 @@ def run(args: Train) -> None:
     quiet = args.quiet or args.json == "-"
     logging.getLogger("maskreel").setLevel(logging.WARNING if quiet else logging.INFO)
     recipe = args.to_recipe()
+    with refused_as_typed():
+        loggers = named_loggers(args.log)
     if args.resume is not None:
-        folder = resume(recipe, args.resume, quiet=quiet)
+        folder = resume(recipe, args.resume, loggers=loggers, quiet=quiet)
     else:
-        folder = train(recipe, args.out, init=args.init, quiet=quiet)
+        folder = train(recipe, args.out, init=args.init, loggers=loggers, quiet=quiet)
     report_json(args.json, {"out": str(folder), "recipe": recipe.name, "results": _last_row(folder)})
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from maskreel.training.checkpoint import has_checkpoints, load_checkpoint, newes
 from maskreel.training.distributed import Processes, decided_by_first, processes, wait_for_all
 from maskreel.training.interruption import Interruption
 from maskreel.training.log import ResultsTable, Row, TrainingDisplay
+from maskreel.training.loggers import Loggers, RunLogger
 from maskreel.training.optimizer import learning_rate_factor
 from maskreel.training.progress import Progress
 from maskreel.training.random_state import restore_random, seed_random
@@ -29,24 +30,39 @@ from maskreel.visualize.statistics import labels
 logger = logging.getLogger(__name__)
 
 
-def train(recipe: Recipe, out: Path | None = None, *, init: str | None = None, quiet: bool = False) -> Path:
+def train(
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    init: str | None = None,
+    loggers: Sequence[RunLogger] = (),
+    quiet: bool = False,
+) -> Path:
     """Train a recipe into a new run folder (`out`, or runs/train/NAME) and return it.
 
     `init` names weights to start from: a foreign file, a run, a model folder, or "bundled"; what is taken of them is
-    logged and stands in `init.json`. Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt. Raises
-    UsageError when the data is not there or the folder cannot be used, DataError when the weights do not fit,
-    TrainingDiverged when a loss or the gradient is not finite.
+    logged and stands in `init.json`. `loggers` are told what `results.csv` holds. Ctrl-C finishes the step, writes a
+    checkpoint and raises KeyboardInterrupt. Raises UsageError when the data is not there or the folder cannot be used,
+    DataError when the weights do not fit, TrainingDiverged when a loss or the gradient is not finite.
     """
-    return _train(recipe, lambda: new_run_folder(out, recipe.name), init=init, is_resumed=False, quiet=quiet)
+    return _train(
+        recipe, lambda: new_run_folder(out, recipe.name), init=init, loggers=loggers, is_resumed=False, quiet=quiet
+    )
 
 
-def resume(recipe: Recipe, folder: Path, *, quiet: bool = False) -> Path:
+def resume(recipe: Recipe, folder: Path, *, loggers: Sequence[RunLogger] = (), quiet: bool = False) -> Path:
     """Go on with a run from its newest checkpoint; on the CPU it ends with the bits of an uninterrupted run."""
-    return _train(recipe, lambda: folder, is_resumed=True, quiet=quiet)
+    return _train(recipe, lambda: folder, loggers=loggers, is_resumed=True, quiet=quiet)
 
 
 def _train(
-    recipe: Recipe, choose_folder: Callable[[], Path], *, init: str | None = None, is_resumed: bool, quiet: bool
+    recipe: Recipe,
+    choose_folder: Callable[[], Path],
+    *,
+    init: str | None = None,
+    loggers: Sequence[RunLogger],
+    is_resumed: bool,
+    quiet: bool,
 ) -> Path:
     with processes(recipe.training.device) as group:
         if recipe.training.precision == "fp16" and group.device.type != "cuda":
@@ -64,7 +80,7 @@ def _train(
                 write_recipe(folder, recipe)
             _train_first(first, folder, group, data, start, is_resumed=is_resumed, quiet=quiet)
             start, is_resumed = _fit_initial(str(folder / FIRST), recipe, data), False
-        _run(TrainingRun(recipe, folder, group, data), start, is_resumed=is_resumed, quiet=quiet)
+        _run(TrainingRun(recipe, folder, group, data, loggers), start, is_resumed=is_resumed, quiet=quiet)
         return folder
 
 
@@ -109,7 +125,9 @@ def _fit_initial(init: str, recipe: Recipe, data: RunData) -> Start:
 class TrainingRun:
     """A run between two steps: who learns, from what, how far it is, and where that is written."""
 
-    def __init__(self, recipe: Recipe, folder: Path, group: Processes, data: RunData) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, group: Processes, data: RunData, loggers: Sequence[RunLogger] = ()
+    ) -> None:
         config = recipe.training
         self.recipe, self.folder, self.group, self.data = recipe, folder, group, data
         # Every process starts from the same weights; `begin` gives each its own random numbers.
@@ -122,6 +140,7 @@ class TrainingRun:
             else Validation(data.validation, data.classes, recipe.evaluation, group, folder)
         )
         self.table = ResultsTable(folder / "results.csv")
+        self._told = tuple(loggers) if group.is_first else ()
         self.progress = Progress()
 
     def start_from(self, start: Start) -> None:
@@ -156,9 +175,10 @@ class TrainingRun:
         """
         config, progress, batches = self.recipe.training, self.progress, self._batches()
         display = TrainingDisplay(total=config.steps, done=progress.step, quiet=quiet)
-        with Interruption() as interruption, display:
+        loggers = Loggers(self._told, self.folder, self.recipe, step=progress.step)
+        with Interruption() as interruption, display, loggers:
             if progress.step and not progress.is_reported:
-                self._report(display, interruption)
+                self._report(display, loggers, interruption)
                 self._finish_step(interruption, is_saving=True)
             while progress.step < config.steps:
                 start = time.monotonic()
@@ -166,7 +186,7 @@ class TrainingRun:
                 progress.advance(losses, time.monotonic() - start)
                 display.step(progress.step, losses["total"])
                 if not interruption.is_agreed(self.group):
-                    self._report(display, interruption)
+                    self._report(display, loggers, interruption)
                 self._finish_step(interruption, is_saving=self._is_due(config.checkpoint_every))
             is_stopping = interruption.is_agreed(self.group)
         if self.group.is_first:
@@ -187,7 +207,7 @@ class TrainingRun:
         """What happens every so many steps happens after the last step as well."""
         return self.progress.step % every == 0 or self.progress.step == self.recipe.training.steps
 
-    def _report(self, display: TrainingDisplay, interruption: Interruption) -> None:
+    def _report(self, display: TrainingDisplay, loggers: Loggers, interruption: Interruption) -> None:
         """Validate and write a line of the table, when they are due.
 
         Ctrl-C during the validation leaves the step unreported, and the resumed run begins with it.
@@ -204,6 +224,7 @@ class TrainingRun:
             row = self._row(metrics)
             if self.group.is_first:
                 self.table.add(row)
+                loggers.row(row)
             display.row(row)
         if metrics is not None and self.group.is_first:
             pictures.results(self.folder / "results.png", self.table)

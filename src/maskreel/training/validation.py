@@ -8,6 +8,7 @@ from torch import nn
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.evaluation.evaluate import evaluate
 from maskreel.evaluation.options import EvaluationConfig
+from maskreel.evaluation.plots import draw_plots, measured_curves
 from maskreel.training import pictures
 from maskreel.training.distributed import Processes, decided_by_first
 from maskreel.training.interruption import CutOff, Interruption
@@ -57,4 +58,5 @@ class Validation:
             model.train()
             restore_random(before)
         pictures.validation_batch(self._folder, self._split, evaluation)
+        draw_plots(self._folder, measured_curves(self._split.truth, evaluation.predictions))
         return evaluation.overall

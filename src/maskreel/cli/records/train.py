@@ -29,6 +29,8 @@ class Train:
     init: str | None = None
     """Weights to start from: a foreign file (see maskreel convert), a run or model folder, or the word bundled; a class
     head for other classes is drawn anew."""
+    log: str = "csv"
+    """Where figures are told, comma-separated: csv (results.csv, always), tensorboard (needs the extra track)."""
     resume: Path | None = None
     """Run folder to go on with (instead of a recipe)."""
     quiet: bool = False
