@@ -182,6 +182,8 @@ def content_words(path: Path) -> str:
         return "a HEIC image (convert it to JPEG or PNG)"
     if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
         return "a sound file"
+    if start[257:262] == b"ustar":
+        return "a tar archive"
     for magic, words in _MAGIC:
         if start.startswith(magic):
             return words

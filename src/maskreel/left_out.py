@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,11 @@ class LeftOut:
         """What another one, such as that of a worker process, has found."""
         for one in omissions:
             self.leave_out(one.loss, one.file, one.item, one.reason)
+
+    def rename(self, old: str, new: str) -> None:
+        """Call a folder otherwise, as where it was an archive that is unpacked no more."""
+        self._found = {replace(one, file=one.file.replace(old, new)): None for one in self._found}
+        self._by_file = Counter({file.replace(old, new): count for file, count in self._by_file.items()})
 
     @property
     def omissions(self) -> tuple[Omission, ...]:

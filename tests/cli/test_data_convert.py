@@ -33,7 +33,7 @@ def test_the_command_converts_and_says_what_it_wrote(
         (["--from", "youtube-vis", "--to", "davis"], 1, "davis cannot keep classes"),
         (["--from", "youtube-vis", "--to", "coco"], 2, "coco is read but not written"),
         (["--from", "youtube"], 2, "youtube-vis"),
-        ([], 2, "--from"),
+        (["--from", "davis"], 1, "it looks like youtube-vis: leave --from out"),
         (["--from", "youtube-vis", "--split", "test"], 2, "no split 'test'"),
         (["--from", "youtube-vis", "--split", "../x"], 2, "plain word"),
         (["--from", "youtube-vis", "--classes", "ytvis19"], 2, "needs --from coco"),
@@ -55,3 +55,10 @@ def test_wrong_words_and_files_are_one_sentence_and_an_exit_code(
 def test_a_missing_source_is_said_to_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "convert", str(tmp_path / "no"), str(tmp_path / "out"), "--from", "davis"]) == 2
     assert "no: no such file or folder" in capsys.readouterr().err
+
+
+def test_the_format_is_recognised_and_said(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "convert", str(own), str(tmp_path / "set"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err.strip() == f"{own}: read as youtube-vis"
+    assert json.loads(out)["videos"] == 1

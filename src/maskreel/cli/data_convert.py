@@ -11,7 +11,7 @@ from maskreel.left_out import LeftOut
 def run(args: Convert) -> None:
     """Convert and say what was written. Raises UsageError and DataError as `convert` does."""
     if args.classes is not None and args.read_as != "coco":
-        raise UsageError(f"--classes {args.classes} maps COCO classes; it needs --from coco, not {args.read_as}")
+        raise UsageError(f"--classes {args.classes} maps COCO classes; it needs --from coco")
     if args.images is not None and not args.images.is_dir():
         raise UsageError(f"--images {args.images}: no such folder")
     left_out = LeftOut(args.on_bad)

@@ -71,6 +71,8 @@ def read_videos(path: Path) -> GroundTruth:
 def parse_annotations(document: Any, path: Path, *, faults: Faults) -> GroundTruth:
     """What the JSON of the file at `path` says; raises DataError naming place and value of what is wrong."""
     _check_layout(document, path)
+    if faults != "reference":
+        _fill_sizes(document)
     categories = _categories(document, path, faults)
     videos = tuple(
         _video(record, f"{path}: video {number}", faults)
@@ -97,6 +99,28 @@ def _check_layout(document: Any, path: Path) -> None:
         f"{path}: not a YouTube-VIS file but {what}; "
         f'expected an object with "videos", "categories", "annotations"{hint}.'
     )
+
+
+def _fill_sizes(document: Record) -> None:
+    """Give videos whose size the file leaves open, as -1, that of their masks."""
+    videos, annotations = document["videos"], document.get("annotations")
+    if not isinstance(videos, list) or not isinstance(annotations, list):
+        return
+    open_ones = [
+        video for video in videos if isinstance(video, dict) and -1 in (video.get("width"), video.get("height"))
+    ]
+    if not open_ones:
+        return
+    sizes = {}
+    for record in annotations:
+        masks = record.get("segmentations") if isinstance(record, dict) else None
+        for mask in masks if isinstance(masks, list) else ():
+            size = mask.get("size") if isinstance(mask, dict) else None
+            if isinstance(size, list) and len(size) == 2:
+                sizes.setdefault(str(record.get("video_id")), size)
+    for video in open_ones:
+        if str(video.get("id")) in sizes:
+            video["height"], video["width"] = sizes[str(video.get("id"))]
 
 
 def _categories(document: Record, path: Path, faults: Faults) -> tuple[Category, ...]:

@@ -1,7 +1,8 @@
 """Where the annotation file and the frames of a split lie, in every folder layout under which the sets are found.
 
 YouTube-VIS 2019 comes as `train.json` and `train/JPEGImages`, 2021 and 2022 as `train/instances.json`, OVIS as
-`annotations_train.json` and `train/VIDEO`; published code renames them to `instances_train_sub.json` and others.
+`annotations_train.json` and `train/VIDEO`, LV-VIS as `train_instances.json` and `train/JPEGImages`; published code
+renames them to `instances_train_sub.json` and others.
 """
 
 import re
@@ -23,6 +24,7 @@ ANNOTATIONS = (
     "instances_{split}_sub.json",
     "{split}/instance.json",
     "{split}/{split}.json",
+    "{split}_instances.json",
 )
 """Places of an annotation file, the first that exists counts."""
 
@@ -73,5 +75,10 @@ def find_splits(root: Path) -> Iterator[str]:
         expression = re.compile(head + r"(?P<split>[^/]+)" + r"(?P=split)".join(rest))
         for path in root.glob(pattern.replace("{split}", "*")):
             match = expression.fullmatch(path.relative_to(root).as_posix())
-            if match and not is_beside_results(path) and not match["split"].startswith(("annotations_", "instances_")):
+            if match is None or is_beside_results(path) or match["split"].startswith("."):
+                continue
+            # Of names that more than one pattern fits, the word alone is the split.
+            if not match["split"].startswith(("annotations_", "instances_")) and not match["split"].endswith(
+                "_instances"
+            ):
                 yield match["split"].removesuffix("_sub")

@@ -48,16 +48,6 @@ def identified(document: dict[str, Any], key: str, where: str) -> dict[int, dict
     return result
 
 
-def id_of(record: Mapping[str, Any], key: str, where: str) -> int:
-    """A number that names something, which tables write as 1.0 and forms as "1"; DataError for anything else."""
-    value = record.get(key)
-    if type(value) is float and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
-        return int(value)
-    return field_of(dict(record), key, int, where)
-
-
 def records_of(document: dict[str, Any], key: str, where: str) -> list[tuple[dict[str, Any], str]]:
     """The records of a list, each with its place; `where` is "FILE: RECORD"."""
     result = []
@@ -77,6 +67,21 @@ def read_categories(document: dict[str, Any], path: Path) -> tuple[Category, ...
         Category(id=number, name=field_of(record, "name", str, f"{path}: category {number}"))
         for number, record in sorted(records.items())
     )
+
+
+def whole(value: Any) -> int | None:
+    """A whole number, which tables write as 1.0 and forms as "1"; None for anything else."""
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) < 2**53 else None
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value) else None
+    return value if type(value) is int else None
+
+
+def id_of(record: Mapping[str, Any], key: str, where: str) -> int:
+    """A number that names something, in any form of `whole`; DataError for anything else."""
+    number = whole(record.get(key))
+    return field_of(dict(record), key, int, where) if number is None else number
 
 
 def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:

@@ -123,11 +123,11 @@ class Convert:
     """Convert annotations between YouTube-VIS and other formats; refuses what the target cannot keep."""
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
-    """Annotation file, or folder of annotations."""
+    """Annotation file, folder of annotations, or a zip archive of either."""
     target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DST")]
     """Folder to write into."""
-    read_as: Annotated[FormatName, tyro.conf.arg(name="from")]
-    """Format of SRC."""
+    read_as: Annotated[FormatName | None, tyro.conf.arg(name="from")] = None
+    """Format of SRC; default the one that is recognised."""
     write_as: Annotated[FormatName, tyro.conf.arg(name="to")] = "youtube-vis"
     """Format of DST."""
     split: str = "train"

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from maskreel.data.formats.catalog import Folders
-from maskreel.data.layouts import LEAVES_ROOT
+from maskreel.data.layouts import ANNOTATIONS, LEAVES_ROOT
 from maskreel.data.records import listing
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
@@ -93,14 +93,23 @@ class ReadOptions:
     """Folder of the images; None looks where the format keeps them."""
     classes: str | None = None
     """Class map for images of COCO, by the name in `coco_clips.CLASS_MAPS`."""
+    scratch: Path | None = None
+    """A private folder for images that lie inside other files, gone after the conversion; None takes none out."""
     left_out: LeftOut = field(default_factory=LeftOut, compare=False)
     """Told of everything that is not read."""
 
 
-def annotation_file(given: Path, kind: str, *patterns: str) -> Path:
-    """The file that `given` is, or the only one in it that a pattern finds; UsageError where it is not to be told."""
+def annotation_file(given: Path, kind: str, split: str, *patterns: str) -> Path:
+    """The file that `given` is, or that of the split in it, or the only one that a pattern finds.
+
+    UsageError where it is not to be told.
+    """
     if given.is_dir():
-        found = sorted({path for pattern in patterns for path in given.glob(pattern) if not is_beside_results(path)})
+        named = [given / pattern.format(split=split) for pattern in ANNOTATIONS]
+        given = next((path for path in named if path.is_file()), given)
+    if given.is_dir():
+        every = {path for pattern in patterns for path in given.glob(pattern) if not path.name.startswith(".")}
+        found = sorted(path for path in every if not is_beside_results(path))
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
             raise UsageError(f"{given}: name the annotation file itself; found {names}")

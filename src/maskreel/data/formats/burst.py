@@ -18,6 +18,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
+from maskreel.data.formats.recognise import Look
 from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.records import field_of, frame_rate, read_categories, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack
@@ -28,9 +29,13 @@ from maskreel.geometry.rle import Rle
 Record = dict[str, Any]
 
 
+def recognises(look: Look) -> bool:
+    return look.document.has_list("sequences") and "seq_name" in look.document.nested("sequences")
+
+
 def read(given: Path, options: ReadOptions) -> Annotations:
     """A file, or the only JSON file of a folder; images lie in `frames/DATASET/SEQUENCE` beside it."""
-    given = annotation_file(given, "BURST", "*.json")
+    given = annotation_file(given, "BURST", options.split, "*.json")
     document, _ = read_document(given)
     if not isinstance(document, dict) or not isinstance(document.get("sequences"), list):
         raise DataError(f'{given}: not a BURST file; expected an object with "sequences" and "categories".')

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
+    from maskreel.data.formats.recognise import Look
 
 
 Folders = Literal["nested", "flat", "titled"]
@@ -28,6 +29,7 @@ class Format:
     writer: str | None = "write"
     """None for a format that is read alone."""
     folders: Folders = "nested"
+    recogniser: str = "recognises"
 
     @property
     def read(self) -> "Callable[[Path, ReadOptions], Annotations]":
@@ -40,6 +42,11 @@ class Format:
         return None if self.writer is None else self._function(self.writer)
 
     @property
+    def recognises(self) -> "Callable[[Look], bool]":
+        """Whether what is seen of a file or folder is in this format."""
+        return self._function(self.recogniser)
+
+    @property
     def image_path(self) -> "Callable[[AnnotatedVideo, int, str], str]":
         """Where in that folder the image of a frame belongs."""
         return self._function("image_path")
@@ -50,14 +57,18 @@ class Format:
 
 FORMATS = {
     "youtube-vis": Format("youtube_vis"),
-    "coco": Format("coco", reader="read_images", writer=None),
-    "coco-tracks": Format("coco", reader="read_tracks", writer="write_tracks"),
-    "mots-txt": Format("mots", reader="read_text", writer="write_text", folders="flat"),
-    "mots-png": Format("mots", reader="read_png", writer="write_png", folders="flat"),
+    "coco": Format("coco", writer=None),
+    "coco-tracks": Format("coco_tracks"),
+    "mots-txt": Format("mots", reader="read_text", writer="write_text", recogniser="recognises_text", folders="flat"),
+    "mots-png": Format("mots", reader="read_png", writer="write_png", recogniser="recognises_png", folders="flat"),
     "davis": Format("davis", folders="flat"),
     "burst": Format("burst"),
     "cvat": Format("cvat", folders="titled"),
     "labelme": Format("labelme", folders="flat"),
+    "datumaro": Format("datumaro", writer=None),
+    "vipseg": Format("vipseg", writer=None),
+    "yolo": Format("yolo", writer=None),
+    "predict": Format("predictions", writer=None),
 }
 
 if TYPE_CHECKING:

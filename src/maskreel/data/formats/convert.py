@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maskreel.data.formats.annotations import Annotations, ReadOptions, differences, with_distinct_names
 from maskreel.data.formats.catalog import FORMATS, Format, FormatName, ImageTransfer
+from maskreel.data.formats.reading import read_annotations
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 from maskreel.left_out import LeftOut
@@ -22,7 +23,7 @@ def convert(
     given: Path,
     target: Path,
     *,
-    read_as: FormatName,
+    read_as: FormatName | None,
     write_as: FormatName,
     options: ReadOptions,
     images: ImageTransfer = "link",
@@ -30,21 +31,32 @@ def convert(
 ) -> Annotations:
     """Write the annotations of `given` into the folder `target` and return them as they stand there.
 
+    Without `read_as` the format is recognised. A zip archive is unpacked for as long as it is read.
     Nothing gets its final name before everything is written and read back. What comes back changed (masks, ids,
     classes, frame times) is refused by name, DataError, or with `is_loss_allowed` a warning. Raises UsageError where
     `target` holds something of the same name, or images are missing.
     """
-    reader, writer = FORMATS[read_as], FORMATS[write_as]
+    writer = FORMATS[write_as]
     if writer.write is None:
         raise UsageError(f"{write_as} is read but not written; write one of {', '.join(_written())}")
-    if not given.exists():
-        raise UsageError(f"{given}: no such file or folder")
     if LEAVES_ROOT.search(options.split) or Path(options.split).name != options.split:
         raise UsageError(f"--split is {options.split!r}; give a plain word such as train or valid.")
-    annotations = reader.read(given, options)
-    if not annotations.videos:
-        raise DataError(f"{given}: there is no video in it to convert.")
-    annotations = replace(annotations, videos=with_distinct_names(annotations.videos, folders=writer.folders))
+    with read_annotations(given, read_as, options, wants_images=images != "none") as (annotations, _):
+        annotations = replace(annotations, videos=with_distinct_names(annotations.videos, folders=writer.folders))
+        return _write(annotations, target, write_as, options, images=images, is_loss_allowed=is_loss_allowed)
+
+
+def _write(
+    annotations: Annotations,
+    target: Path,
+    write_as: FormatName,
+    options: ReadOptions,
+    *,
+    images: ImageTransfer,
+    is_loss_allowed: bool,
+) -> Annotations:
+    writer = FORMATS[write_as]
+    assert writer.write is not None, "looked at before"
     with _into(target) as folder:
         writer.write(annotations, folder, options.split)
         if images != "none":

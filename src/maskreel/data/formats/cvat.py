@@ -2,18 +2,19 @@
 
 CVAT writes a mask as runs of its box, row by row, background first: neither the order nor the frame of COCO. Class ids
 are no part of the format: labels are counted from 1 in the order of the file. A shape that was drawn without a track
-comes out of CVAT as a track of one frame, and is read as such.
+comes out of CVAT as a track of one frame, and is read as such. CVAT counts tracks anew in every export; the attribute
+`track_id`, which is written with each, keeps the id that a track had here.
 """
 
+import json
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import NoReturn
 from xml.parsers import expat
-
-import numpy as np
-from jaxtyping import Bool
 
 from maskreel.data.formats.annotations import (
     MAX_FRAMES,
@@ -26,33 +27,52 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
+from maskreel.data.formats.cvat_document import CROWD, TRACK_ID, document, label_records, numbering
 from maskreel.data.formats.cvat_keys import fill_between, is_outside
-from maskreel.data.formats.images import frame_names, images_by_number
-from maskreel.data.records import crowd_mark, listing
+from maskreel.data.formats.cvat_shapes import shape_mask
+from maskreel.data.formats.images import frame_names, images_by_stem
+from maskreel.data.formats.located import plain_name, size_of
+from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_shapes
+from maskreel.data.records import crowd_mark, listing, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
-from maskreel.geometry import rle
-from maskreel.geometry.rle import MAX_PIXELS, Rle
+from maskreel.geometry.rle import Rle
+from maskreel.video.frame_order import in_frame_order
 
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "annotations.xml"
-CROWD = "iscrowd"
-"""Attribute of a track."""
-CROWD_ATTRIBUTE = {
-    "name": CROWD,
-    "mutable": "False",
-    "input_type": "checkbox",
-    "default_value": "false",
-    "values": "false",
-}
-SIDES = ("width", "height")
+LABELS = "labels.json"
+"""Labels with the attributes, for the field "Raw" where a task is made: CVAT drops attributes that it does not know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A task, or one of a project."""
+
+    path: Path
+    meta: ET.Element
+    """What the file says of it."""
+    tracks: list[ET.Element]
+    name: str
+
+    def image_folder(self, images: Path | None) -> Path | None:
+        """Where its images lie: in `images`, below the names of subset and task where a project is exported."""
+        base = self.path.parent / "images" if images is None else images
+        subset = self.meta.findtext("subset") or "default"
+        places = [base / self.name, base / subset / self.name, base / subset, base]
+        return next((place for place in places if images_by_stem(place)), None)
+
+
+def recognises(look: Look) -> bool:
+    return any("<annotations" in look.beginning(path) for path in look.ending(".xml")[:3])
 
 
 def read(given: Path, options: ReadOptions) -> Annotations:
     """A file, or all of a folder and its folders; images lie in `images` beside each, as CVAT exports them."""
     if given.is_dir():
-        paths = sorted([*given.glob("*.xml"), *given.glob("*/*.xml")])
+        paths = sorted([*given.glob("[!.]*.xml"), *given.glob("[!._]*/[!.]*.xml")])
     else:
         paths = [given] if given.is_file() else []
     if not paths:
@@ -60,35 +80,38 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     roots = [(path, parse_xml(path)) for path in paths]
     names = list(dict.fromkeys(name for path, root in roots for name in _labels(root, path)))
     ids = {name: number for number, name in enumerate(names, start=1)}
-    videos = [_read_video(path, root, number, ids, options) for number, (path, root) in enumerate(roots, start=1)]
+    tasks = [task for path, root in roots for task in _tasks(root, path)]
+    folders = [task.image_folder(options.images) for task in tasks]
+    videos = []
+    for number, (task, folder) in enumerate(zip(tasks, folders, strict=True), start=1):
+        if folder is not None and folders.count(folder) > 1:
+            logger.warning(
+                "%s: task %r shares the images in %s with another; none are taken", *(task.path, task.name, folder)
+            )
+            folder = None
+        videos.append(_read_video(task, number, folder, ids, options))
     if len({video.id for video in videos}) < len(videos):
-        raise DataError(f"{given}: two of its files have the same task id; convert them one by one.")
+        videos = [replace(video, id=number) for number, video in enumerate(videos, start=1)]
     categories = tuple(Category(id=number, name=name) for name, number in ids.items())
     return Annotations(categories=categories, videos=with_distinct_names(videos))
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
-    """`VIDEO/annotations.xml`; images go to `VIDEO/images`."""
+    """`VIDEO/annotations.xml` and the labels of a task for it; images go to `VIDEO/images`."""
     names = {category.id: category.name for category in annotations.categories}
     for video in annotations.videos:
         target = folder / flat_name(video)
         target.mkdir()
-        tree = ET.ElementTree(_document(video, names))
+        tree = ET.ElementTree(document(video, names))
         ET.indent(tree)
         tree.write(target / FILE_NAME, encoding="utf-8", xml_declaration=True)
+        labels = label_records(video, names.values())
+        (target / LABELS).write_text(json.dumps(labels, indent=1) + "\n", encoding="utf-8")
 
 
 def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     suffix = Path(video.file_names[frame]).suffix
-    return f"{flat_name(video)}/images/frame_{_numbering(video)[frame]:06d}{suffix}"
-
-
-def _numbering(video: AnnotatedVideo) -> range:
-    """Frame numbers as a task has them, from the first in equal steps; other numbers are lost."""
-    numbers = video.frame_numbers
-    steps = {b - a for a, b in zip(numbers[:-1], numbers[1:], strict=True)}
-    step = steps.pop() if len(steps) == 1 else 1
-    return range(numbers[0], numbers[0] + step * len(numbers), step)
+    return f"{flat_name(video)}/images/frame_{numbering(video)[frame]:06d}{suffix}"
 
 
 def parse_xml(path: Path) -> ET.Element:
@@ -110,60 +133,104 @@ def parse_xml(path: Path) -> ET.Element:
     return builder.close()
 
 
-def decode_runs(counts: str, *, width: int, height: int, where: str) -> Bool[np.ndarray, "height width"]:
-    """The box of a mask: runs row by row, background first."""
-    words = [word.strip() for word in counts.split(",")]
-    if not all(word.isdecimal() and len(word) < 10 for word in words):
-        raise DataError(f"{where}: rle is {counts!r:.60}; expected run lengths with commas between them.")
-    runs = np.array([int(word) for word in words], dtype=np.int64)
-    if runs.sum() != width * height:
-        raise DataError(f"{where}: runs cover {runs.sum()} pixels of a box of {width}x{height}.")
-    return np.repeat(np.arange(runs.size) % 2 == 1, runs).reshape(height, width)
-
-
-def encode_runs(box: Bool[np.ndarray, "height width"]) -> str:
-    """Inverse of `decode_runs`."""
-    # The rows of a box are the columns of its transpose, which COCO counts.
-    return ", ".join(map(str, rle.run_lengths(rle.encode(box.T))))
-
-
 def _labels(root: ET.Element, path: Path) -> list[str]:
     if root.tag != "annotations" or root.find("meta") is None:
         raise DataError(f"{path}: not a CVAT file; expected <annotations> with <meta>.")
-    if root.find("meta/project") is not None:
-        raise DataError(f"{path}: a whole project; export its tasks one by one.")
     if root.find("image") is not None:
         raise DataError(f"{path}: exported 'for images', where objects have no tracks; export 'CVAT for video 1.1'.")
     names = [name.text or "" for name in root.iterfind("meta//labels/label/name")]
     return names or list(dict.fromkeys(track.get("label", "") for track in root.iterfind("track")))
 
 
-def _read_video(path: Path, root: ET.Element, number: int, ids: dict[str, int], options: ReadOptions) -> AnnotatedVideo:
-    meta = root.find("meta")
-    assert meta is not None, "looked for with the labels"
-    width, height = (_number(meta.findtext(f".//original_size/{side}"), f"{path}: {side}") for side in SIDES)
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise DataError(f"{path}: frames of {width}x{height} pixels.")
+def _tasks(root: ET.Element, path: Path) -> Iterator[_Task]:
+    """The task of a file, or all of a project, each with its tracks."""
+    tracks = root.findall("track")
+    alone = path.parent.name if path.name == FILE_NAME else path.stem
+    project = root.find("meta/project")
+    if project is None:
+        meta = next(one for name in ("meta/task", "meta/job", "meta") if (one := root.find(name)) is not None)
+        yield _Task(path=path, meta=meta, tracks=tracks, name=_task_name(meta, alone, path))
+        return
+    tasks = project.findall("tasks/task")
+    if not tasks:
+        raise DataError(f"{path}: a project without tasks; export one that has some.")
+    ids = [task.findtext("id", "").strip() for task in tasks]
+    lost = [track for track in tracks if track.get("task_id", ids[0] if len(ids) == 1 else "") not in ids]
+    if lost:
+        raise DataError(
+            f"{path}: track {lost[0].get('id')} has task_id {lost[0].get('task_id')}, none of the project's."
+        )
+    for task_id, task in zip(ids, tasks, strict=True):
+        own = [track for track in tracks if track.get("task_id", task_id) == task_id]
+        yield _Task(path=path, meta=task, tracks=own, name=_task_name(task, f"task_{task_id}", path))
+
+
+def _task_name(meta: ET.Element, alone: str, path: Path) -> str:
+    stated = (meta.findtext("name") or "").strip()
+    name = plain_name(stated) or alone
+    if name != stated and stated:
+        logger.warning("%s: task %r is named %r here, as not every file system takes its name", path, stated, name)
+    return check_name(name, f"{path}: task name")
+
+
+def _read_video(
+    task: _Task, number: int, folder: Path | None, ids: dict[str, int], options: ReadOptions
+) -> AnnotatedVideo:
+    path, meta = task.path, task.meta
     frames = _frame_numbers(meta, path)
-    name = meta.findtext("task/name") or (path.parent.name if path.name == FILE_NAME else path.stem)
-    check_name(name, f"{path}: task name")
-    folder = options.images / name if options.images is not None else path.parent / "images"
-    by_number = images_by_number(folder)
-    found = [by_number.get(frame) for frame in frames]
+    found = _images(folder, frames)
+    height, width = (meta.findtext(f".//original_size/{side}") for side in ("height", "width"))
+    # Tasks of images state none.
+    size = size_of(height, width, next((image for image in found if image is not None), None), f"{path}")
     spans: list[str] = []
-    tracks = tuple(_read_track(track, frames, (height, width), ids, path, spans) for track in root.iterfind("track"))
+    tracks = tuple(
+        _read_track(track, name, frames, size, ids, path, options, spans)
+        for name, track in zip(_track_ids(task.tracks, path), task.tracks, strict=True)
+    )
     if spans:
         logger.warning("%s: no shapes between keyframes: %s", path, listing(spans, SHOWN))
     return AnnotatedVideo(
-        id=_number(meta.findtext("task/id") or str(number), f"{path}: task id"),
-        name=name,
-        width=width,
-        height=height,
+        id=_number(meta.findtext("id") or str(number), f"{path}: task id"),
+        name=task.name,
+        width=size[1],
+        height=size[0],
         frame_numbers=tuple(frames),
-        file_names=frame_names(name, (f"{frame:06d}" for frame in frames), found),
+        file_names=frame_names(task.name, (f"{frame:06d}" for frame in frames), found),
         images=tuple(found),
         tracks=tracks,
     )
+
+
+def _images(folder: Path | None, frames: range) -> list[Path | None]:
+    """The image of each frame: that of its number, `frame_000007`.
+
+    Tasks of images keep their names; where numbers do not fit and there are as many, they are taken in their order.
+    """
+    images = images_by_stem(folder)
+    order = in_frame_order(list(images.values()))
+    by_number = dict(zip(order.numbers or (), order.paths, strict=False))
+    if len(images) == len(frames) and not by_number.keys() >= set(frames):
+        logger.warning("%s: images are taken in their order, as their names have other numbers than the frames", folder)
+        return list(order.paths)
+    return [by_number.get(frame) for frame in frames]
+
+
+def _track_ids(tracks: Sequence[ET.Element], path: Path) -> list[int]:
+    """Ids of tracks: those of the attribute, where any has it; new tracks and parts of a split one get free numbers."""
+    stated = [whole((_attribute(track, TRACK_ID) or "").strip()) for track in tracks]
+    if all(number is None for number in stated):
+        return [_number(track.get("id"), f"{path}: track id") for track in tracks]
+    free = count(max(number for number in stated if number is not None) + 1)
+    ids: list[int] = []
+    for number in stated:
+        if number is not None and number in ids:
+            logger.warning("%s: two tracks have the track_id %d; the second is taken for another object", path, number)
+        ids.append(next(free) if number is None or number in ids else number)
+    return ids
+
+
+def _attribute(track: ET.Element, name: str) -> str | None:
+    return next((one.text for one in track.iter("attribute") if one.get("name") == name), None)
 
 
 def _frame_numbers(meta: ET.Element, path: Path) -> range:
@@ -179,61 +246,57 @@ def _frame_numbers(meta: ET.Element, path: Path) -> range:
 
 
 def _read_track(
-    track: ET.Element, frames: range, size: tuple[int, int], ids: dict[str, int], path: Path, spans: list[str]
+    track: ET.Element,
+    number: int,
+    frames: range,
+    size: tuple[int, int],
+    ids: dict[str, int],
+    path: Path,
+    options: ReadOptions,
+    spans: list[str],
 ) -> AnnotatedTrack:
     """`spans` is told of frames between keyframes."""
-    number = _number(track.get("id"), f"{path}: track id")
-    where = f"{path}: track {number}"
+    name = f"track {track.get('id')}"
+    where = f"{path}: {name}"
     label = track.get("label", "")
     if label not in ids:
         raise DataError(f"{where}: label {label!r} is not among the labels of <meta>.")
+
+    def read_mask(shape: ET.Element, t: int) -> Rle | None:
+        with odd_shapes(options, path, f"{name}, frame {frames[t]}") as place:
+            return tidy(shape_mask(shape, size, place))
+        return None
+
     masks: list[Rle | None] = [None] * len(frames)
+    keys = _shapes_by_place(track, frames, where)
+    for t, shape in keys.items():
+        masks[t] = None if is_outside(shape) else read_mask(shape, t)
+    filled, left = fill_between(masks, keys, read_mask)
+    for places, fate in ((filled, "filled as CVAT shows them"), (left, "left empty: export all frames")):
+        if places:
+            spans.append(f"{name}, frames {frames[places[0]]} to {frames[places[-1]]}: {fate}")
+    return AnnotatedTrack(
+        id=number,
+        category_id=ids[label],
+        segmentations=tuple(masks),
+        is_crowd=crowd_mark({CROWD: _attribute(track, CROWD)}, where),
+    )
+
+
+def _shapes_by_place(track: ET.Element, frames: range, where: str) -> dict[int, ET.Element]:
     keys: dict[int, ET.Element] = {}
     for shape in track:
         if shape.tag == "attribute":
             continue
         frame = _number(shape.get("frame"), f"{where}: frame")
-        place = f"{where}, frame {frame}"
+        if frame > frames[-1] and is_outside(shape):
+            # CVAT ends a shape that was drawn in the last frame behind it.
+            continue
         if frame not in frames or frames.index(frame) in keys:
             fault = "two shapes in one frame." if frame in frames else "no frame of the task."
-            raise DataError(f"{place}: {fault}")
+            raise DataError(f"{where}, frame {frame}: {fault}")
         keys[frames.index(frame)] = shape
-        if not is_outside(shape):
-            masks[frames.index(frame)] = tidy(_read_shape(shape, size, place))
-    filled, left = fill_between(
-        masks, keys, lambda shape, t: tidy(_read_shape(shape, size, f"{where}, frame {frames[t]}"))
-    )
-    for places, fate in ((filled, "filled as CVAT shows them"), (left, "left empty: export all frames")):
-        if places:
-            spans.append(f"track {number}, frames {frames[places[0]]} to {frames[places[-1]]}: {fate}")
-    crowd = next((one.text for one in track.iter("attribute") if one.get("name") == CROWD), None)
-    return AnnotatedTrack(
-        id=number,
-        category_id=ids[label],
-        segmentations=tuple(masks),
-        is_crowd=crowd_mark({CROWD: crowd}, where),
-    )
-
-
-def _read_shape(shape: ET.Element, size: tuple[int, int], where: str) -> Rle | None:
-    height, width = size
-    if shape.tag == "polygon":
-        try:
-            flat_points = [float(word) for pair in shape.get("points", "").split(";") for word in pair.split(",")]
-        except ValueError as error:
-            raise DataError(f"{where}: points are {shape.get('points')!r:.60}; expected x,y;x,y;...") from error
-        return rle.parse([flat_points], height=height, width=width, where=where)
-    if shape.tag != "mask":
-        raise DataError(f"{where}: a {shape.tag} has no mask; masks and polygons have. Delete it, or draw one.")
-    left, top, columns, rows = (
-        _number(shape.get(key), f"{where}: {key}") for key in ("left", "top", "width", "height")
-    )
-    if left + columns > width or top + rows > height or columns * rows < 1:
-        raise DataError(f"{where}: box of {columns}x{rows} at {left},{top} leaves the frame of {width}x{height}.")
-    mask = np.zeros((height, width), dtype=bool)
-    box = decode_runs(shape.get("rle", ""), width=columns, height=rows, where=where)
-    mask[top : top + rows, left : left + columns] = box
-    return rle.encode(mask)
+    return keys
 
 
 def _number(text: str | None, where: str) -> int:
@@ -241,61 +304,3 @@ def _number(text: str | None, where: str) -> int:
     if not words.isdecimal() or len(words) > 18:
         raise DataError(f"{where} is {text!r}; expected a whole number.")
     return int(words)
-
-
-def _document(video: AnnotatedVideo, names: dict[int, str]) -> ET.Element:
-    root = ET.Element("annotations")
-    ET.SubElement(root, "version").text = "1.1"
-    meta = ET.SubElement(root, "meta")
-    task = ET.SubElement(meta, "task")
-    frames = _numbering(video)
-    entries = {
-        "id": video.id,
-        "name": video.name,
-        "size": len(frames),
-        "mode": "interpolation",
-        "start_frame": frames[0],
-        "stop_frame": frames[-1],
-        "frame_filter": "" if frames.step == 1 else f"step={frames.step}",
-    }
-    for key, value in entries.items():
-        ET.SubElement(task, key).text = str(value)
-    labels = ET.SubElement(task, "labels")
-    has_crowds = any(track.is_crowd for track in video.tracks)
-    for name in names.values():
-        label = ET.SubElement(labels, "label")
-        ET.SubElement(label, "name").text = name
-        attributes = ET.SubElement(label, "attributes")
-        if has_crowds:
-            attribute = ET.SubElement(attributes, "attribute")
-            for key, value in CROWD_ATTRIBUTE.items():
-                ET.SubElement(attribute, key).text = value
-    original = ET.SubElement(task, "original_size")
-    for side, value in zip(SIDES, (video.width, video.height), strict=True):
-        ET.SubElement(original, side).text = str(value)
-    for track in video.tracks:
-        _add_track(root, track, names[track.category_id], frames)
-    return root
-
-
-def _add_track(root: ET.Element, track: AnnotatedTrack, label: str, frames: Iterable[int]) -> None:
-    """A track, with an outside shape where the object goes away: CVAT shows a shape until it ends."""
-    element = ET.SubElement(root, "track", id=str(track.id), label=label, source="manual")
-    before: dict[str, str] | None = None
-    for frame, mask in zip(frames, track.segmentations, strict=True):
-        if mask is not None:
-            before = _box_of(mask)
-        elif before is None:
-            continue
-        state = {"frame": str(frame), "outside": str(int(mask is None)), "keyframe": "1", "occluded": "0"}
-        shape = ET.SubElement(element, "mask", {**state, **before, "z_order": "0"})
-        if track.is_crowd:
-            ET.SubElement(shape, "attribute", name=CROWD).text = "true"
-        before = before if mask is not None else None
-
-
-def _box_of(mask: Rle) -> dict[str, str]:
-    left, top, columns, rows = (int(side) for side in rle.bounding_box(mask))
-    box = rle.decode(mask)[top : top + rows, left : left + columns]
-    sides = {"left": left, "top": top, "width": columns, "height": rows}
-    return {"rle": encode_runs(box), **{key: str(value) for key, value in sides.items()}}

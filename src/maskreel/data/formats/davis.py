@@ -2,13 +2,13 @@
 
 There are no classes (all objects become "object") and at most 254 objects of a video; 255 marks a region to ignore,
 which becomes a crowd. Masks of one object in black and white (DAVIS 2016) have 255 alone: there it is the object. The
-same files come with YouTube-VOS.
+same files come with YouTube-VOS, whose `meta.json` names the classes.
 """
 
 import logging
 from collections import defaultdict
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -28,16 +28,20 @@ from maskreel.data.formats.images import (
     first_folder,
     frame_names,
     images_by_stem,
+    mode_of,
     paired_images,
     read_indices,
     read_lines,
     video_folders,
     voc_palette,
 )
+from maskreel.data.formats.recognise import Look
+from maskreel.data.records import read_document, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
+from maskreel.video.images import is_image
 
 logger = logging.getLogger(__name__)
 
@@ -46,39 +50,79 @@ VOID = 255
 MODES = ("P", "PA", "L", "LA", "1", "RGB", "RGBA")
 MOST_GREYS = 64
 """Values of one video beyond which grey masks are taken for photographs, or for masks with soft edges."""
-IMAGE_SETS = ("2017", "2016")
-RESOLUTIONS = ("480p", "Full-Resolution")
+IMAGE_SETS = ("2017", "2016", "480p", "1080p")
+META = "meta.json"
+ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
+RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 """Folders between `Annotations` and the sequences; some sets have none."""
+
+
+def recognises(look: Look) -> bool:
+    """`Annotations` with PNG files, or folders of palette images alone."""
+    masks = [path for path in look.ending(".png") if "Annotations" in path.relative_to(look.given).parts]
+    return bool(masks) or (not look.ending(".json") and any(mode_of(path) == "P" for path in look.ending(".png")[:3]))
 
 
 def read(given: Path, options: ReadOptions) -> Annotations:
     """`Annotations/480p/SEQUENCE/00000.png`, with other resolutions, without that folder, or sequences alone.
 
-    Where `ImageSets/2017/SPLIT.txt` (or 2016) lists sequences, those are read in that order, else all.
+    Where `ImageSets/2017/SPLIT.txt` (or 2016, or 480p) lists sequences, those are read in that order, else all. Of a
+    folder with `SPLIT/Annotations` (YouTube-VOS) that split is read.
     """
-    root = check_folder(given, "a folder with Annotations/480p/SEQUENCE/00000.png")
-    root = first_folder([root / "Annotations"]) or root
+    check_folder(given, "a folder with Annotations/480p/SEQUENCE/00000.png")
+    if not (given / "Annotations").is_dir() and (given / options.split / "Annotations").is_dir():
+        given = given / options.split
+    root = first_folder(given / name for name in ANNOTATIONS) or given
     folder = first_folder(root / name for name in RESOLUTIONS) or root
+    objects = _classes_of_objects(given / META)
+    names = sorted(set(objects.values()))
+    ids = {name: number for number, name in enumerate(names, start=1)}
     videos = []
     for number, sequence in enumerate(_sequences(given, folder, options.split), start=1):
         images = options.images or given / "JPEGImages"
         folder = first_folder([images / name / sequence.name for name in RESOLUTIONS] + [images / sequence.name])
-        videos.append(_read_video(number, sequence, images_by_stem(folder)))
+        classes = {value: ids[name] for (video, value), name in objects.items() if video == sequence.name}
+        videos.append(_read_video(number, sequence, images_by_stem(folder), classes))
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
-    return Annotations(categories=(OBJECT,), videos=tuple(videos))
+    categories = tuple(Category(id=number, name=name) for name, number in ids.items())
+    return Annotations(categories=categories or (OBJECT,), videos=tuple(videos))
+
+
+def _classes_of_objects(path: Path) -> dict[tuple[str, int], str]:
+    """Names of classes by video and value, as YouTube-VOS states them; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    document, _ = read_document(path)
+    if not isinstance(document, dict) or not isinstance(document.get("videos"), dict):
+        return {}
+    found = {}
+    for video, record in document["videos"].items():
+        objects = record.get("objects") if isinstance(record, dict) else None
+        for value, one in objects.items() if isinstance(objects, dict) else ():
+            number = whole(value)
+            if number is not None and isinstance(one, dict) and isinstance(one.get("category"), str):
+                found[video, number] = one["category"]
+    return found
 
 
 def _sequences(given: Path, folder: Path, split: str) -> list[Path]:
     for year in IMAGE_SETS:
         path = given / "ImageSets" / year / f"{split}.txt"
         if path.is_file():
-            names = [check_name(line.strip(), f"{path}") for line in read_lines(path) if line.strip()]
+            names = list(dict.fromkeys(_listed(line, path) for line in read_lines(path) if line.strip()))
             missing = [name for name in names if not (folder / name).is_dir()]
             if missing:
                 raise DataError(f"{path}: the sequence {missing[0]!r} is not in {folder}.")
             return [folder / name for name in names]
     return video_folders(folder)
+
+
+def _listed(line: str, path: Path) -> str:
+    """The sequence of a line: its name, or the folder of the files that the lists of 2016 have for every frame."""
+    name = line.split()[0] if line.startswith("/") else line.strip()
+    image = PurePosixPath(name)
+    return image.parent.name if is_image(Path(name)) and len(image.parts) > 1 else check_name(name, f"{path}")
 
 
 def write(annotations: Annotations, folder: Path, split: str) -> None:
@@ -105,7 +149,7 @@ def _resolution(video: AnnotatedVideo) -> str:
     return RESOLUTIONS[0] if min(video.width, video.height) == 480 else RESOLUTIONS[1]
 
 
-def _read_video(number: int, sequence: Path, images: dict[str, Path]) -> AnnotatedVideo:
+def _read_video(number: int, sequence: Path, images: dict[str, Path], classes: dict[int, int]) -> AnnotatedVideo:
     files = {path.stem: path for path in images_by_stem(sequence).values() if path.suffix.lower() == ".png"}
     if not files:
         raise DataError(f"{sequence}: no PNG files; every folder in {sequence.parent} is taken for a sequence.")
@@ -132,7 +176,7 @@ def _read_video(number: int, sequence: Path, images: dict[str, Path]) -> Annotat
         tracks=tuple(
             AnnotatedTrack(
                 id=value,
-                category_id=OBJECT.id,
+                category_id=classes.get(value, OBJECT.id),
                 segmentations=tuple(tidy(by_frame.get(t)) for t in range(len(files))),
                 is_crowd=value == void,
             )

@@ -112,7 +112,7 @@ def check_folder(given: Path, what: str) -> Path:
 def read_lines(path: Path) -> list[str]:
     """Lines of a text file; DataError for one that is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start}).") from error
 
@@ -139,6 +139,15 @@ def image_size(path: Path) -> tuple[int, int]:
         return size_of_image(path)
     except UNREADABLE as error:
         raise DataError(f"{path}: cannot be decoded ({error})") from error
+
+
+def mode_of(path: Path) -> str:
+    """Pillow's mode of an image; empty for a file that is none."""
+    try:
+        with open_image(path) as image:
+            return image.mode
+    except (DataError, *UNREADABLE):
+        return ""
 
 
 @contextmanager

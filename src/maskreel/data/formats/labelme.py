@@ -1,39 +1,49 @@
 """LabelMe: one JSON file per frame beside its image, one folder per video.
 
-A shape's `group_id` names its object from frame to frame; shapes of one object in a frame are united. Class ids are no
-part of the format: they count from 1 in the order of `labels.txt`, or of the names. Objects are written as shapes of
-the type "mask", which keep every pixel; polygons and masks are read.
+A shape's `group_id` names its object from frame to frame; shapes of one object in a frame are united. Without it the
+label names the object, where it stands once in each frame at most. Class ids are no part of the format: they count
+from 1 in the order of `labels.txt`, or of the names. Objects are written as shapes of the type "mask", which keep every
+pixel; polygons, rectangles, circles and masks are read.
 """
 
 import base64
-import binascii
-import io
 import json
-import math
+import logging
+import os
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from jaxtyping import Bool
-from PIL import Image
 
 from maskreel.data.formats.annotations import (
     AnnotatedVideo,
     Annotations,
     ReadOptions,
-    check_name,
     flat_name,
     numbers_of,
     tidy,
 )
-from maskreel.data.formats.images import check_folder, frame_names, images_by_stem, in_order, read_lines, video_folders
-from maskreel.data.records import crowd_mark, field_of, read_document, records_of
+from maskreel.data.formats.images import (
+    check_folder,
+    frame_names,
+    images_by_stem,
+    in_order,
+    read_lines,
+    video_folders,
+)
+from maskreel.data.formats.labelme_shapes import Record, mask_text, shape_mask
+from maskreel.data.formats.located import size_of
+from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_shapes, united
+from maskreel.data.records import crowd_mark, field_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.files import is_beside_results
 from maskreel.geometry import rle
-from maskreel.video.images import UNREADABLE
+from maskreel.geometry.rle import Rle
+from maskreel.video.images import is_image
+
+logger = logging.getLogger(__name__)
 
 LABELS = "labels.txt"
 CROWD = "iscrowd"
@@ -41,7 +51,8 @@ CROWD = "iscrowd"
 NO_CLASSES = ("__ignore__", "_background_")
 """Lines that LabelMe's own tools expect in `labels.txt`."""
 
-Record = dict[str, Any]
+Key = int | str
+"""What names an object: the group id, or the label where there is none."""
 
 
 @dataclass(kw_only=True)
@@ -54,10 +65,14 @@ class _Folder:
     image_files: dict[str, Path]
     size: tuple[int, int] = (0, 0)
     """(height, width)"""
-    labels: dict[int, str] = field(default_factory=dict)
-    crowds: set[int] = field(default_factory=set)
-    masks: dict[tuple[int, str], Bool[np.ndarray, "h w"]] = field(default_factory=dict)
+    labels: dict[Key, str] = field(default_factory=dict)
+    crowds: set[Key] = field(default_factory=set)
+    masks: dict[tuple[Key, str], Rle] = field(default_factory=dict)
     """By object and stem."""
+
+
+def recognises(look: Look) -> bool:
+    return look.document.has_list("shapes") and "imagePath" in look.document.keys
 
 
 def read(given: Path, options: ReadOptions) -> Annotations:
@@ -67,7 +82,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     if not folders:
         raise DataError(f"{given}: no JSON files, neither in it nor in its folders.")
     labels = _read_labels(given / LABELS)
-    parts = [_read_folder(folder, options.images) for folder in folders]
+    parts = [_read_folder(folder, given, options) for folder in folders]
     used = {label for part in parts for label in part.labels.values()}
     names = labels or sorted(used)
     unknown = sorted(used - set(names))
@@ -120,91 +135,97 @@ def _read_labels(path: Path) -> list[str]:
     return [line for line in read_lines(path) if line.strip() and line not in NO_CLASSES]
 
 
-def _read_folder(folder: Path, images: Path | None) -> _Folder:
-    image_files = images_by_stem(folder if images is None else images / folder.name)
+def _read_folder(folder: Path, given: Path, options: ReadOptions) -> _Folder:
+    images = options.images
+    beside = images_by_stem(folder if images is None else images / folder.name)
+    image_files = beside or (images_by_stem(images) if images is not None else {})
     files = {path.stem: path for path in _label_files(folder)}
-    part = _Folder(name=folder.name, files={}, image_files=image_files)
+    part = _Folder(name=folder.resolve().name, files={}, image_files=image_files)
     taken: dict[Path, str] = {}
     for stem, path in files.items():
         document, _ = read_document(path)
         if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
             raise DataError(f'{path}: not a LabelMe file; expected an object with "shapes".')
-        size = (field_of(document, "imageHeight", int, f"{path}"), field_of(document, "imageWidth", int, f"{path}"))
-        if min(size) < 1 or size[0] * size[1] > rle.MAX_PIXELS:
-            raise DataError(f"{path}: a frame of {size[1]}x{size[0]} pixels.")
+        named = field_of({**document, "imagePath": document.get("imagePath") or stem}, "imagePath", str, f"{path}")
+        if stem not in image_files and images is None:
+            found = _named_image(folder, given, named) or _embedded_image(document, part.name, stem, options)
+            if found is not None:
+                image_files[stem] = found
+                taken[found] = stem
+        size = size_of(document.get("imageHeight"), document.get("imageWidth"), image_files.get(stem), f"{path}")
         if part.size not in ((0, 0), size):
             raise DataError(f"{path}: {size[1]}x{size[0]} pixels, other frames have {part.size[1]}x{part.size[0]}.")
         part.size = size
-        named = check_name(field_of({"imagePath": stem, **document}, "imagePath", str, f"{path}"), f"{path}: imagePath")
-        if stem not in image_files and images is None and (folder / named).is_file():
-            image_files[stem] = folder / named
-            taken[folder / named] = stem
-        for shape, where in records_of(document, "shapes", f"{path}: shape"):
-            _add_shape(part, stem, shape, where)
+        _add_shapes(part, stem, document, path, options)
     # An image that a file names is the frame of that file, not one more.
     part.image_files = {stem: path for stem, path in image_files.items() if taken.get(path, stem) == stem}
     part.files = {stem: files.get(stem) for stem in in_order({*files, *part.image_files})}
     return part
 
 
-def _add_shape(part: _Folder, stem: str, shape: Record, where: str) -> None:
-    label = field_of(shape, "label", str, where)
-    if shape.get("group_id") is None:
-        raise DataError(f"{where}: {label!r} has no group_id, which tells objects apart from frame to frame; set one.")
-    number = field_of(shape, "group_id", int, where)
-    if part.labels.setdefault(number, label) != label:
-        raise DataError(f"{where}: group_id {number} is {label!r} here and {part.labels[number]!r} elsewhere.")
-    flags = shape.get("flags")
-    if isinstance(flags, dict) and crowd_mark(flags, where):
-        part.crowds.add(number)
-    mask = _shape_mask(shape, part.size, where)
-    before = part.masks.get((number, stem))
-    part.masks[number, stem] = mask if before is None else before | mask
+def _named_image(folder: Path, given: Path, named: str) -> Path | None:
+    """The image that a file names, where it lies in the folder that was given; else the one of that name beside it."""
+    name = re.sub("[\0\ud800-\udfff]", "_", named.replace("\\", "/"))
+    root = Path(os.path.realpath(given))
+    for path in (folder / name, folder / name.rpartition("/")[2]):
+        real = Path(os.path.realpath(path))
+        if is_image(real) and real.is_relative_to(root) and real.is_file():
+            return real
+    return None
 
 
-def _shape_mask(shape: Record, size: tuple[int, int], where: str) -> Bool[np.ndarray, "h w"]:
-    height, width = size
-    kind = shape.get("shape_type", "polygon")
-    points = field_of(shape, "points", list, where)
-    is_flat = all(isinstance(p, list) and len(p) == 2 and all(map(_is_finite, p)) for p in points)
-    if not points or not is_flat:
-        raise DataError(f"{where}: points are {points!r:.60}; expected pairs of numbers.")
-    if kind == "polygon":
-        polygon = [coordinate for point in points for coordinate in point]
-        outline = rle.parse([polygon], height=height, width=width, where=where)
-        assert outline is not None, "a polygon with points"
-        return rle.decode(outline)
-    if kind != "mask":
-        raise DataError(f"{where}: a {kind} has no mask; polygons and masks have. Delete it, or draw one.")
-    box = _decode_png(field_of(shape, "mask", str, where), where)
-    left, top = (round(coordinate) for coordinate in points[0])
-    if left < 0 or top < 0 or left + box.shape[1] > width or top + box.shape[0] > height:
-        raise DataError(f"{where}: a mask of {box.shape[1]}x{box.shape[0]} at {left},{top} leaves the frame.")
-    mask = np.zeros(size, dtype=bool)
-    mask[top : top + box.shape[0], left : left + box.shape[1]] = box
-    return mask
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value))
-
-
-def _decode_png(text: str, where: str) -> Bool[np.ndarray, "h w"]:
+def _embedded_image(document: Record, name: str, stem: str, options: ReadOptions) -> Path | None:
+    """The image that is stored in the file itself, written out for as long as the conversion takes."""
+    text = document.get("imageData")
+    if not isinstance(text, str) or options.scratch is None:
+        return None
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
-            if image.width * image.height > rle.MAX_PIXELS:
-                raise DataError(f"{where}: a mask of {image.width}x{image.height} pixels.")
-            return np.asarray(image.convert("L")) > 0
-    except DataError:
-        raise
-    except (binascii.Error, *UNREADABLE) as error:
-        raise DataError(f"{where}: its mask is not a PNG image in base64 ({error}).") from error
+        content = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    ending = ".png" if content.startswith(b"\x89PNG") else ".jpg"
+    path = options.scratch / "labelme" / name / f"{stem}{ending}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def _add_shapes(part: _Folder, stem: str, document: Record, path: Path, options: ReadOptions) -> None:
+    shapes = records_of(document, "shapes", f"{path}: shape")
+    labels = [field_of(shape, "label", str, where) for shape, where in shapes]
+    loose = Counter(label for label, (shape, _) in zip(labels, shapes, strict=True) if shape.get("group_id") is None)
+    for label, (shape, where) in zip(labels, shapes, strict=True):
+        if loose[label] > 1 and shape.get("group_id") is None:
+            raise DataError(
+                f"{where}: {loose[label]} shapes {label!r} have no group_id, which tells objects apart from frame to "
+                "frame; set one."
+            )
+        key = label if shape.get("group_id") is None else whole(shape["group_id"])
+        if key is None:
+            raise DataError(f"{where}: group_id is {shortened(shape['group_id'])}; expected a whole number.")
+        if part.labels.setdefault(key, label) != label:
+            raise DataError(f"{where}: group_id {key} is {label!r} here and {part.labels[key]!r} elsewhere.")
+        flags = shape.get("flags")
+        if isinstance(flags, dict) and crowd_mark(flags, where):
+            part.crowds.add(key)
+        with odd_shapes(options, path, where.removeprefix(f"{path}: ")):
+            mask = shape_mask(shape, part.size, where)
+            before = part.masks.get((key, stem))
+            part.masks[key, stem] = mask if before is None else united([before, mask])
+
+
+def _ids(labels: dict[Key, str]) -> dict[Key, int]:
+    """Group ids as they are; objects that their labels name are numbered behind them."""
+    groups = sorted(key for key in labels if isinstance(key, int))
+    first = max(groups, default=0) + 1
+    names = sorted(key for key in labels if isinstance(key, str))
+    return {key: key for key in groups} | {key: first + at for at, key in enumerate(names)}
 
 
 def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
     height, width = part.size
     found = [part.image_files.get(stem) for stem in part.files]
-    encoded = {key: tidy(rle.encode(mask)) for key, mask in part.masks.items()}
+    numbers = _ids(part.labels)
     return AnnotatedVideo(
         id=number,
         name=part.name,
@@ -215,21 +236,19 @@ def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
         images=tuple(found),
         tracks=tuple(
             AnnotatedTrack(
-                id=number,
-                category_id=ids[label],
-                segmentations=tuple(encoded.get((number, stem)) for stem in part.files),
-                is_crowd=number in part.crowds,
+                id=track_id,
+                category_id=ids[part.labels[key]],
+                segmentations=tuple(tidy(part.masks.get((key, stem))) for stem in part.files),
+                is_crowd=key in part.crowds,
             )
-            for number, label in sorted(part.labels.items())
+            for key, track_id in numbers.items()
         ),
     )
 
 
-def _shape_record(track: AnnotatedTrack, mask: rle.Rle, label: str) -> Record:
+def _shape_record(track: AnnotatedTrack, mask: Rle, label: str) -> Record:
     """The mask as a PNG of its box; LabelMe's corners are both inside the box."""
     left, top, columns, rows = (int(side) for side in rle.bounding_box(mask))
-    file = io.BytesIO()
-    Image.fromarray(rle.decode(mask)[top : top + rows, left : left + columns]).save(file, format="PNG")
     return {
         "label": label,
         "points": [[left, top], [left + columns - 1, top + rows - 1]],
@@ -237,5 +256,5 @@ def _shape_record(track: AnnotatedTrack, mask: rle.Rle, label: str) -> Record:
         "description": "",
         "shape_type": "mask",
         "flags": {CROWD: True} if track.is_crowd else {},
-        "mask": base64.b64encode(file.getvalue()).decode("ascii"),
+        "mask": mask_text(rle.decode(mask)[top : top + rows, left : left + columns]),
     }

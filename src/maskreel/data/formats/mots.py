@@ -1,11 +1,12 @@
 """MOTS (KITTI MOTS, MOTSChallenge): text files of run lengths, or 16-bit PNG files of object numbers.
 
 A number is class * 1000 + instance in PNG files; 10000 (class 10) marks a region to ignore, which becomes a crowd.
-Class names are no part of the format: 1 is car and 2 is pedestrian, others are named by their number.
+Class names are no part of the format: 1 is car and 2 is pedestrian, others are named by their number, unless CVAT wrote
+them beside the files.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,13 @@ from maskreel.data.formats.images import (
     frame_names,
     image_size,
     images_by_number,
+    images_by_stem,
+    mode_of,
     read_indices,
     read_lines,
     video_folders,
 )
+from maskreel.data.formats.recognise import Look
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
@@ -38,11 +42,31 @@ from maskreel.geometry.rle import Rle
 CLASS_NAMES = {1: "car", 2: "pedestrian", 10: "ignore"}
 IGNORE_CLASS, IGNORE_ID = 10, 10_000
 MODES = ("I;16", "I;16B", "I")
+LABELS, INSTANCES_FOLDER = "labels.txt", "instances"
 INSTANCES = 1000
 """Numbers of one class in a PNG file."""
 
 Masks = dict[tuple[int, int], dict[int, Rle]]
 """Masks by (track id, class), then by frame number."""
+
+
+def recognises_text(look: Look) -> bool:
+    """Lines of five whole numbers and a run-length code."""
+    texts = [path for path in look.ending(".txt") if path.name != "seqmap.txt"]
+    return any(
+        len(words) == 6 and all(word.isdecimal() for word in words[:5])
+        for words in (look.first_line(path).split() for path in texts[:20])
+    )
+
+
+def recognises_png(look: Look) -> bool:
+    """Grey images of 16 bits below `instances`, or in folders of their own, without a file that says more."""
+    images = look.ending(".png")
+    named = [path for path in images if "instances" in path.relative_to(look.given).parts]
+    is_alone = not look.ending(".json") and not look.has_folder("panomasks", "panomasksRGB")
+    return any(mode_of(path) in MODES for path in named[:3]) or (
+        is_alone and not named and any(mode_of(path) in MODES for path in images[:3])
+    )
 
 
 def read_text(given: Path, options: ReadOptions) -> Annotations:
@@ -53,7 +77,7 @@ def read_text(given: Path, options: ReadOptions) -> Annotations:
     """
     folder = check_folder(given, "a folder of SEQUENCE.txt files")
     folder = first_folder([folder / "instances_txt"]) or folder
-    paths = sorted(path for path in folder.glob("*.txt") if path.name != "seqmap.txt")
+    paths = sorted(path for path in folder.glob("[!.]*.txt") if path.name not in ("seqmap.txt", LABELS))
     if not paths:
         raise DataError(f"{folder}: no SEQUENCE.txt files.")
     ranges = _read_ranges(folder / "seqmap.txt")
@@ -74,7 +98,7 @@ def read_text(given: Path, options: ReadOptions) -> Annotations:
         if size is None or not frames:
             raise DataError(f"{path}: neither lines nor images, so the size is unknown; name their folder: --images.")
         videos.append(_video(number, path.stem, size, frames, masks, images))
-    return _annotations(videos)
+    return _annotations(videos, CLASS_NAMES)
 
 
 def write_text(annotations: Annotations, folder: Path, split: str) -> None:
@@ -98,14 +122,21 @@ def write_text(annotations: Annotations, folder: Path, split: str) -> None:
 
 
 def read_png(given: Path, options: ReadOptions) -> Annotations:
-    """`SEQUENCE/000000.png` files, in the folder or in its `instances`; every file is a frame."""
+    """`SEQUENCE/000000.png` files, in the folder or in its `instances`; every file is a frame.
+
+    CVAT writes one sequence as `SUBSET/instances`, beside `SUBSET/images`, with the names of the classes in
+    `labels.txt`.
+    """
     folder = check_folder(given, "a folder of SEQUENCE/000000.png files")
-    folder = first_folder([folder / "instances"]) or folder
+    names = dict(CLASS_NAMES)
     videos = []
-    for number, sequence in enumerate(video_folders(folder), start=1):
+    for number, (sequence, name, images) in enumerate(_png_sequences(given, options.images), start=1):
         files = images_by_number(sequence)
         if not files:
-            raise DataError(f"{sequence}: no files such as 000000.png; every folder in {folder} is a sequence.")
+            raise DataError(
+                f"{sequence}: no files such as 000000.png; every folder in {sequence.parent} is a sequence."
+            )
+        names |= _label_names(sequence / LABELS)
         masks: Masks = defaultdict(dict)
         sizes = set()
         for frame, path in files.items():
@@ -115,12 +146,32 @@ def read_png(given: Path, options: ReadOptions) -> Annotations:
                 masks[value, value // INSTANCES][frame] = rle.encode(values == value)
         if len(sizes) > 1:
             raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
-        images = images_by_number(_image_folder(given, options.images, sequence.name))
-        video = _video(number, sequence.name, sizes.pop(), list(files), _short_ids(masks), images)
-        videos.append(video)
+        videos.append(_video(number, name, sizes.pop(), list(files), _short_ids(masks), images_by_number(images)))
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
-    return _annotations(videos)
+    return _annotations(videos, names)
+
+
+def _png_sequences(given: Path, images: Path | None) -> Iterator[tuple[Path, str, Path | None]]:
+    """The folder of each sequence, its name, and that of its images."""
+    exported = [root for root in (given, *video_folders(given)) if images_by_stem(root / INSTANCES_FOLDER)]
+    for root in exported:
+        name = root.resolve().name
+        yield root / INSTANCES_FOLDER, name, first_folder(_given_or(images, name, root / "images"))
+    if not exported:
+        folder = first_folder([given / INSTANCES_FOLDER]) or given
+        for sequence in video_folders(folder):
+            yield sequence, sequence.name, _image_folder(given, images, sequence.name)
+
+
+def _given_or(images: Path | None, name: str, own: Path) -> list[Path]:
+    return [own] if images is None else [images / name, images]
+
+
+def _label_names(path: Path) -> dict[int, str]:
+    """Names of classes by their number, the first line being 1."""
+    lines = [line.strip() for line in read_lines(path)] if path.is_file() else []
+    return {number: name for number, name in enumerate(lines, start=1) if name}
 
 
 def write_png(annotations: Annotations, folder: Path, split: str) -> None:
@@ -219,11 +270,11 @@ def _video(
     )
 
 
-def _annotations(videos: Iterable[AnnotatedVideo]) -> Annotations:
+def _annotations(videos: Iterable[AnnotatedVideo], class_names: Mapping[int, str]) -> Annotations:
     videos = tuple(videos)
     used = sorted({track.category_id for video in videos for track in video.tracks})
-    names = [Category(id=number, name=CLASS_NAMES.get(number, f"class_{number}")) for number in used]
-    return Annotations(categories=tuple(names or [Category(id=1, name=CLASS_NAMES[1])]), videos=videos)
+    names = [Category(id=number, name=class_names.get(number, f"class_{number}")) for number in used]
+    return Annotations(categories=tuple(names or [Category(id=1, name=class_names[1])]), videos=videos)
 
 
 def _short_ids(masks: Masks) -> Masks:

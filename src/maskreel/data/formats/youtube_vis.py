@@ -17,11 +17,18 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
+from maskreel.data.formats.recognise import Look
 from maskreel.data.layouts import find_annotations, find_frames
 from maskreel.data.tracks import AnnotatedTrack, Video
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
+
+
+def recognises(look: Look) -> bool:
+    document = look.document
+    keys = document.nested("videos")
+    return document.has_list("videos") and not document.has_list("images") and bool(keys & {"file_names", "length"})
 
 
 def read(given: Path, options: ReadOptions) -> Annotations:

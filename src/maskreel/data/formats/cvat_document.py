@@ -1,0 +1,93 @@
+"""CVAT's XML of a video, as it is imported there, and the labels of a task that keeps what stands in it."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from typing import Any
+
+from maskreel.data.formats.annotations import AnnotatedVideo
+from maskreel.data.formats.cvat_shapes import box_of
+from maskreel.data.tracks import AnnotatedTrack
+
+CROWD = "iscrowd"
+"""Attribute of a track."""
+CROWD_ATTRIBUTE = {
+    "name": CROWD,
+    "mutable": "False",
+    "input_type": "checkbox",
+    "default_value": "false",
+    "values": "false",
+}
+TRACK_ID = "track_id"
+"""Attribute of a track."""
+TRACK_ID_ATTRIBUTE = {"name": TRACK_ID, "mutable": "False", "input_type": "text", "default_value": "", "values": ""}
+SIDES = ("width", "height")
+
+
+def numbering(video: AnnotatedVideo) -> range:
+    """Frame numbers as a task has them, from the first in equal steps; other numbers are lost."""
+    numbers = video.frame_numbers
+    steps = {b - a for a, b in zip(numbers[:-1], numbers[1:], strict=True)}
+    step = steps.pop() if len(steps) == 1 else 1
+    return range(numbers[0], numbers[0] + step * len(numbers), step)
+
+
+def label_records(video: AnnotatedVideo, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Labels with the attributes of tracks, as CVAT takes them where a task is made."""
+    attributes = [{**one, "mutable": False, "values": [one["values"]]} for one in _attributes(video)]
+    return [{"name": name, "attributes": attributes} for name in names]
+
+
+def document(video: AnnotatedVideo, names: dict[int, str]) -> ET.Element:
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    meta = ET.SubElement(root, "meta")
+    task = ET.SubElement(meta, "task")
+    frames = numbering(video)
+    entries = {
+        "id": video.id,
+        "name": video.name,
+        "size": len(frames),
+        "mode": "interpolation",
+        "start_frame": frames[0],
+        "stop_frame": frames[-1],
+        "frame_filter": "" if frames.step == 1 else f"step={frames.step}",
+    }
+    for key, value in entries.items():
+        ET.SubElement(task, key).text = str(value)
+    labels = ET.SubElement(task, "labels")
+    for name in names.values():
+        label = ET.SubElement(labels, "label")
+        ET.SubElement(label, "name").text = name
+        attributes = ET.SubElement(label, "attributes")
+        for one in _attributes(video):
+            attribute = ET.SubElement(attributes, "attribute")
+            for key, value in one.items():
+                ET.SubElement(attribute, key).text = value
+    original = ET.SubElement(task, "original_size")
+    for side, value in zip(SIDES, (video.width, video.height), strict=True):
+        ET.SubElement(original, side).text = str(value)
+    for track in video.tracks:
+        _add_track(root, track, names[track.category_id], frames)
+    return root
+
+
+def _add_track(root: ET.Element, track: AnnotatedTrack, label: str, frames: Iterable[int]) -> None:
+    """A track, with an outside shape where the object goes away: CVAT shows a shape until it ends."""
+    element = ET.SubElement(root, "track", id=str(track.id), label=label, source="manual")
+    before: dict[str, str] | None = None
+    for frame, mask in zip(frames, track.segmentations, strict=True):
+        if mask is not None:
+            before = box_of(mask)
+        elif before is None:
+            continue
+        state = {"frame": str(frame), "outside": str(int(mask is None)), "keyframe": "1", "occluded": "0"}
+        shape = ET.SubElement(element, "mask", {**state, **before, "z_order": "0"})
+        ET.SubElement(shape, "attribute", name=TRACK_ID).text = str(track.id)
+        if track.is_crowd:
+            ET.SubElement(shape, "attribute", name=CROWD).text = "true"
+        before = before if mask is not None else None
+
+
+def _attributes(video: AnnotatedVideo) -> list[dict[str, str]]:
+    has_crowds = any(track.is_crowd for track in video.tracks)
+    return [TRACK_ID_ATTRIBUTE, CROWD_ATTRIBUTE] if has_crowds else [TRACK_ID_ATTRIBUTE]
