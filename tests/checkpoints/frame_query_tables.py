@@ -51,6 +51,7 @@ _SHARED_VALUES: dict[str, tuple[Any, ...]] = {
     "transformer.num_heads": (2,),
     "transformer.encoder_layers": (2,),
     "transformer.decoder_layers": (3,),
+    "transformer.norm": ("pre",),
     "transformer.dropout": (0.1,),
     "transformer.attention_dropout": (0.1,),
     "queries.frames": (4,),
@@ -76,7 +77,10 @@ _TWINS_VALUES = {
     "num_heads": ((2, 2, 2, 4),),
     "depths": ((2, 2, 3, 2),),
     "drop_path": (0.5,),
+    "windows": ((5, 7, 7, 7), (7, 7, 1, 7)),
+    "reductions": ((4, 4, 2, 1),),
     "padding": ("seen",),
+    "edges": ("cut",),
     "stage_norm": ("carried",),
     "last_stride": (16,),
 }
@@ -118,6 +122,6 @@ START_ONLY = {
 """By (name, option): tensors that the option changes at the start, and nothing else. Placing draws a bias, so what is
 drawn after the decoder comes out differently."""
 
-UNTRAINABLE = dict.fromkeys(TINY, r"decoder\.layers\.0\.self_attention\.in_proj_weight")
+UNTRAINABLE = dict.fromkeys(TINY, r"decoder\.layers\.0\.(self_attention\.in_proj_weight|self_norm\.weight)")
 """Parameters without a gradient by construction: the first layer's queries start at zero, so their self-attention reads
-nothing but a bias."""
+nothing but a bias, and so does a norm in front of it."""

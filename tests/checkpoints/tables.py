@@ -75,6 +75,7 @@ TRANSFORMER = {
     "num_heads": (2,),
     "num_levels": (5,),
     "num_points": (3,),
+    "decoder_points": (3,),
     "encoder_layers": (3,),
     "decoder_layers": (4,),
     "dropout": (0.1,),
@@ -205,7 +206,7 @@ def options(config: object, prefix: str = "") -> Iterator[Option]:
 def _choices(hint: Any) -> Iterator[Any]:
     if typing.get_origin(hint) is Literal:
         yield from typing.get_args(hint)
-    if typing.get_origin(hint) in (Union, types.UnionType):
+    if typing.get_origin(hint) in (Union, types.UnionType) and int not in typing.get_args(hint):
         for member in typing.get_args(hint):
             yield from (member,) if dataclasses.is_dataclass(member) else _choices(member)
             if member is types.NoneType:

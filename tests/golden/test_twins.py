@@ -20,18 +20,28 @@ class Recorded:
         self.inputs, self.outputs = golden("twins/inputs.safetensors"), golden("twins/outputs.safetensors")
         self.weights, self.noise = golden("twins/weights.safetensors"), golden_noise("twins")
 
-    def model(self, stage_norm: str) -> TwinsSVT:
+    def model(self, stage_norm: str, padding: str = "seen", edges: str = "filled") -> TwinsSVT:
         model = TwinsSVT(
-            (16, 32, 48, 64), (1, 2, 3, 4), (2, 2, 3, 2), mlp_ratios=(4, 4, 2, 2), padding="seen", stage_norm=stage_norm
+            *((16, 32, 48, 64), (1, 2, 3, 4), (2, 2, 3, 2)),
+            mlp_ratios=(4, 4, 2, 2),
+            padding=padding,
+            edges=edges,
+            stage_norm=stage_norm,
         )
         model.load_state_dict({name: self.weights[name] for name in model.state_dict()}, strict=True)
         return model.eval()
 
-    def maps(self, model: TwinsSVT, image: str) -> list[Tensor]:
-        pixels = self.inputs[image]
+    def maps(self, model: TwinsSVT, image: str, beyond: int = 0) -> list[Tensor]:
+        """Maps of images that have as many rows and columns of padding, which are cut off again."""
+        pixels = torch.nn.functional.pad(self.inputs[image], (0, beyond, 0, beyond), value=5.0 if beyond else 0.0)
         valid = torch.ones(len(pixels), *pixels.shape[-2:], dtype=torch.bool)
+        if beyond:
+            valid[:, -beyond:], valid[:, :, -beyond:] = False, False
         with torch.no_grad():
-            return [values for values, _ in model.stages(pixels, valid)]
+            return [
+                values[..., : 96 // stride, : 160 // stride] if beyond else values
+                for (values, _), stride in zip(model.stages(pixels, valid), model.strides, strict=True)
+            ]
 
     def check(self, name: str, ours: Tensor) -> None:
         assert_golden(ours, self.outputs[name], self.noise[name])
@@ -53,6 +63,14 @@ def test_maps_of_the_published_detector_agree(run: Recorded, variant: str) -> No
     maps = run.maps(run.model(STAGE_NORMS[variant]), "image")
     for stage, values in enumerate(maps):
         run.check(f"{variant}.out{stage}", values)
+
+
+@pytest.mark.parametrize(("padding", "beyond"), [("seen", 0), ("masked", 0), ("masked", 32), ("masked", 21)])
+def test_maps_with_cut_edges_agree_also_in_padded_images(run: Recorded, padding: str, beyond: int) -> None:
+    """Windows at the border hold zeros, which the published detector reads, but nothing of the padding."""
+    maps = run.maps(run.model("carried", padding, "cut"), "image", beyond)
+    for stage, values in enumerate(maps):
+        run.check(f"det.out{stage}", values)
 
 
 def test_window_and_global_blocks_agree(run: Recorded) -> None:

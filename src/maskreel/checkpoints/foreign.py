@@ -5,6 +5,8 @@ arrays, and the `argparse.Namespace` that research checkpoints carry; everything
 """
 
 import argparse
+import contextlib
+import json
 import logging
 import pickle
 import re
@@ -16,8 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from maskreel.checkpoints.class_names import Classes
 from maskreel.errors import DataError, UsageError
 from maskreel.files import UNKNOWN_CONTENT, content_words, read_json
 from maskreel.models.folder import read_tensors
@@ -30,6 +34,8 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
 """What data parallelism, torch.compile and training frameworks put in front of every name."""
 AVERAGED = "n_averaged"
 """Counter that torch's averaged models keep beside their weights."""
+CLASSES = "maskreel_classes"
+"""Where ids and names of the classes stand beside exported weights."""
 MAX_SHARDS = 1000
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """What torch.save wrote first before it wrote zip archives."""
@@ -66,6 +72,28 @@ def read_foreign(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
     words = content_words(path)
     advice = "" if words == UNKNOWN_CONTENT else f": it is {words}; download the weights again"
     raise DataError(f"{path}: neither a PyTorch checkpoint nor a pickle nor a safetensors file{advice}")
+
+
+def stated_classes(path: Path) -> Classes | None:
+    """The classes that `maskreel export-weights` wrote beside the weights; None in files of others.
+
+    For files that `read_foreign` takes.
+    """
+    stated: Any = None
+    if zipfile.is_zipfile(path):
+        content = _read_torch(path)
+        stated = content.get(CLASSES) if isinstance(content, Mapping) else None
+    elif path.is_file():
+        with contextlib.suppress(SafetensorError, ValueError, RecursionError), safe_open(path, framework="pt") as file:
+            stated = json.loads((file.metadata() or {}).get(CLASSES, "null"))
+    if not isinstance(stated, list) or not stated:
+        return None
+    classes = [(entry[0], entry[1]) for entry in stated if _is_class(entry)]
+    return tuple(classes) if len(classes) == len(stated) else None
+
+
+def _is_class(entry: Any) -> bool:
+    return isinstance(entry, list) and [type(part) for part in entry] == [int, str]
 
 
 def _read_shards(path: Path) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from maskreel.checkpoints.conversion import (
     named_dialect,
 )
 from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
-from maskreel.checkpoints.foreign import read_foreign
+from maskreel.checkpoints.foreign import read_foreign, stated_classes
 from maskreel.cli.options import report_json
 from maskreel.cli.records.models import Convert
 from maskreel.config import suggestion, to_dict
@@ -24,6 +25,7 @@ from maskreel.errors import DataError, OptionError, UsageError
 from maskreel.files import complete_file
 from maskreel.models.catalog import CATALOG
 from maskreel.models.folder import FORMAT, save_model, write_model_folder
+from maskreel.models.parts.backbones import TwinsConfig
 
 
 def run(args: Convert) -> None:
@@ -31,6 +33,8 @@ def run(args: Convert) -> None:
     _check(args)
     classes = None if args.classes is None else read_classes(args.classes)
     state = read_foreign(args.weights, key=args.key)
+    if classes is None and args.key is None:
+        classes = stated_classes(args.weights)
     conversion = _of_file(args.weights, lambda: _convert(args, state, classes))
     if args.report is not None:
         with complete_file(args.report) as path:
@@ -39,7 +43,7 @@ def run(args: Convert) -> None:
     save_conversion(conversion, Path(args.out).absolute(), classes)
     summary = _summary(args, conversion)
     if report_json(args.json, summary):
-        print(_text(args, conversion))
+        print(_text(args, conversion, has_names=classes is not None))
 
 
 def save_conversion(conversion: Conversion, folder: Path, classes: Classes | None = None) -> None:
@@ -74,7 +78,21 @@ def _convert(args: Convert, state: dict[str, Any], classes: Classes | None) -> C
     conversion = convert_state(
         state, source, heads=args.heads or HEADS, num_classes=None if classes is None else len(classes)
     )
+    if args.windows is not None:
+        conversion = _with_windows(conversion, args.windows)
     return conversion if args.to is None else convert_for(conversion, args.to)
+
+
+def _with_windows(conversion: Conversion, windows: tuple[int, int, int, int]) -> Conversion:
+    """The same weights with other attention windows, on which no shape depends."""
+    config = conversion.config
+    backbone = getattr(config, "backbone", None)
+    if not isinstance(backbone, TwinsConfig):
+        raise UsageError(f"--windows: {conversion.dialect.title} has none whose size can be chosen; leave it out")
+    if [side == 1 for side in windows] != [side == 1 for side in backbone.windows]:
+        raise UsageError(f"--windows {windows}: 1 stands for a stage without windows; it has {backbone.windows}")
+    config = replace(config, backbone=replace(backbone, windows=windows))
+    return replace(conversion, config=config, report=replace(conversion.report, model=to_dict(config)))
 
 
 def _of_file(path: Path, work: Callable[[], Conversion]) -> Conversion:
@@ -111,7 +129,7 @@ def _summary(args: Convert, conversion: Conversion) -> dict[str, Any]:
     }
 
 
-def _text(args: Convert, conversion: Conversion) -> str:
+def _text(args: Convert, conversion: Conversion, *, has_names: bool) -> str:
     """Dialect, a table of groups, and a line for every reason."""
     report, config = conversion.report, conversion.config
     groups = report.counts()
@@ -128,7 +146,7 @@ def _text(args: Convert, conversion: Conversion) -> str:
     lines += [f"  missing {count}: {how}" for how, count in report.initialised().items()]
     lines.append("  unexplained: none")
     if not isinstance(config, DiscriminatorConfig):
-        if args.classes is None:
+        if not has_names:
             lines.append("  class names are not in the file, so classes have numbers; --classes ytvis19 names them")
         if report.initialised():
             lines.append("  a start for training, not a trained model: maskreel train RECIPE --init takes it")

@@ -1,5 +1,6 @@
 """`maskreel export-weights RUN OUT`: a model under the names of its official checkpoints."""
 
+import json
 from collections.abc import Callable
 
 import torch
@@ -7,6 +8,7 @@ from safetensors.torch import save_file
 
 from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.checkpoints.dialects.vistr import to_vistr
+from maskreel.checkpoints.foreign import CLASSES
 from maskreel.checkpoints.layout import Layout
 from maskreel.cli.options import report_json
 from maskreel.cli.records.models import ExportWeights
@@ -33,11 +35,14 @@ def run(args: ExportWeights) -> None:
         )
     layout = WRITERS[kind](loaded.model, read_unused(folder))
     state = {name: entry.values.detach().contiguous() for name, entry in layout.items()}
+    # Original code passes over this; `convert` knows from it which logits are used.
+    classes = [list(entry) for entry in loaded.classes]
     with complete_file(args.out) as path:
         if args.out.suffix == ".pth":
-            torch.save({"model": state}, path)
+            torch.save({"model": state, CLASSES: classes}, path)
         else:
             # The format knows no second names, so these are written as copies.
-            save_file({name: values.clone() for name, values in state.items()}, path, metadata={"format": "pt"})
+            metadata = {"format": "pt", CLASSES: json.dumps(classes)}
+            save_file({name: values.clone() for name, values in state.items()}, path, metadata=metadata)
     if report_json(args.json, {"out": str(args.out), "kind": kind, "tensors": len(state)}):
         print(f"{args.out}: {len(state)} tensors under the names of {kind}'s official checkpoints")

@@ -108,38 +108,40 @@ def transformer_sizes(state: State, prefix: str, heads: int) -> DeformableTransf
     """Sizes of the transformer under `prefix`, which ends in a dot: SeqFormer's and Deformable DETR's alike."""
     first = f"{prefix}encoder.layers.0."
     num_levels, width = state[f"{prefix}level_embed"].shape
-    weights = {
-        part: state[f"{prefix}{part}.attention_weights.weight"].shape[0]
-        for part in ("encoder.layers.0.self_attn", "decoder.layers.0.cross_attn")
-    }
-    rows, *others = set(weights.values())
-    if others:
-        raise DataError(f"its encoder and decoder sample different numbers of points ({weights}); ours share one")
-    if rows % (heads * num_levels) or width % heads:
-        raise DataError(
-            f"{heads} attention heads do not fit its {width} channels and {rows} samples in {num_levels} levels; "
-            "the number of heads is not visible in a checkpoint: name it with --heads"
-        )
+    points = []
+    for part in ("encoder.layers.0.self_attn", "decoder.layers.0.cross_attn"):
+        rows = state[f"{prefix}{part}.attention_weights.weight"].shape[0]
+        if rows % (heads * num_levels) or width % heads:
+            raise DataError(
+                f"{heads} attention heads do not fit its {width} channels and {rows} samples in {num_levels} levels; "
+                "the number of heads is not visible in a checkpoint: name it with --heads"
+            )
+        points.append(rows // (heads * num_levels))
+    encoder_points, decoder_points = points
     return DeformableTransformer(
         width=width,
         num_levels=num_levels,
         hidden=state[f"{first}linear1.weight"].shape[0],
         num_heads=heads,
-        num_points=rows // (heads * num_levels),
+        num_points=encoder_points,
+        decoder_points=None if decoder_points == encoder_points else decoder_points,
         encoder_layers=layers(state, f"{prefix}encoder.layers."),
         decoder_layers=layers(state, f"{prefix}decoder.layers."),
     )
 
 
 def box_queries(state: State, prefix: str) -> BoxQueries:
-    """How many queries there are, and whether every decoder layer has a box head of its own.
+    """How many queries there are, and whether every decoder layer has a box head of its own, which refines boxes.
 
-    Otherwise all names mean the same tensors. Heads of their own begin as copies that differ in one bias, so all their
-    tensors are compared.
+    Only where it refines does the published decoder hold the heads under a second name. A file that stores shared
+    tensors once may have dropped that: there all tensors of the heads are compared, which begin as copies that differ
+    in one bias.
     """
     first, others = f"{prefix}bbox_embed.0.", re.compile(rf"{re.escape(prefix)}bbox_embed\.[1-9]\d*\.(.*)")
     twins = [(match[1], values) for name, values in state.items() if (match := others.fullmatch(name))]
-    is_refining = any(not torch.equal(state[f"{first}{rest}"], values) for rest, values in twins)
+    decoder = f"{prefix}transformer.decoder."
+    has_own_heads = layers(state, f"{decoder}bbox_embed.") == layers(state, f"{decoder}layers.")
+    is_refining = has_own_heads or any(not torch.equal(state[f"{first}{rest}"], values) for rest, values in twins)
     return BoxQueries(
         count=state[f"{prefix}query_embed.weight"].shape[0], refinement="iterative" if is_refining else "none"
     )
@@ -230,6 +232,8 @@ def to_seqformer(model: nn.Module, unused: Mapping[str, Tensor] | None = None, *
     zero. The official Swin has a norm for the map of its first stage, which nobody reads.
     """
     state, unused = model.state_dict(), dict(unused or {})
+    num_layers = layers(state, "decoder.layers.")
+    is_refining = layers(state, "decoder.box_heads.") == num_layers
     layout: Layout = {}
     for name, entry in own_tensors(model):
         published = published_name(name, rules)
@@ -238,7 +242,11 @@ def to_seqformer(model: nn.Module, unused: Mapping[str, Tensor] | None = None, *
         if published.startswith("detr.class_embed."):
             entry = replace(entry, values=_with_unused_logits(entry.values, unused.get(published)))
         layout[published] = entry
-        if published.startswith("detr.bbox_embed."):
+        if not is_refining and published.startswith(("detr.class_embed.0.", "detr.bbox_embed.0.")):
+            # One head serves all layers and stands there under as many names.
+            for layer in range(1, num_layers):
+                layout[published.replace(".0.", f".{layer}.", 1)] = replace(entry, role="alias")
+        elif published.startswith("detr.bbox_embed."):
             alias = published.replace("detr.bbox_embed.", "detr.transformer.decoder.bbox_embed.")
             layout[alias] = replace(entry, role="alias")
         dead = None

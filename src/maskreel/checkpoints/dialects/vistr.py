@@ -26,6 +26,7 @@ RULES = (
         encoder.layers.#.norm vistr.transformer.encoder.layers.#.norm1
         encoder.layers.#.feedforward.norm vistr.transformer.encoder.layers.#.norm2
         encoder.layers.#.feedforward vistr.transformer.encoder.layers.#
+        encoder.norm vistr.transformer.encoder.norm
         decoder.queries vistr.query_embed
         decoder.reference_points vistr.transformer.reference_points
         decoder.norm vistr.transformer.decoder.norm
@@ -87,6 +88,7 @@ def transformer_sizes(state: State, prefix: str, heads: int) -> ClipTransformer:
         width=width,
         hidden=hidden,
         num_heads=heads,
+        norm="pre" if f"{prefix}encoder.norm.weight" in state else "post",
         encoder_layers=layers(state, f"{prefix}encoder.layers."),
         decoder_layers=layers(state, f"{prefix}decoder.layers."),
     )

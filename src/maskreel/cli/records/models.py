@@ -54,6 +54,8 @@ class Convert:
     """Kind of the model to make, where the weights are a start for more than one."""
     heads: int | None = None
     """Attention heads, which no shape tells; default as published."""
+    windows: tuple[int, int, int, int] | None = None
+    """Sides of Twins' attention windows in cells, per stage, which no shape tells either; default 7 7 7 7."""
     classes: str | None = None
     """What the classes are called: ytvis19, ytvis21, or an annotation file; without it they have numbers."""
     report: Path | None = None

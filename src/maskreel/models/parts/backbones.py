@@ -8,7 +8,7 @@ from maskreel.models.parts.checks import check_chances, require_at_least
 from maskreel.nn.backbones.pyramid import LastStride
 from maskreel.nn.backbones.resnet import ResNet
 from maskreel.nn.backbones.swin import Swin
-from maskreel.nn.backbones.twins import StageNorm, TwinsSVT
+from maskreel.nn.backbones.twins import Edges, StageNorm, TwinsSVT
 from maskreel.nn.layers.padding import Padding
 
 
@@ -77,17 +77,24 @@ class TwinsConfig:
     """Attention heads per stage; each must divide its width."""
     depths: tuple[int, int, int, int] = (2, 2, 10, 4)
     """Blocks per stage, windows and global attention in turn."""
+    windows: tuple[int, int, int, int] = (7, 7, 7, 7)
+    """Sides of the attention windows in cells, per stage; 1 stands for global attention."""
+    reductions: tuple[int, int, int, int] = (8, 4, 2, 1)
+    """Cells along a side that become one key of global attention, per stage."""
     drop_path: float = 0.2
     """Chance that the last block is left out for an image in training; it grows from 0 at the first."""
     padding: Padding = "masked"
     """Nothing reads padded cells, or everything does, as in the published detectors."""
+    edges: Edges = "filled"
+    """Rows and columns that do not fill a cell of the next map are filled up with zeros, or left out as published:
+    maps of 100 x 151 pixels then have 25 x 37, 12 x 18, 6 x 9 and 3 x 4 cells."""
     stage_norm: StageNorm = "none"
     """`carried`: a norm per stage, which the next stage then reads, as in the published detectors."""
     last_stride: LastStride = 32
     """Of the last map; 16 leaves objects of small frames more than one token."""
 
     def __post_init__(self) -> None:
-        for name in ("widths", "num_heads", "depths"):
+        for name in ("widths", "num_heads", "depths", "windows", "reductions"):
             if min(getattr(self, name)) < 1:
                 raise OptionError(f"{name} {getattr(self, name)} must all be at least 1")
         if any(width % heads for width, heads in zip(self.widths, self.num_heads, strict=True)):
@@ -112,8 +119,11 @@ def build_backbone(config: ResNetConfig | SwinConfig | TwinsConfig) -> ResNet | 
                 config.widths,
                 config.num_heads,
                 config.depths,
+                windows=config.windows,
+                reductions=config.reductions,
                 drop_path=config.drop_path,
                 padding=config.padding,
+                edges=config.edges,
                 stage_norm=config.stage_norm,
                 last_stride=config.last_stride,
             )

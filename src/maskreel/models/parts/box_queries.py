@@ -1,7 +1,7 @@
 """What SeqFormer and the models that grew from it share: deformable tokens, box queries, dynamic masks."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from einops import rearrange
@@ -28,6 +28,8 @@ class DeformableTransformer:
     """Levels of the pyramid: three from the backbone, the others added below it."""
     num_points: int = 4
     """Sampling points per head and level, in a query's own frame."""
+    decoder_points: int | None = None
+    """The same in the decoder; without a number as many as in the encoder."""
     width: int = 256
     """Channels of every token; a multiple of 32."""
     hidden: int = 1024
@@ -41,6 +43,8 @@ class DeformableTransformer:
         check_width(self.width, self.num_heads, multiple=32)
         require_at_least(self, 1, "hidden", "num_points", "encoder_layers", "decoder_layers")
         require_at_least(self, 3, "num_levels")
+        if self.decoder_points is not None:
+            require_at_least(self, 1, "decoder_points")
         check_chances(self, "dropout")
 
     def sizes(self, *, num_layers: int, num_levels: int) -> dict[str, Any]:
@@ -117,6 +121,8 @@ def build_decoder(
 ) -> BoxQueryDecoder:
     """The decoder of all levels, or of `num_levels`."""
     num_layers = transformer.decoder_layers
+    if transformer.decoder_points is not None:
+        transformer = replace(transformer, num_points=transformer.decoder_points)
     attentions = (
         [
             TemporalAttention(

@@ -15,7 +15,7 @@ from maskreel.nn.decoders.frame_queries import CrossAttention, FrameQueryDecoder
 from maskreel.nn.decoders.placed_queries import place_queries
 from maskreel.nn.encoders.full import FullEncoder
 from maskreel.nn.heads.attention_masks import Area, AttentionMaskDecoder, AttentionMasks
-from maskreel.nn.layers.feedforward import Activation
+from maskreel.nn.layers.feedforward import Activation, NormPlace
 from maskreel.structures import ClipBatch, ClipPrediction, FrameFeatures, LayerPrediction
 
 
@@ -33,6 +33,9 @@ class ClipTransformer:
     num_heads: int = 8
     encoder_layers: int = 6
     decoder_layers: int = 6
+    norm: NormPlace = "post"
+    """Layers normalise their sums, as all published models do, or what they read, as the published code also can; the
+    encoder then ends with a norm of its own."""
     dropout: float = 0.1
     attention_dropout: float = 0.1
     """Of dense attention weights. On the CPU anything above 0 costs memory quadratic in the clip's tokens in
@@ -50,6 +53,7 @@ class ClipTransformer:
             "hidden": self.hidden,
             "num_heads": self.num_heads,
             "dropout": self.dropout,
+            "norm": self.norm,
             "num_layers": num_layers,
         }
 

@@ -16,10 +16,9 @@ from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.padding import Padding
 from maskreel.structures import ClipBatch, FeatureMap
 
-WINDOW = 7
-"""Cells along a side of an attention window."""
-REDUCTIONS = (8, 4, 2, 1)
-"""Cells along a side that become one key of global attention, per stage."""
+Edges = Literal["filled", "cut"]
+"""Cells that the patches of the next map, or of a summary, do not fill: zeros are added to them and they stay, or they
+are left out, as published."""
 
 StageNorm = Literal["none", "carried"]
 """`carried` normalises the map of every stage, which the next stage then reads, as in the published detectors."""
@@ -31,6 +30,13 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, -width % multiple, 0, -height % multiple))
 
 
+def whole_patches(valid: Bool[Tensor, "n h w"], patch: int, edges: Edges) -> Bool[Tensor, "n _ _"]:
+    """Which patches of a map are read: those with any valid cell, or with nothing else."""
+    if edges == "cut":
+        return valid[:, patch - 1 :: patch, patch - 1 :: patch]
+    return pad_to_multiple(valid, patch)[:, ::patch, ::patch]
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, readable: Bool[Tensor, "_ s"] | None) -> Tensor:
     """Attention with heads next to the batch; where a row could read nothing at all, it reads everything."""
     mask = None
@@ -40,49 +46,61 @@ def attend(q: Tensor, k: Tensor, v: Tensor, readable: Bool[Tensor, "_ s"] | None
 
 
 class PatchEmbedding(nn.Module):
-    """Patches of a map as tokens; incomplete patches at the right and bottom are filled with zeros."""
+    """Patches of a map as tokens."""
 
-    def __init__(self, channels: int, width: int, patch: int) -> None:
+    def __init__(self, channels: int, width: int, patch: int, edges: Edges) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch: int = patch
+        self.edges: Edges = edges
         self.proj = nn.Conv2d(channels, width, patch, stride=patch)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n i j d"]:
-        return self.norm(rearrange(self.proj(pad_to_multiple(x, self.patch)), "n d i j -> n i j d"))
+        if self.edges == "filled":
+            x = pad_to_multiple(x, self.patch)
+        return self.norm(rearrange(self.proj(x), "n d i j -> n i j d"))
 
 
 class WindowAttention(nn.Module):
-    """Attention inside windows of 7 x 7 cells, counted from the upper left."""
+    """Attention inside windows of `window` x `window` cells, counted from the upper left."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, window: int, edges: Edges) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.window = num_heads, window
+        self.edges: Edges = edges
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "n h w c"], valid: Bool[Tensor, "n h w"] | None) -> Float[Tensor, "n h w c"]:
-        """Without `valid`, cells beyond the map take part as zeros, as in the published detectors."""
+        """Cells that are not `valid` are not read.
+
+        Without `valid`, and where edges are cut, cells beyond the map take part as zeros, as in the published
+        detectors.
+        """
         n, height, width, _ = x.shape
-        x = rearrange(pad_to_multiple(rearrange(x, "n h w c -> n c h w"), WINDOW), "n c h w -> n h w c")
-        rows = x.shape[1] // WINDOW
-        windows = rearrange(x, "n (a i) (b j) c -> (n a b) (i j) c", i=WINDOW, j=WINDOW)
+        side = self.window
+        if self.edges == "cut":
+            x, valid = _blank(x, valid), None
+        x = rearrange(pad_to_multiple(rearrange(x, "n h w c -> n c h w"), side), "n c h w -> n h w c")
+        rows = x.shape[1] // side
+        windows = rearrange(x, "n (a i) (b j) c -> (n a b) (i j) c", i=side, j=side)
         readable = None
         if valid is not None:
-            valid = pad_to_multiple(valid, WINDOW)
-            readable = rearrange(valid, "n (a i) (b j) -> (n a b) (i j)", i=WINDOW, j=WINDOW)
+            valid = pad_to_multiple(valid, side)
+            readable = rearrange(valid, "n (a i) (b j) -> (n a b) (i j)", i=side, j=side)
         q, k, v = rearrange(self.qkv(windows), "w s (three m d) -> three w m s d", three=3, m=self.num_heads)
         out = self.proj(rearrange(attend(q, k, v, readable), "w m s d -> w s (m d)"))
-        out = rearrange(out, "(n a b) (i j) c -> n (a i) (b j) c", n=n, a=rows, i=WINDOW)
+        out = rearrange(out, "(n a b) (i j) c -> n (a i) (b j) c", n=n, a=rows, i=side)
         return out[:, :height, :width]
 
 
 class GlobalAttention(nn.Module):
     """Every token reads a summary of the whole map, one key per `reduction` x `reduction` cells."""
 
-    def __init__(self, width: int, num_heads: int, reduction: int) -> None:
+    def __init__(self, width: int, num_heads: int, reduction: int, edges: Edges) -> None:
         super().__init__()
         self.num_heads, self.reduction = num_heads, reduction
+        self.edges: Edges = edges
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
         self.proj = nn.Linear(width, width)
@@ -97,10 +115,11 @@ class GlobalAttention(nn.Module):
         summary, readable = x, valid
         if self.reduction > 1:
             cells = rearrange(_blank(x, valid), "n h w c -> n c h w")
-            cells = self.sr(pad_to_multiple(cells, self.reduction))
-            summary = self.norm(rearrange(cells, "n c h w -> n h w c"))
+            if self.edges == "filled":
+                cells = pad_to_multiple(cells, self.reduction)
+            summary = self.norm(rearrange(self.sr(cells), "n c h w -> n h w c"))
             if valid is not None:
-                readable = pad_to_multiple(valid, self.reduction)[:, :: self.reduction, :: self.reduction]
+                readable = whole_patches(valid, self.reduction, self.edges)
         k, v = rearrange(self.kv(summary), "n h w (two m d) -> two n m (h w) d", two=2, m=self.num_heads)
         out = attend(q, k, v, None if readable is None else readable.flatten(1))
         return self.proj(rearrange(out, "n m (h w) d -> n h w (m d)", h=height))
@@ -154,11 +173,12 @@ class PositionGenerator(nn.Module):
 
 
 class TwinsSVT(Checkpointed):
-    """Feature maps of the four stages, strides 4, 8, 16 and 32, or 16 twice; any frame size, and no row is lost.
+    """Feature maps of the four stages, strides 4, 8, 16 and 32, or 16 twice; any frame size.
 
-    Blocks alternate between window and global attention. With `padding` "masked" nothing reads padded cells, so a map
-    is that of the frame at its own size; "seen" is the published detector, which agrees where sizes divide evenly.
-    Final norm and classifier of the official classifier are no part of it.
+    Blocks alternate between window and global attention; a window of one cell is global attention, too. With `padding`
+    "masked" a map is that of the frame at its own size, however far it is padded; with "seen" padding is part of the
+    frame. With `edges` "filled" no row is lost, and cells beyond the frame are not read; "cut" are the maps of the
+    published detector. Final norm and classifier of the official classifier are no part of it.
     """
 
     def __init__(
@@ -168,15 +188,23 @@ class TwinsSVT(Checkpointed):
         depths: Sequence[int] = (2, 2, 10, 4),
         *,
         mlp_ratios: Sequence[int] = (4, 4, 4, 4),
+        windows: Sequence[int] = (7, 7, 7, 7),
+        reductions: Sequence[int] = (8, 4, 2, 1),
         drop_path: float = 0.2,
         padding: Padding = "masked",
+        edges: Edges = "filled",
         stage_norm: StageNorm = "none",
         last_stride: LastStride = 32,
     ) -> None:
+        """`windows` are sides of the attention windows in cells, `reductions` cells along a side that become one key
+        of global attention, per stage."""
         super().__init__()
+        self.edges: Edges = edges
         self.strides = (4, 8, 16, last_stride)
         self.patches = (4, 2, 2, last_stride // 16)
         """Cells of the map before that become one token, per stage."""
+        self.least = max(stride * cells for stride, cells in zip(self.strides, reductions, strict=True))
+        """Pixels along a side that a frame must have for a whole key in every stage."""
         self.channels = tuple(widths)
         self.is_masking = padding == "masked"
         drops = torch.linspace(0, drop_path, sum(depths), device="cpu").tolist()
@@ -185,12 +213,14 @@ class TwinsSVT(Checkpointed):
         for stage, (width, heads, depth) in enumerate(zip(widths, num_heads, depths, strict=True)):
             if width % heads:
                 raise OptionError(f"width {width} of stage {stage + 1} does not divide into {heads} attention heads")
-            self.patch_embeds.append(PatchEmbedding(inputs, width, self.patches[stage]))
+            self.patch_embeds.append(PatchEmbedding(inputs, width, self.patches[stage], edges))
             blocks = []
             for index in range(depth):
-                is_window = index % 2 == 0
+                is_window = index % 2 == 0 and windows[stage] > 1
                 attention = (
-                    WindowAttention(width, heads) if is_window else GlobalAttention(width, heads, REDUCTIONS[stage])
+                    WindowAttention(width, heads, windows[stage], edges)
+                    if is_window
+                    else GlobalAttention(width, heads, reductions[stage], edges)
                 )
                 drop = drops[sum(depths[:stage]) + index]
                 blocks.append(Block(width, attention, mlp_ratio=mlp_ratios[stage], drop_path=drop))
@@ -205,13 +235,15 @@ class TwinsSVT(Checkpointed):
     ) -> list[tuple[Float[Tensor, "n _ _ _"], Bool[Tensor, "n _ _"]]]:
         """Map of every stage, with its cells that are no padding."""
         maps = []
+        if self.edges == "cut":
+            x, valid = _at_least(x, valid, self.least)
         for stage, (embed, blocks, position) in enumerate(
             zip(self.patch_embeds, self.blocks, self.pos_block, strict=True)
         ):
             if self.is_masking:
                 x = x * valid[:, None]
             patch = self.patches[stage]
-            x, valid = embed(x), pad_to_multiple(valid, patch)[:, ::patch, ::patch]
+            x, valid = embed(x), whole_patches(valid, patch, self.edges)
             mask = valid if self.is_masking else None
             assert isinstance(blocks, nn.ModuleList)
             for index, block in enumerate(blocks):
@@ -241,6 +273,19 @@ class TwinsSVT(Checkpointed):
 
 def _blank(x: Float[Tensor, "n h w c"], valid: Bool[Tensor, "n h w"] | None) -> Float[Tensor, "n h w c"]:
     return x if valid is None else x * valid[..., None]
+
+
+def _at_least(
+    x: Float[Tensor, "n 3 h w"], valid: Bool[Tensor, "n h w"], least: int
+) -> tuple[Float[Tensor, "n 3 _ _"], Bool[Tensor, "n _ _"]]:
+    """Frames of `least` pixels along a side or more; smaller ones are filled with zeros, which count as their own."""
+    height, width = x.shape[-2:]
+    grown = (0, max(0, least - width), 0, max(0, least - height))
+    x, valid = F.pad(x * valid[:, None], grown), F.pad(valid, grown)
+    rows, columns = valid.any(2), valid.any(1)
+    rows[:, :least] |= rows.any(1, keepdim=True)
+    columns[:, :least] |= columns.any(1, keepdim=True)
+    return x, rows[:, :, None] & columns[:, None]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -12,7 +12,7 @@ from maskreel.geometry.grids import inverse_sigmoid
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import xavier_matrices
 from maskreel.nn.layers.dense_attention import Attention
-from maskreel.nn.layers.feedforward import Activation, FeedForward
+from maskreel.nn.layers.feedforward import Activation, FeedForward, NormPlace
 from maskreel.nn.layers.parameter_groups import LocationLinear
 from maskreel.nn.layers.space_time import SpaceTimeAttention, clip_extent
 from maskreel.structures import ClipMemory
@@ -22,7 +22,7 @@ CrossAttention = Literal["dense", "space_time"]
 
 
 class FrameQueryDecoderLayer(nn.Module):
-    """Queries of all frames look at each other, then at the clip; post-norm. Position is added to queries and keys."""
+    """Queries of all frames look at each other, then at the clip. Position is added to queries and keys."""
 
     def __init__(
         self,
@@ -34,14 +34,16 @@ class FrameQueryDecoderLayer(nn.Module):
         dropout: float,
         attention_dropout: float,
         activation: Activation,
+        norm: NormPlace,
     ) -> None:
         super().__init__()
+        self.is_pre_norm = norm == "pre"
         self.self_attention = Attention(width, num_heads, dropout=attention_dropout)
         self.self_norm = nn.LayerNorm(width)
         self.cross_attention = cross_attention
         self.cross_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.feedforward = FeedForward(width, hidden, dropout, activation=activation)
+        self.feedforward = FeedForward(width, hidden, dropout, activation=activation, norm=norm)
 
     def forward(
         self,
@@ -52,15 +54,20 @@ class FrameQueryDecoderLayer(nn.Module):
         memory: ClipMemory,
         memory_position: Float[Tensor, "b s c"],
     ) -> Float[Tensor, "b q c"]:
-        placed = x + position
-        x = self.self_norm(x + self.dropout(self.self_attention(placed, placed, x, is_padding)))
+        content = self.self_norm(x) if self.is_pre_norm else x
+        placed = content + position
+        x = x + self.dropout(self.self_attention(placed, placed, content, is_padding))
+        if not self.is_pre_norm:
+            x = self.self_norm(x)
+        placed = (self.cross_norm(x) if self.is_pre_norm else x) + position
         if isinstance(self.cross_attention, SpaceTimeAttention):
-            read = self.cross_attention(x + position, reference_points, memory)
+            read = self.cross_attention(placed, reference_points, memory)
         else:
             tokens = rearrange(memory.tokens, "b t s c -> b (t s) c")
             is_hidden = rearrange(memory.is_padding, "b t s -> b (t s)")
-            read = self.cross_attention(x + position, tokens + memory_position, tokens, is_hidden)
-        return self.feedforward(self.cross_norm(x + self.dropout(read)))
+            read = self.cross_attention(placed, tokens + memory_position, tokens, is_hidden)
+        x = x + self.dropout(read)
+        return self.feedforward(x if self.is_pre_norm else self.cross_norm(x))
 
 
 class FrameQueryDecoder(Checkpointed):
@@ -83,6 +90,7 @@ class FrameQueryDecoder(Checkpointed):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         activation: Activation = "relu",
+        norm: NormPlace = "post",
         cross_attention: CrossAttention = "dense",
         num_points: int = 32,
     ) -> None:
@@ -106,6 +114,7 @@ class FrameQueryDecoder(Checkpointed):
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation=activation,
+                norm=norm,
             )
             for _ in range(num_layers)
         )

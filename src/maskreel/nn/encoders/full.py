@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import xavier_matrices
 from maskreel.nn.layers.dense_attention import Attention
-from maskreel.nn.layers.feedforward import Activation, FeedForward
+from maskreel.nn.layers.feedforward import Activation, FeedForward, NormPlace
 from maskreel.nn.layers.tokens import flatten_pyramid
 from maskreel.structures import ClipMemory, FeatureMap
 
 
 class FullEncoderLayer(nn.Module):
-    """Self-attention of all tokens, then feed-forward; post-norm. Position is added to queries and keys."""
+    """Self-attention of all tokens, then feed-forward. Position is added to queries and keys."""
 
     def __init__(
         self,
@@ -26,23 +26,29 @@ class FullEncoderLayer(nn.Module):
         dropout: float,
         attention_dropout: float,
         activation: Activation,
+        norm: NormPlace,
     ) -> None:
         super().__init__()
+        self.is_pre_norm = norm == "pre"
         self.attention = Attention(width, num_heads, dropout=attention_dropout)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
-        self.feedforward = FeedForward(width, hidden, dropout, activation=activation)
+        self.feedforward = FeedForward(width, hidden, dropout, activation=activation, norm=norm)
 
     def forward(
         self, x: Float[Tensor, "b s c"], position: Float[Tensor, "b s c"], is_padding: Bool[Tensor, "b s"]
     ) -> Float[Tensor, "b s c"]:
-        placed = x + position
-        x = self.norm(x + self.dropout(self.attention(placed, placed, x, is_padding)))
-        return self.feedforward(x)
+        content = self.norm(x) if self.is_pre_norm else x
+        placed = content + position
+        x = x + self.dropout(self.attention(placed, placed, content, is_padding))
+        return self.feedforward(x if self.is_pre_norm else self.norm(x))
 
 
 class FullEncoder(Checkpointed):
-    """Turns one map of a clip into tokens that know of the whole clip; padding is never read."""
+    """Turns one map of a clip into tokens that know of the whole clip; padding is never read.
+
+    With pre-norm a last norm follows all layers.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class FullEncoder(Checkpointed):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         activation: Activation = "relu",
+        norm: NormPlace = "post",
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
@@ -64,9 +71,11 @@ class FullEncoder(Checkpointed):
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation=activation,
+                norm=norm,
             )
             for _ in range(num_layers)
         )
+        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         xavier_matrices(self)
 
     def forward(self, level: FeatureMap, position: Float[Tensor, "b t c h w"]) -> ClipMemory:
@@ -76,4 +85,4 @@ class FullEncoder(Checkpointed):
         is_padding = rearrange(memory.is_padding, "b t s -> b (t s)")
         for layer in self.layers:
             x = self.run(layer, x, place, is_padding)
-        return replace(memory, tokens=rearrange(x, "b (t s) c -> b t s c", t=memory.tokens.shape[1]))
+        return replace(memory, tokens=rearrange(self.norm(x), "b (t s) c -> b t s c", t=memory.tokens.shape[1]))

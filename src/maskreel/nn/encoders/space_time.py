@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskreel.geometry.grids import encoder_reference_points
 from maskreel.nn.layers.checkpointing import Checkpointed
 from maskreel.nn.layers.deformable import xavier_matrices
-from maskreel.nn.layers.feedforward import FeedForward
+from maskreel.nn.layers.feedforward import FeedForward, NormPlace
 from maskreel.nn.layers.space_time import FrameLevelAttention, SpaceTimeAttention, volume_reference_points
 from maskreel.nn.layers.tokens import flatten_pyramid
 from maskreel.structures import ClipMemory, FeatureMap
@@ -20,30 +20,42 @@ Reading = Literal["offsets_3d", "frames_as_levels"]
 
 
 class SpaceTimeEncoderLayer(nn.Module):
-    """Deformable self-attention of all tokens of a clip, then feed-forward; post-norm."""
+    """Deformable self-attention of all tokens of a clip, then feed-forward."""
 
     def __init__(
-        self, attention: SpaceTimeAttention | FrameLevelAttention, width: int, *, hidden: int, dropout: float
+        self,
+        attention: SpaceTimeAttention | FrameLevelAttention,
+        width: int,
+        *,
+        hidden: int,
+        dropout: float,
+        norm: NormPlace,
     ) -> None:
         super().__init__()
+        self.is_pre_norm = norm == "pre"
         self.attention = attention
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
-        self.feedforward = FeedForward(width, hidden, dropout)
+        self.feedforward = FeedForward(width, hidden, dropout, norm=norm)
 
     def forward(
         self, memory: ClipMemory, position: Float[Tensor, "b q c"], reference_points: Float[Tensor, "_ q *lr"]
     ) -> ClipMemory:
         t = memory.tokens.shape[1]
         x = rearrange(memory.tokens, "b t s c -> b (t s) c")
-        x = self.norm(x + self.dropout(self.attention(x + position, reference_points, memory)))
-        return replace(memory, tokens=rearrange(self.feedforward(x), "b (t s) c -> b t s c", t=t))
+        content = self.norm(x) if self.is_pre_norm else x
+        if self.is_pre_norm:
+            memory = replace(memory, tokens=rearrange(content, "b (t s) c -> b t s c", t=t))
+        x = x + self.dropout(self.attention(content + position, reference_points, memory))
+        x = self.feedforward(x if self.is_pre_norm else self.norm(x))
+        return replace(memory, tokens=rearrange(x, "b (t s) c -> b t s c", t=t))
 
 
 class SpaceTimeEncoder(Checkpointed):
     """Turns one map of a clip into tokens that know of the whole clip, at a cost linear in their number.
 
-    `num_frames` is the longest clip that the tables of `frames_as_levels` know; `offsets_3d` knows no limit.
+    `num_frames` is the longest clip that the tables of `frames_as_levels` know; `offsets_3d` knows no limit. With
+    pre-norm a last norm follows all layers.
     """
 
     def __init__(
@@ -57,6 +69,7 @@ class SpaceTimeEncoder(Checkpointed):
         num_heads: int = 8,
         num_points: int = 32,
         dropout: float = 0.1,
+        norm: NormPlace = "post",
     ) -> None:
         super().__init__()
 
@@ -67,8 +80,10 @@ class SpaceTimeEncoder(Checkpointed):
 
         self.is_volume = reading == "offsets_3d"
         self.layers = nn.ModuleList(
-            SpaceTimeEncoderLayer(attention(), width, hidden=hidden, dropout=dropout) for _ in range(num_layers)
+            SpaceTimeEncoderLayer(attention(), width, hidden=hidden, dropout=dropout, norm=norm)
+            for _ in range(num_layers)
         )
+        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         xavier_matrices(self)
         for layer in self.layers:
             assert isinstance(layer, SpaceTimeEncoderLayer)
@@ -87,7 +102,7 @@ class SpaceTimeEncoder(Checkpointed):
     def _encode(self, memory: ClipMemory, position: Tensor, reference_points: Tensor) -> ClipMemory:
         for layer in self.layers:
             memory = self.run(layer, memory, position, reference_points)
-        return memory
+        return replace(memory, tokens=self.norm(memory.tokens))
 
 
 def frames_as_levels(memory: ClipMemory) -> ClipMemory:

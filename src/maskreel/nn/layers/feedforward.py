@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 Activation = Literal["relu", "gelu"]
 
+NormPlace = Literal["post", "pre"]
+"""Where a transformer layer normalises: behind the sum of each half's input and output, or in front of each half."""
+
 
 def activate(x: Tensor, kind: Activation) -> Tensor:
     """The nonlinearity of a block, on a tensor that nobody else holds.
@@ -24,10 +27,13 @@ def add(x: Float[Tensor, "*n c"], y: Float[Tensor, "*n c"]) -> Float[Tensor, "*n
 
 
 class FeedForward(nn.Module):
-    """LayerNorm(x + W2 relu(W1 x)), post-norm, dropout after each product."""
+    """LayerNorm(x + W2 relu(W1 x)), or x + W2 relu(W1 LayerNorm(x)) with pre-norm; dropout after each product."""
 
-    def __init__(self, width: int, hidden: int, dropout: float, *, activation: Activation = "relu") -> None:
+    def __init__(
+        self, width: int, hidden: int, dropout: float, *, activation: Activation = "relu", norm: NormPlace = "post"
+    ) -> None:
         super().__init__()
+        self.is_pre_norm = norm == "pre"
         self.activation: Activation = activation
         self.linear1 = nn.Linear(width, hidden)
         self.linear2 = nn.Linear(hidden, width)
@@ -35,8 +41,9 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
-        hidden = self.dropout(activate(self.linear1(x), self.activation))
-        return self.norm(x + self.dropout(self.linear2(hidden)))
+        hidden = self.dropout(activate(self.linear1(self.norm(x) if self.is_pre_norm else x), self.activation))
+        x = x + self.dropout(self.linear2(hidden))
+        return x if self.is_pre_norm else self.norm(x)
 
 
 class Perceptron(nn.Module):
