@@ -128,7 +128,7 @@ def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest
         (["split", "{root}", "--share", "0.01"], 1, "leaves one part empty"),
         (["view", "{root}", "--videos", "video7", "--out", "{root}/out"], 2, "did you mean 'video"),
         (["view", "{root}", "--frames", "0"], 2, "--frames 0"),
-        (["view", "{root}", "--frame-rate", "0"], 2, "--frame-rate 0"),
+        (["view", "{root}", "--frame-rate", "0"], 2, "--frame-rate 0: expected frames per second from 0.001"),
         (["view", "{root}", "--results", "{root}/train.json", "--out", "{root}/out"], 1, "an annotation file"),
     ],
 )

@@ -207,7 +207,7 @@ def test_a_split_with_a_damaged_video_keeps_the_others(model_folder: str, tmp_pa
         (["--clip-frames", "0"], "clip-frames 0: must be at least 1"),
         (["--clip-overlap", "8"], "clip-overlap 8: must be at least 0 and below"),
         (["--short-side", "1"], "short-side 1: must be at least 16"),
-        (["--frame-rate", "0"], "--frame-rate 0.0: must lie between"),
+        (["--frame-rate", "0"], "--frame-rate 0: expected frames per second from 0.001 to 1000"),
         (["--device", "abacus"], "'abacus' is unknown"),
         (["--spilt", "valid"], "--split"),
         (["--split", "valid"], "no such folder|no split|not a folder"),

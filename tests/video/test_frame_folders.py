@@ -64,7 +64,7 @@ def test_a_pattern_takes_the_frames_that_are_there(tmp_path: Path) -> None:
     [
         (["1.png", "cover.png"], "cover.png has no frame number"),
         (["1.png", "01.png"], "01.png and 1.png have the same frame number"),
-        ([], "no images in the folder"),
+        ([], "no images or videos in the folder"),
     ],
 )
 def test_an_unclear_folder_is_refused(tmp_path: Path, names: list[str], message: str) -> None:

@@ -1,9 +1,10 @@
 """`maskreel data view`: filmstrips and overlay videos of what a data set or a results file holds."""
 
-import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from maskreel.cli.options import out_folder, report_json
@@ -13,7 +14,8 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.evaluation.results import Predictions, read_predictions
 from maskreel.geometry.masklets import Masklets, is_masklet_file
-from maskreel.video.sources import open_video
+from maskreel.video.frame_folders import FRAME_RATE
+from maskreel.video.sources import MAX_DENOMINATOR, open_video
 from maskreel.visualize.filmstrips import (
     ShownTrack,
     annotated_tracks,
@@ -23,14 +25,15 @@ from maskreel.visualize.filmstrips import (
 )
 from maskreel.visualize.video import write_overlay
 
+DATASET_RATE = Fraction(6)
+"""Frames per second at which videos of a data set are shown, which knows no times."""
+
 
 def run(args: View) -> None:
     """Draw every video that was asked for.
 
     Raises UsageError for options and videos that there are not, DataError for files that are wrong.
     """
-    if not (math.isfinite(args.frame_rate) and 0.001 <= args.frame_rate <= 1000):
-        raise UsageError(f"--frame-rate {args.frame_rate}: must lie between 0.001 and 1000")
     if args.frames < 1:
         raise UsageError(f"--frames {args.frames}: a filmstrip needs at least one")
     written = _of_video(args) if _is_one_video(args) else _of_dataset(args)
@@ -50,8 +53,8 @@ def _is_one_video(args: View) -> bool:
 def _of_video(args: View) -> list[Path]:
     """Draw what predict found in one video."""
     assert args.results is not None, "a video comes with its results"
-    frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
     masklets = Masklets.load(args.results)
+    frame_rate = _typed_rate(args) or _rate(masklets.timestamps)
     kept = tuple(masklet for masklet in masklets.masklets if masklet.score >= args.min_score)
     masklets = replace(masklets, masklets=kept)
     folder = out_folder(args.out, Path("runs/view") / args.root.stem)
@@ -63,6 +66,19 @@ def _of_video(args: View) -> list[Path]:
             raise UsageError(f"{paths[-1]}: is the video itself; choose another --out")
         write_overlay(paths[-1], open_video(args.root, frame_rate=frame_rate), masklets)
     return _listed(args, paths)
+
+
+def _typed_rate(args: View) -> Fraction | None:
+    return None if args.frame_rate is None else Fraction(args.frame_rate).limit_denominator(MAX_DENOMINATOR)
+
+
+def _rate(times: Sequence[float]) -> Fraction:
+    """Frames per second of images that were predicted, some of which may have been left out."""
+    steps = [after - before for before, after in pairwise(times) if after > before]
+    if not steps:
+        return FRAME_RATE
+    count = round((times[-1] - times[0]) / min(steps))
+    return Fraction(count / (times[-1] - times[0])).limit_denominator(MAX_DENOMINATOR)
 
 
 def _of_dataset(args: View) -> list[Path]:
@@ -132,7 +148,7 @@ def _draw(args: View, dataset: YouTubeVIS, index: int, rows: dict[str, list[Show
     strips = {f"{captions[kind]} ({len(tracks)} objects)": tracks for kind, tracks in rows.items()}
     write_filmstrip(paths[0], dataset, index, strips, num_frames=args.frames)
     if args.video:
-        frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
+        frame_rate = _typed_rate(args) or DATASET_RATE
         for kind, tracks in rows.items():
             paths.append(folder / f"{stem}_{kind}.mp4")
             write_track_video(paths[-1], dataset, index, tracks, frame_rate=frame_rate)

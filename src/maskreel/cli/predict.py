@@ -1,7 +1,6 @@
 """`maskreel predict RUN SOURCE...`: masklets and overlay videos of files, folders, patterns, or a dataset split."""
 
 import json
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import complete_file
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import load_model
-from maskreel.video.sources import NamedSource, find_sources
+from maskreel.video.sources import MAX_DENOMINATOR, NamedSource, find_sources
 from maskreel.visualize.takeaways.kinds import Kind
 from maskreel.visualize.video import write_overlay
 
@@ -112,9 +111,7 @@ def run(args: Predict) -> None:
 def _named_sources(args: Predict) -> list[NamedSource]:
     if not args.sources:
         raise UsageError("no source; give video files, folders of frames or patterns after RUN")
-    if not (math.isfinite(args.frame_rate) and 0.001 <= args.frame_rate <= 1000):
-        raise UsageError(f"--frame-rate {args.frame_rate}: must lie between 0.001 and 1000")
-    frame_rate = Fraction(args.frame_rate).limit_denominator(1001)
+    frame_rate = Fraction(args.frame_rate).limit_denominator(MAX_DENOMINATOR)
     if args.split is None:
         sources = find_sources(args.sources, frame_rate=frame_rate)
         if all(source.is_missing for source in sources):

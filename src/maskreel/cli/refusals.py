@@ -16,7 +16,13 @@ import tyro
 from maskreel.config import nearest, suggestion
 from maskreel.errors import OptionError, UsageError
 
-WORDS = {"INT": "an integer", "FLOAT": "a number", "PATH": "a path", "STR": "a word"}
+WORDS = {
+    "INT": "an integer",
+    "FLOAT": "a number",
+    "PATH": "a path",
+    "STR": "a word",
+    "RATE": "frames per second from 0.001 to 1000, such as 25, 29.97 or 30000/1001",
+}
 """tyro's names of types, as a person says them."""
 
 

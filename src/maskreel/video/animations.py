@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, ImageSequence
@@ -41,11 +42,14 @@ class AnimatedImage:
         try:
             with open_image(self.path) as image:
                 self.declared: int | None = _count(image)
+                image.seek(_first(image))
+                # Some formats tell a frame's duration once it is read.
+                image.load()
                 first = 0 if image.format in _WITHOUT_TIMES else image.info.get("duration") or 0
                 self.frame_rate = 1000 / Fraction(first) if first else frame_rate
         except UNREADABLE as error:
             raise VideoReadError(self.path, f"cannot be read: {error}") from error
-        self._step = None if first else float(1 / frame_rate)
+        self._step = float(1 / self.frame_rate)
         self.size: tuple[int, int] = next(iter(self)).pixels.shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:
@@ -55,7 +59,7 @@ class AnimatedImage:
         lost: str | None = None
         clock = Clock(float(1 / self.frame_rate))
         with open_image(self.path) as image:
-            pages = iter(ImageSequence.Iterator(image))
+            pages = islice(ImageSequence.Iterator(image), _first(image), None)
             while index < self.declared:
                 try:
                     page = next(pages, None)
@@ -70,8 +74,9 @@ class AnimatedImage:
                 if index and pixels.shape[:2] != self.size:
                     size, first = (f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, self.size))
                     raise VideoReadError(self.path, f"frame {index} has {size} pixels, the first one {first}")
-                duration = self._step or page.info.get("duration", 0) / 1000
-                yield Frame(index, clock.next(time, is_damaged=False), pixels, duration or None)
+                stated = 0 if page.format in _WITHOUT_TIMES else page.info.get("duration") or 0
+                duration = float(stated) / 1000 or self._step
+                yield Frame(index, clock.next(time, is_damaged=False), pixels, duration)
                 time += duration
                 index += 1
         reason = lost or "the file ends early"
@@ -79,4 +84,10 @@ class AnimatedImage:
 
 
 def _count(image: Image.Image) -> int:
-    return int(getattr(image, "n_frames", 1))
+    """Frames that are shown."""
+    return int(getattr(image, "n_frames", 1)) - _first(image)
+
+
+def _first(image: Image.Image) -> int:
+    """Place of the first frame that is shown: a PNG may begin with an image for programs that know no animation."""
+    return int(getattr(image, "default_image", False))

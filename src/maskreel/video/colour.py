@@ -6,6 +6,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, ColorTrc
 from jaxtyping import UInt8
+from PIL import Image
 
 HD_LINES = 720
 """Frames of as many lines or more are BT.709 where they do not say, smaller ones BT.601, as players take them."""
@@ -35,11 +36,22 @@ def shown_size(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[
     return max(1, round(width * pixel_aspect)), height
 
 
+def on_white(pixels: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours under alpha laid on white, so that hidden ones do not show."""
+    shown = Image.fromarray(pixels)
+    return np.array(Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB"))
+
+
 def upright_rgb(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of (width, height), turned in steps of 90 degrees and then mirrored as the display matrix says."""
     is_marked = frame.format.is_rgb or int(frame.colorspace) != _UNSPECIFIED
     matrix = None if is_marked else matrix_of_lines(frame.height)
-    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1], src_colorspace=matrix)
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    pixels = frame.to_ndarray(
+        format="rgba" if has_alpha else "rgb24", width=size[0], height=size[1], src_colorspace=matrix
+    )
+    if has_alpha:
+        pixels = on_white(pixels)
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return pixels

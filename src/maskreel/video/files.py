@@ -1,7 +1,8 @@
 """Frames of video files, one after the other, with their time stamps and an account of every frame that is lost.
 
 Rules, because files in the wild break most assumptions:
-- Of several video streams the one marked as default is read, else the largest; cover images do not count.
+- Of several video streams the one marked as default is read, the first of several such unless it is a small preview,
+  and the largest where none is; cover images do not count.
 - A frame count in a header is reported as `declared`, never relied on. What cannot be decoded is listed in `skipped`.
 - Frames are turned and mirrored as the display matrix says, and pixels that are not square are stretched to squares, so
   that sizes and masks are those of the frame as shown. Colours follow the matrix and range that the file names, else
@@ -41,6 +42,9 @@ logger = logging.getLogger(__name__)
 MAX_RATE = 240
 """Frames per second beyond which another of a file's rates is believed, where it has one."""
 
+PREVIEW = 4
+"""How many times the pixels of a stream another one has, where the first is its preview."""
+
 MAX_READ_ERRORS = 100
 """Failures to read in a row after which the rest of a file is given up."""
 
@@ -49,6 +53,9 @@ _FORMATS = (
     "yuv4mpegpipe"
 )
 """Containers that are opened: playlists, which make FFmpeg read other files or the network, are none of them."""
+
+_BARE_FORMATS = ("h264", "hevc", "mpegvideo", "m4v", "obu", "av1")
+"""Those that are a coded stream and nothing around it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -101,6 +108,8 @@ class VideoFile:
             self.frame_rate = _frame_rate(stream)
             self._warn_of_streams(container, stream)
             self._warn_of_hdr(stream)
+            if stream.metadata.get("alpha_mode") == "1":
+                logger.warning("%s: its transparency is not read; colours that it hides are seen", self.name)
         height, width, _ = next(iter(self)).pixels.shape
         self.size = (height, width)
 
@@ -188,7 +197,8 @@ def _moving_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The stream that is read: the first that is marked as default, else the largest."""
+    """The stream that is read: the first that is marked as default, unless it is a preview of another such; else the
+    largest."""
     streams = [stream for stream in _moving_streams(container) if stream.codec_context is not None]
     if not streams:
         if _moving_streams(container):
@@ -196,10 +206,15 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
         what = "sound only" if container.streams.audio else "no video stream"
         raise VideoReadError(name, f"there are no video in the file ({what})")
     marked = [stream for stream in streams if stream.disposition & Disposition.default]
-    largest = max(streams, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
-    stream = marked[0] if marked else largest
+    stream = max(marked or streams, key=_area)
+    if marked and _area(stream) < PREVIEW * _area(marked[0]):
+        stream = marked[0]
     _check_size(stream.codec_context.width, stream.codec_context.height, name)
     return stream
+
+
+def _area(stream: VideoStream) -> int:
+    return stream.codec_context.width * stream.codec_context.height
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -208,8 +223,12 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:
-    """Nominal rate; 25 where the file states none, or an absurd one. A clock of many ticks is no rate of frames."""
-    rates = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+    """Nominal rate; 25 where the file states none, or an absurd one. A clock of many ticks is no rate of frames.
+
+    To a bare stream FFmpeg gives 25 itself; what the stream says stands in its own headers.
+    """
+    own = stream.codec_context.framerate if stream.container.format.name in _BARE_FORMATS else None
+    rates = [rate for rate in (own, stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
     for least_absurd in (MAX_RATE, 1000):
         for rate in rates:
             if Fraction(1, 3600) <= rate <= least_absurd:

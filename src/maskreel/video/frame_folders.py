@@ -2,13 +2,13 @@
 
 import logging
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from maskreel.errors import DataError, VideoReadError
 from maskreel.geometry.masklets import SkippedFrame
+from maskreel.video.animations import num_images
 from maskreel.video.files import Frame
 from maskreel.video.frame_order import check_holes, in_frame_order
 from maskreel.video.images import IMAGE_SUFFIXES, UNREADABLE, is_image, read_image
@@ -18,22 +18,15 @@ logger = logging.getLogger(__name__)
 FRAME_RATE = Fraction(10)
 """Frames per second of images, which know no time."""
 
-OTHER_IMAGE_SUFFIXES = frozenset(
-    {".heic", ".heif", ".gif", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".exr", ".hdr", ".psd", ".svg", ".tga"}
-    | {".jxl", ".apng", ".ico", ".npy", ".eps", ".pcx", ".dds", ".fits", ".mpo"}
-)
-"""Endings of files that a person takes for images, and that are not read."""
-
 
 def numbered_frames(folder: Path) -> list[Path]:
     """The images of a folder in the order of the numbers in their names.
 
     Numbers may start anywhere and count in equal steps; a hole is a DataError that names the missing number. Images
-    without numbers, in a folder where none has one, come in the order of their names. Other files that look like images
-    are counted in a warning.
+    without numbers, in a folder where none has one, come in the order of their names. A link that leads nowhere is a
+    frame that cannot be read.
     """
-    paths = sorted(path for path in folder.iterdir() if is_image(path) and path.is_file())
-    _warn_of_unread(folder)
+    paths = sorted(path for path in folder.iterdir() if is_image(path) and not path.is_dir())
     if not paths:
         raise VideoReadError(folder, f"no images in the folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
     unnumbered = [path.name for path in paths if not re.search("[0-9]", path.stem)]
@@ -51,19 +44,11 @@ def numbered_frames(folder: Path) -> list[Path]:
     return list(order.paths)
 
 
-def _warn_of_unread(folder: Path) -> None:
-    unread = Counter(
-        path.suffix.lower()
-        for path in folder.iterdir()
-        if path.suffix.lower() in OTHER_IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if unread:
-        counted = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
-        logger.warning("%s: %s left out; convert to PNG or JPEG to have them read", folder, counted)
-
-
 class FrameImages:
-    """One image per frame, in the order given; an image that cannot be read is skipped and listed."""
+    """One image per frame, in the order given; an image that cannot be read is skipped and listed.
+
+    Of an image that holds several frames the first is read, which is said.
+    """
 
     def __init__(self, paths: Sequence[Path], *, name: str, frame_rate: Fraction = FRAME_RATE) -> None:
         self.name = name
@@ -75,15 +60,19 @@ class FrameImages:
 
     def __iter__(self) -> Iterator[Frame]:
         skipped: list[SkippedFrame] = []
+        animated: list[Path] = []
         first: tuple[Path, tuple[int, ...]] | None = None
         step = float(1 / self.frame_rate)
         for place, path in enumerate(self._paths):
             try:
                 pixels = read_image(path)
             except (VideoReadError, *UNREADABLE) as error:
-                reason = error.reason if isinstance(error, VideoReadError) else f"cannot be read: {error}"
+                words = (error.strerror if isinstance(error, OSError) else None) or error
+                reason = error.reason if isinstance(error, VideoReadError) else f"cannot be read: {words}"
                 skipped.append(SkippedFrame(index=place, reason=f"{path.name} {reason}"))
                 continue
+            if num_images(path) > 1:
+                animated.append(path)
             first = first or (path, pixels.shape)
             if pixels.shape != first[1]:
                 raise VideoReadError(path, f"{_size(pixels.shape)}, but {first[0].name} has {_size(first[1])}")
@@ -93,6 +82,15 @@ class FrameImages:
                 raise VideoReadError(self._paths[0], skipped[0].reason.removeprefix(f"{self._paths[0].name} "))
             raise VideoReadError(self.name, f"none of the {len(self._paths)} images can be read: {skipped[0].reason}")
         self.skipped = tuple(skipped)
+        if animated and not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "%s: %d of the images hold several frames, of which the first is read, such as %s; name one alone to "
+                "have all of its frames read",
+                *(self.name, len(animated), animated[0].name),
+            )
+
+    _is_warned = False
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -2,8 +2,9 @@
 
 Names are cut into words and numbers. Where all names have the same number of numbers, those that are the same
 everywhere (a size, a version, a camera) mean nothing, and the others order the frames: one number counts them, several
-are a clock or a part's number before the frame's. "12.5" is one number where it counts seconds. Names with different
-numbers of numbers are ordered by their last.
+are a clock or a part's number before the frame's. "12.5" is one number where it counts seconds. Dates are ordered by
+year, month and day, however they are written, and what follows one is a time, which does not count. Names with
+different numbers of numbers are ordered by the place at which all have a number that counts, else by their last.
 """
 
 import re
@@ -20,6 +21,9 @@ Key = tuple[Fraction, ...]
 
 _MAX_NAME = 1000
 """Characters of a name that is read from a file."""
+
+_EPOCH_DIGITS = 9
+"""Of seconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +42,15 @@ def in_frame_order(paths: Sequence[Path]) -> FrameOrder:
     """
     numbers = {path: _numbers(path.stem) for path in paths}
     counts = {len(found) for found in numbers.values()}
-    if 0 in counts:
-        return FrameOrder(paths=tuple(sorted(paths, key=lambda path: natural_key(str(path)))), numbers=None)
-    last = {path: (Fraction(found[-1]),) for path, found in numbers.items()}
-    keys = _varying(numbers) if len(counts) == 1 else last
+    if not paths or 0 in counts:
+        return FrameOrder(paths=tuple(sorted(paths, key=_natural)), numbers=None)
+    date = _date([found[: min(counts)] for found in numbers.values()])
+    if date is not None:
+        keys = {path: date.key(found) for path, found in numbers.items()}
+    else:
+        keys = _varying(numbers) if len(counts) == 1 else _at_one_place(numbers, min(counts))
     ordered = sorted(paths, key=lambda path: (natural_key(str(path.parent)), keys[path], path.name))
-    is_counted = all(len(key) == 1 and key[0].denominator == 1 for key in keys.values())
+    is_counted = date is None and all(len(key) == 1 and key[0].denominator == 1 for key in keys.values())
     return FrameOrder(
         paths=tuple(ordered), numbers=tuple(int(keys[path][0]) for path in ordered) if is_counted else None
     )
@@ -88,8 +95,65 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.findall(r"\d+|\D+", text)]
 
 
+def _natural(path: Path) -> tuple[list[tuple[int, int, str]], ...]:
+    return natural_key(str(path.parent)), natural_key(path.stem), natural_key(path.suffix)
+
+
 def _numbers(stem: str) -> list[str]:
-    return re.findall(r"\d+", stem, re.ASCII)
+    """The numbers of a name; a minus sign is one at its beginning or behind an underscore."""
+    return re.findall(r"(?:(?:^|(?<=_))-)?\d+", stem, re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Date:
+    """Where names hold a date: the places of year, month and day among their numbers, or of all three in one."""
+
+    places: tuple[int, ...]
+
+    def key(self, numbers: list[str]) -> Key:
+        """The date, then all other numbers in their order; times of day of six digits are whole numbers that grow."""
+        others = [number for place, number in enumerate(numbers) if place not in self.places]
+        return tuple(Fraction(number) for number in (*(numbers[place] for place in self.places), *others))
+
+
+def _date(names: list[list[str]]) -> _Date | None:
+    """The date that all names have among their first numbers, equally many of each, with a number behind it."""
+    columns = list(zip(*names, strict=True))
+    for place, column in enumerate(columns[:-1]):
+        if all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", number) for number in column):
+            return _Date(places=(place,))
+    for place in range(len(columns) - 3):
+        first, second, third = columns[place : place + 3]
+        if _are_years(first) and _are_within(second, 12) and _are_within(third, 31):
+            return _Date(places=(place, place + 1, place + 2))
+        if _are_years(third) and _are_within(first, 31) and _are_within(second, 12):
+            return _Date(places=(place + 2, place + 1, place))
+        if _are_years(third) and _are_within(first, 12) and _are_within(second, 31):
+            return _Date(places=(place + 2, place, place + 1))
+    return None
+
+
+def _are_years(column: Sequence[str]) -> bool:
+    return all(re.fullmatch(r"(19|20)\d\d", number) for number in column)
+
+
+def _are_within(column: Sequence[str], last: int) -> bool:
+    return all(len(number) <= 2 and 1 <= int(number) <= last for number in column)
+
+
+def _at_one_place(numbers: dict[Path, list[str]], common: int) -> dict[Path, Key]:
+    """What orders names with different numbers of numbers: the place, from the end or the start, that counts."""
+    places = [*range(-1, -common - 1, -1), *range(common)]
+    counting = (place for place in places if _are_counts([int(found[place]) for found in numbers.values()]))
+    place = next(counting, -1)
+    return {path: (Fraction(found[place]),) for path, found in numbers.items()}
+
+
+def _are_counts(numbers: list[int]) -> bool:
+    """Whether numbers, put in order, count in equal steps."""
+    ordered = sorted(numbers)
+    steps = {after - before for before, after in zip(ordered[:-1], ordered[1:], strict=True)}
+    return len(steps) == 1 and 0 not in steps
 
 
 def _varying(numbers: dict[Path, list[str]]) -> dict[Path, Key]:
@@ -99,12 +163,24 @@ def _varying(numbers: dict[Path, list[str]]) -> dict[Path, Key]:
     if not varying:
         # One frame, or the same number in several folders.
         varying = [len(columns) - 1]
-    if len(varying) == 2 and varying[1] == varying[0] + 1 and _are_seconds(numbers, varying[0]):
-        first, second = varying
+    first, second = varying[0], varying[-1]
+    if len(varying) == 1:
+        first -= 1
+    if first >= 0 and second == first + 1 and _are_seconds(numbers, first):
         return {path: (Fraction(f"{found[first]}.{found[second]}"),) for path, found in numbers.items()}
     return {path: tuple(Fraction(found[place]) for place in varying) for path, found in numbers.items()}
 
 
 def _are_seconds(numbers: dict[Path, list[str]], place: int) -> bool:
-    """Whether two neighbouring numbers are one with a fraction, as in "1305031102.8": a point stands between them."""
-    return all(f"{found[place]}.{found[place + 1]}" in path.stem for path, found in numbers.items())
+    """Whether two neighbouring numbers are one with a fraction, as in "1305031102.8": a point stands between them.
+
+    "2.9", "2.10", "2.11" are none: behind each first number the second ones count.
+    """
+    if not all(f"{found[place]}.{found[place + 1]}" in path.stem for path, found in numbers.items()):
+        return False
+    if all(len(found[place]) >= _EPOCH_DIGITS for found in numbers.values()):
+        return True
+    groups: dict[str, list[int]] = {}
+    for found in numbers.values():
+        groups.setdefault(found[place], []).append(int(found[place + 1]))
+    return not all(max(group) - min(group) + 1 == len(set(group)) for group in groups.values())

@@ -2,8 +2,8 @@
 
 import glob
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, SupportsFloat
 
 from PIL.Image import Image
 
-from maskreel.errors import OptionError, UsageError
+from maskreel.errors import OptionError, UsageError, VideoReadError
 from maskreel.video.animations import AnimatedImage, num_images
 from maskreel.video.arrays import GivenFrames
 from maskreel.video.files import FrameSource, VideoFile
@@ -19,6 +19,7 @@ from maskreel.video.frame_folders import FRAME_RATE, FrameImages, numbered_frame
 from maskreel.video.frame_order import in_frame_order, natural_key
 from maskreel.video.images import is_image
 from maskreel.video.pipes import STDIN, PipedVideo, is_pipe
+from maskreel.video.unlisted import unread
 
 logger = logging.getLogger(__name__)
 
@@ -131,28 +132,71 @@ def _from_word(word: str, path: Path, frame_rate: Fraction) -> list[NamedSource]
     return [_missing(word, "no such file or folder")]
 
 
-def _from_path(path: Path, frame_rate: Fraction) -> list[NamedSource]:
+def _from_path(path: Path, frame_rate: Fraction, *, is_inner: bool = False) -> list[NamedSource]:
+    """Videos of a path; a folder that stands in one that is read (`is_inner`) is not searched for further folders."""
     if not path.is_dir():
         return [_video(path)]
     entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
-    videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()]
-    images = [entry for entry in entries if is_image(entry) and entry.is_file()]
+    videos = [entry for entry in entries if _is_video(entry)]
+    images = [entry for entry in entries if is_image(entry) and not entry.is_dir()]
+    folders = [] if is_inner else [entry for entry in entries if _is_folder_below(entry, path)]
+    if unlisted := unread(entry for entry in entries if entry not in {*videos, *images}):
+        logger.warning(
+            "%s: %s left out; convert images to PNG or JPEG, and name videos, to have them read", path, unlisted
+        )
     if videos and len(videos) >= len(images):
-        if images:
-            logger.warning("%s: holds videos; %s", path, _left_out(images, "image"))
+        _warn_of_rest(path, "videos", {"image": images, "folder": folders})
         return [_video(entry) for entry in videos]
-    folders = [entry for entry in entries if entry.is_dir() and any(map(is_image, entry.iterdir()))]
-    if folders and not images:
-        # One folder of frames for each video, as DAVIS and YouTube-VIS have them.
-        return [source for folder in sorted(folders, key=_natural) for source in _from_path(folder, frame_rate)]
-    if videos:
-        logger.warning("%s: holds frames; %s", path, _left_out(videos, "video"))
+    if len(folders) > len(images):
+        # One folder of frames, or of videos, for each video or camera, as DAVIS and YouTube-VIS have them.
+        _warn_of_rest(path, "folders", {"image": images, "video": videos})
+        inner = [_from_path(folder, frame_rate, is_inner=True) for folder in sorted(folders, key=_natural)]
+        return [source for sources in inner for source in sources]
+    if not images:
+        return [_refused(path, VideoReadError(path, _nothing_in(path, entries)))]
+    _warn_of_rest(path, "frames", {"video": videos, "folder": folders})
+    if all(num_images(entry) > 1 for entry in images):
+        return _images(images, frame_rate)
     stem = path.resolve().name or "frames"
 
     def open_frames() -> FrameSource:
         return FrameImages(numbered_frames(path), name=str(path), frame_rate=frame_rate)
 
     return [NamedSource(name=str(path), stem=stem, open=open_frames, paths=tuple(images))]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _is_folder_below(entry: Path, path: Path) -> bool:
+    """Whether it is a folder with images or videos in it, and no link to where we come from."""
+    if not entry.is_dir() or path.resolve().is_relative_to(entry.resolve()):
+        return False
+    return any((is_image(inner) and inner.is_file()) or _is_video(inner) for inner in entry.iterdir())
+
+
+def _nothing_in(path: Path, entries: Sequence[Path]) -> str:
+    """Why a folder is no source, and where a person may have meant to point."""
+    deeper = next((folder for entry in entries if entry.is_dir() for folder in _folders_below(entry)), None)
+    if deeper is not None:
+        return f"no images or videos in the folder; {deeper} has some: name {deeper.parent}, or a pattern in quotes"
+    return "no images or videos in the folder (endings such as .png, .jpg, .mp4 and .mkv are expected)"
+
+
+def _folders_below(path: Path) -> Iterator[Path]:
+    """Folders with images or videos, one or two steps below."""
+    for entry in sorted(path.iterdir()):
+        if _is_folder_below(entry, path):
+            yield entry
+        elif entry.is_dir() and not entry.is_symlink():
+            yield from (inner for inner in sorted(entry.iterdir()) if _is_folder_below(inner, entry))
+
+
+def _warn_of_rest(path: Path, what: str, others: dict[str, Sequence[Path]]) -> None:
+    for kind, found in others.items():
+        if found:
+            logger.warning("%s: holds %s; %s", path, what, _left_out(found, kind))
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -203,7 +247,13 @@ def _images(paths: Sequence[Path], frame_rate: Fraction, name: str | None = None
 
 
 def _missing(name: str, reason: str) -> NamedSource:
-    def refuse() -> FrameSource:
-        raise UsageError(f"{name}: {reason}")
+    return replace(_refused(name, UsageError(f"{name}: {reason}")), stem="", is_missing=True)
 
-    return NamedSource(name=name, stem="", open=refuse, is_missing=True)
+
+def _refused(name: str | Path, error: UsageError | VideoReadError) -> NamedSource:
+    """A source whose opening fails, so that others that were named with it are read."""
+
+    def refuse() -> FrameSource:
+        raise error
+
+    return NamedSource(name=str(name), stem=Path(name).name, open=refuse)

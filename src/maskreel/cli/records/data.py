@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from maskreel.cli.records.rate import Rate
 from maskreel.data.formats.catalog import FormatName, ImageTransfer
 from maskreel.left_out import OnBad
 from maskreel.rendered.dials import SyntheticDials
@@ -108,8 +109,9 @@ class View:
     """Leave out predictions below this score."""
     frames: int = 8
     """Frames in a filmstrip."""
-    frame_rate: float = 6.0
-    """Frames per second of the videos; the data set's files know no time."""
+    frame_rate: Rate | None = None
+    """Frames per second of the videos; default the times in the JSON of predict, and 6 for a data set, which knows
+    none."""
     video: bool = True
     """Write overlay videos beside the filmstrips."""
     out: Path | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from maskreel.cli.records.rate import Rate
 from maskreel.runtimes.precision import Precision
 from maskreel.visualize.takeaways.kinds import described
 
@@ -38,7 +39,7 @@ class Predict:
     short_clips: Literal["pad", "repeat"] | None = None
     """Clips shorter than --clip-frames: shown as they are, or repeated over and over as published for VisTR; default
     as the model was evaluated, else pad."""
-    frame_rate: float = 10.0
+    frame_rate: Rate = 10.0
     """Frames per second of folders and patterns of pictures, which know no time."""
     precision: Precision | None = None
     """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
