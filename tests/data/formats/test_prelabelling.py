@@ -1,5 +1,6 @@
 """The round of pre-labelling: predict, convert for a tool, correct by hand, import under the same ids, train."""
 
+import copy
 import json
 import shutil
 import xml.etree.ElementTree as ET
@@ -76,28 +77,33 @@ def results(tmp_path: Path) -> Path:
 
 
 def correct_in_cvat(folder: Path) -> None:
-    """Export again, as CVAT does: tracks counted anew in another order, a shape redrawn, a track added."""
+    """Import, correct and export again, as CVAT does it.
+
+    Of a track of masks it imports the first, as a shape without a track. Exported are tracks, then such shapes, each as
+    a track that ends in the next frame, be there one or not; all are counted anew.
+    """
     path = folder / "street/annotations.xml"
     tree = ET.parse(path)
     root = tree.getroot()
-    tracks = root.findall("track")
-    for track in tracks:
+    shapes = []
+    for track in root.findall("track"):
         root.remove(track)
-    new = ET.Element("track", id="0", label="star", source="manual")
-    points = "2,40;12,40;12,46;2,46"
-    for frame, outside in ((1, "0"), (2, "1")):
-        shape = ET.SubElement(
-            new, "polygon", frame=str(frame), outside=outside, occluded="0", keyframe="1", points=points, z_order="0"
-        )
-        ET.SubElement(shape, "attribute", name="track_id").text = ""
-    for number, track in enumerate([new, *reversed(tracks)]):
-        track.set("id", str(number))
-        root.append(track)
-    redrawn = next(shape for shape in root.findall("track")[1] if shape.get("frame") == "0")
+        first = next(iter(track))
+        assert first.tag == "mask", "nothing else is written"
+        shapes.append((track.get("label", ""), first))
+    redrawn = next(shape for label, shape in shapes if label == "box" and shape.get("frame") == "0")
     for key in ("rle", "left", "top", "width", "height"):
         del redrawn.attrib[key]
     redrawn.tag = "polygon"
     redrawn.set("points", "20,20;40,20;40,30;20,30")
+    new = ET.Element("polygon", frame="1", outside="0", occluded="0", keyframe="1", points="2,40;12,40;12,46;2,46")
+    ET.SubElement(new, "attribute", name="track_id").text = ""
+    for number, (label, shape) in enumerate([("star", new), *reversed(shapes)]):
+        track = ET.SubElement(root, "track", id=str(number), label=label, source="manual")
+        end = copy.deepcopy(shape)
+        end.set("outside", "1")
+        end.set("frame", str(int(shape.get("frame", "")) + 1))
+        track.extend([shape, end])
     tree.write(path)
 
 
@@ -230,13 +236,24 @@ def test_cvat_is_told_of_the_attribute_that_keeps_ids(results: Path, tmp_path: P
     ]
 
 
-def test_two_tracks_with_one_id_are_two_objects(
-    results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As when a track is split or copied in CVAT."""
+def test_copies_under_one_id_are_other_objects(results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As when an object is copied in CVAT, to another label or within its own."""
     assert main(["data", "convert", str(results), str(tmp_path / "tool"), "--to", "cvat"]) == 0
     path = tmp_path / "tool/street/annotations.xml"
     path.write_text(path.read_text().replace('name="track_id">7<', 'name="track_id">2<'))
     (video,) = FORMATS["cvat"].read(tmp_path / "tool", ReadOptions()).videos
-    assert [track.id for track in video.tracks] == [2, 3]
-    assert "two tracks have the track_id 2" in caplog.text
+    assert [(track.id, track.category_id) for track in video.tracks] == [(2, 1), (3, 2)]
+    assert "track_id 2 stands for more than one object" in caplog.text
+    path.write_text(path.read_text().replace('label="box"', 'label="disc"'))
+    (video,) = FORMATS["cvat"].read(tmp_path / "tool", ReadOptions()).videos
+    assert [(track.id, track.category_id) for track in video.tracks] == [(2, 1), (3, 1)]
+    assert [mask is None for mask in video.tracks[1].segmentations] == [False, False, True, False, False]
+
+
+def test_an_object_that_is_never_seen_is_refused_by_name(results: Path, tmp_path: Path) -> None:
+    """A track without shapes stops the import in CVAT."""
+    found = Masklets.load(results)
+    empty = replace(found.masklets[0], segmentations=(None,) * FRAMES)
+    replace(found, masklets=(empty, found.masklets[1])).save(results)
+    assert main(["data", "convert", str(results), str(tmp_path / "tool"), "--to", "cvat"]) == 1
+    assert main(["data", "convert", str(results), str(tmp_path / "tool"), "--to", "cvat", "--allow-loss"]) == 0

@@ -2,14 +2,15 @@
 
 CVAT writes a mask as runs of its box, row by row, background first: neither the order nor the frame of COCO. Class ids
 are no part of the format: labels are counted from 1 in the order of the file. A shape that was drawn without a track
-comes out of CVAT as a track of one frame, and is read as such. CVAT counts tracks anew in every export; the attribute
-`track_id`, which is written with each, keeps the id that a track had here.
+comes out of CVAT as a track of one frame, and is read as such. CVAT counts tracks anew in every export, and makes a
+shape without a track of every mask; the attribute `track_id`, which is written with each, says which are one object.
 """
 
 import json
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -63,6 +64,22 @@ class _Task:
         subset = self.meta.findtext("subset") or "default"
         places = [base / self.name, base / subset / self.name, base / subset, base]
         return next((place for place in places if images_by_stem(place)), None)
+
+
+@dataclass(kw_only=True)
+class _Object:
+    category_id: int
+    is_crowd: bool
+    masks: dict[int, Rle | None]
+    """By place of the frame."""
+
+    def is_joined(self, other: "_Object") -> bool:
+        """Take the masks of another part; False where both are in a frame."""
+        seen = {t: mask for t, mask in other.masks.items() if mask is not None}
+        if any(self.masks.get(t) is not None for t in seen):
+            return False
+        self.masks |= seen
+        return True
 
 
 def recognises(look: Look) -> bool:
@@ -183,10 +200,7 @@ def _read_video(
     # Tasks of images state none.
     size = size_of(height, width, next((image for image in found if image is not None), None), f"{path}")
     spans: list[str] = []
-    tracks = tuple(
-        _read_track(track, name, frames, size, ids, path, options, spans)
-        for name, track in zip(_track_ids(task.tracks, path), task.tracks, strict=True)
-    )
+    objects = _objects(task.tracks, lambda track: _read_track(track, frames, size, ids, path, options, spans), path)
     if spans:
         logger.warning("%s: no shapes between keyframes: %s", path, listing(spans, SHOWN))
     return AnnotatedVideo(
@@ -197,7 +211,15 @@ def _read_video(
         frame_numbers=tuple(frames),
         file_names=frame_names(task.name, (f"{frame:06d}" for frame in frames), found),
         images=tuple(found),
-        tracks=tracks,
+        tracks=tuple(
+            AnnotatedTrack(
+                id=track_id,
+                category_id=one.category_id,
+                segmentations=tuple(one.masks.get(t) for t in range(len(frames))),
+                is_crowd=one.is_crowd,
+            )
+            for track_id, one in objects.items()
+        ),
     )
 
 
@@ -215,18 +237,39 @@ def _images(folder: Path | None, frames: range) -> list[Path | None]:
     return [by_number.get(frame) for frame in frames]
 
 
-def _track_ids(tracks: Sequence[ET.Element], path: Path) -> list[int]:
-    """Ids of tracks: those of the attribute, where any has it; new tracks and parts of a split one get free numbers."""
+def _objects(tracks: Sequence[ET.Element], read: Callable[[ET.Element], _Object], path: Path) -> dict[int, _Object]:
+    """The objects of a task by their ids: those of the attribute, where any track has it.
+
+    Tracks of one id and label are parts of an object; copies that are there at the same time are others, as are tracks
+    without an id, and get free numbers.
+    """
     stated = [whole((_attribute(track, TRACK_ID) or "").strip()) for track in tracks]
+    objects: dict[int, _Object] = {}
     if all(number is None for number in stated):
-        return [_number(track.get("id"), f"{path}: track id") for track in tracks]
+        for track in tracks:
+            number = _number(track.get("id"), f"{path}: track id")
+            if number in objects:
+                raise DataError(f"{path}: track {number} stands twice; export it again.")
+            objects[number] = read(track)
+        return objects
     free = count(max(number for number in stated if number is not None) + 1)
-    ids: list[int] = []
-    for number in stated:
-        if number is not None and number in ids:
-            logger.warning("%s: two tracks have the track_id %d; the second is taken for another object", path, number)
-        ids.append(next(free) if number is None or number in ids else number)
-    return ids
+    same: dict[tuple[int, int], list[_Object]] = defaultdict(list)
+    copied: list[int] = []
+    for number, track in zip(stated, tracks, strict=True):
+        one = read(track)
+        others = same[number, one.category_id] if number is not None else []
+        if any(other.is_joined(one) for other in others):
+            continue
+        others.append(one)
+        if number in objects:
+            copied.append(number)
+        objects[next(free) if number is None or number in objects else number] = one
+    if copied:
+        logger.warning(
+            "%s: track_id %s stands for more than one object at a time; the others get new ids",
+            *(path, listing(copied, SHOWN)),
+        )
+    return objects
 
 
 def _attribute(track: ET.Element, name: str) -> str | None:
@@ -247,14 +290,13 @@ def _frame_numbers(meta: ET.Element, path: Path) -> range:
 
 def _read_track(
     track: ET.Element,
-    number: int,
     frames: range,
     size: tuple[int, int],
     ids: dict[str, int],
     path: Path,
     options: ReadOptions,
     spans: list[str],
-) -> AnnotatedTrack:
+) -> _Object:
     """`spans` is told of frames between keyframes."""
     name = f"track {track.get('id')}"
     where = f"{path}: {name}"
@@ -267,20 +309,13 @@ def _read_track(
             return tidy(shape_mask(shape, size, place))
         return None
 
-    masks: list[Rle | None] = [None] * len(frames)
     keys = _shapes_by_place(track, frames, where)
-    for t, shape in keys.items():
-        masks[t] = None if is_outside(shape) else read_mask(shape, t)
-    filled, left = fill_between(masks, keys, read_mask)
+    masks = {t: None if is_outside(shape) else read_mask(shape, t) for t, shape in keys.items()}
+    filled, left = fill_between(masks, keys, read_mask, len(frames))
     for places, fate in ((filled, "filled as CVAT shows them"), (left, "left empty: export all frames")):
         if places:
             spans.append(f"{name}, frames {frames[places[0]]} to {frames[places[-1]]}: {fate}")
-    return AnnotatedTrack(
-        id=number,
-        category_id=ids[label],
-        segmentations=tuple(masks),
-        is_crowd=crowd_mark({CROWD: _attribute(track, CROWD)}, where),
-    )
+    return _Object(category_id=ids[label], is_crowd=crowd_mark({CROWD: _attribute(track, CROWD)}, where), masks=masks)
 
 
 def _shapes_by_place(track: ET.Element, frames: range, where: str) -> dict[int, ET.Element]:

@@ -21,6 +21,10 @@ TRACK_ID = "track_id"
 """Attribute of a track."""
 TRACK_ID_ATTRIBUTE = {"name": TRACK_ID, "mutable": "False", "input_type": "text", "default_value": "", "values": ""}
 SIDES = ("width", "height")
+HEAD = 2
+"""Elements before the tracks."""
+NOTHING = {"rle": "0, 1", "left": "0", "top": "0", "width": "1", "height": "1"}
+"""Of a shape that is outside."""
 
 
 def numbering(video: AnnotatedVideo) -> range:
@@ -38,6 +42,7 @@ def label_records(video: AnnotatedVideo, names: Iterable[str]) -> list[dict[str,
 
 
 def document(video: AnnotatedVideo, names: dict[int, str]) -> ET.Element:
+    """What is imported as "CVAT for video 1.1"; names of classes by id."""
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
     meta = ET.SubElement(root, "meta")
@@ -67,25 +72,23 @@ def document(video: AnnotatedVideo, names: dict[int, str]) -> ET.Element:
     for side, value in zip(SIDES, (video.width, video.height), strict=True):
         ET.SubElement(original, side).text = str(value)
     for track in video.tracks:
-        _add_track(root, track, names[track.category_id], frames)
+        _add_masks(root, track, names[track.category_id], frames)
     return root
 
 
-def _add_track(root: ET.Element, track: AnnotatedTrack, label: str, frames: Iterable[int]) -> None:
-    """A track, with an outside shape where the object goes away: CVAT shows a shape until it ends."""
-    element = ET.SubElement(root, "track", id=str(track.id), label=label, source="manual")
-    before: dict[str, str] | None = None
+def _add_masks(root: ET.Element, track: AnnotatedTrack, label: str, frames: range) -> None:
+    """Every mask as a track of its own, which ends in the next frame: of a track of masks, CVAT imports the first."""
     for frame, mask in zip(frames, track.segmentations, strict=True):
-        if mask is not None:
-            before = box_of(mask)
-        elif before is None:
+        if mask is None:
             continue
-        state = {"frame": str(frame), "outside": str(int(mask is None)), "keyframe": "1", "occluded": "0"}
-        shape = ET.SubElement(element, "mask", {**state, **before, "z_order": "0"})
-        ET.SubElement(shape, "attribute", name=TRACK_ID).text = str(track.id)
-        if track.is_crowd:
-            ET.SubElement(shape, "attribute", name=CROWD).text = "true"
-        before = before if mask is not None else None
+        element = ET.SubElement(root, "track", id=str(len(root) - HEAD), label=label, source="manual")
+        states = [(frame, "0", box_of(mask)), (frame + frames.step, "1", NOTHING)]
+        for number, outside, box in states if frame != frames[-1] else states[:1]:
+            state = {"frame": str(number), "outside": outside, "keyframe": "1", "occluded": "0"}
+            shape = ET.SubElement(element, "mask", {**state, **box, "z_order": "0"})
+            ET.SubElement(shape, "attribute", name=TRACK_ID).text = str(track.id)
+            if track.is_crowd:
+                ET.SubElement(shape, "attribute", name=CROWD).text = "true"
 
 
 def _attributes(video: AnnotatedVideo) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ CVAT shows a shape until the next key frame of its track, and moves the corners 
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableMapping
 from itertools import pairwise
 
 from maskreel.geometry.rle import Rle
@@ -17,20 +17,20 @@ ReadShape = Callable[[ET.Element, int], Rle | None]
 
 
 def fill_between(
-    masks: MutableSequence[Rle | None], keys: Mapping[int, ET.Element], read: ReadShape
+    masks: MutableMapping[int, Rle | None], keys: Mapping[int, ET.Element], read: ReadShape, length: int
 ) -> tuple[list[int], list[int]]:
-    """Give masks to the frames between key frames (by their places) and after the last.
+    """Give masks to the frames between key frames (by their places among `length`) and after the last.
 
     Returns the places that were filled, and those that could not be, between polygons of different numbers of corners.
     """
     filled: list[int] = []
     left: list[int] = []
-    ends = [*sorted(keys), len(masks)]
+    ends = [*sorted(keys), length]
     for start, end in pairwise(ends):
         if end - start == 1 or is_outside(keys[start]):
             continue
         between = range(start + 1, end)
-        if end == len(masks) or is_outside(keys[end]) or keys[start].tag not in MOVED:
+        if end == length or is_outside(keys[end]) or keys[start].tag not in MOVED:
             for place in between:
                 masks[place] = masks[start]
         elif (moves := _numbers(keys[start], keys[end])) is not None:
