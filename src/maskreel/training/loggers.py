@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from maskreel.config import suggestion, to_dict
 from maskreel.errors import OptionError
@@ -17,6 +17,7 @@ from maskreel.training.recipe import Recipe
 CSV = "csv"
 
 
+@runtime_checkable
 class RunLogger(Protocol):
     """Somebody who is told of a run; only the first of several processes tells."""
 
