@@ -15,6 +15,7 @@ from maskreel.data.formats import archives
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
 from maskreel.data.formats.archives import unpacked
 from maskreel.data.formats.catalog import FORMATS
+from maskreel.data.formats.labelme_shapes import mask_text
 from maskreel.data.formats.reading import read_annotations
 from maskreel.data.layouts import find_splits
 from maskreel.errors import DataError, UsageError
@@ -140,6 +141,13 @@ def test_shapes_of_labelme(tmp_path: Path, kind: str | None, points: Any, box: t
         mask = video.tracks[0].segmentations[0]
         assert mask is not None
         assert rle.area(mask) == pytest.approx(np.pi * 100, rel=0.03)
+
+
+def test_a_mask_that_declares_far_more_than_the_frame_is_not_decoded(tmp_path: Path) -> None:
+    text = mask_text(np.zeros((2000, 2000), dtype=bool))
+    shape = {"label": "dog", "points": [[0, 0], [1999, 1999]], "group_id": 5, "shape_type": "mask", "mask": text}
+    with pytest.raises(DataError, match="a mask of 2000x2000 pixels"):
+        labelme_shapes(tmp_path, shape)
 
 
 # COCO with videos
@@ -278,6 +286,14 @@ def test_a_track_has_the_class_that_most_of_its_frames_say(tmp_path: Path, caplo
     (video,) = read("yolo", tmp_path).videos
     assert [(track.id, track.category_id) for track in video.tracks] == [(3, 2), (8, 1)]
     assert "track 8 has class 0 in 3 frames and others in 1" in caplog.text
+
+
+def test_a_class_of_a_great_number_is_one_class(tmp_path: Path) -> None:
+    exports.yolo(tmp_path)
+    path = tmp_path / "labels/1.txt"
+    path.write_text(path.read_text() + f"{10**17} 0.1 0.1 0.3 0.1 0.3 0.3 5\n")
+    categories = read("yolo", tmp_path).categories
+    assert [category.id for category in categories] == [1, 2, 10**17 + 1]
 
 
 def test_shares_of_a_frame_need_an_image(tmp_path: Path) -> None:

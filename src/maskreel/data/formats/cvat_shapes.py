@@ -13,6 +13,8 @@ from maskreel.geometry.rle import Rle, RleError
 
 logger = logging.getLogger(__name__)
 
+BOXES = 4
+"""Frames that the box of a mask may cover; what lies outside is cut."""
 BOX = ("xtl", "ytl", "xbr", "ybr")
 ELLIPSE = ("cx", "cy", "rx", "ry")
 
@@ -66,7 +68,7 @@ def _mask(shape: ET.Element, size: tuple[int, int], where: str) -> Rle:
         math.floor(_number(shape.get(key), f"{where}: {key}")) for key in ("left", "top", "width", "height")
     )
     inside = max(0, min(left + columns, width) - max(left, 0)), max(0, min(top + rows, height) - max(top, 0))
-    if columns < 1 or rows < 1 or columns * rows > rle.MAX_PIXELS or 0 in inside:
+    if columns < 1 or rows < 1 or columns * rows > BOXES * height * width or 0 in inside:
         raise RleError(f"{where}: box of {columns}x{rows} at {left},{top} lies outside the frame of {width}x{height}")
     box = decode_runs(shape.get("rle", ""), width=columns, height=rows, where=where)
     if inside != (columns, rows):

@@ -18,6 +18,8 @@ from maskreel.video.images import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
+BOXES = 4
+"""Frames that a mask may cover; what lies outside is cut."""
 POLYGONS = ("polygon", "rotation", "quadrilateral", "oriented_rectangle")
 """Types whose points are corners; the latter are those of tools that go on from LabelMe."""
 
@@ -67,7 +69,7 @@ def _is_finite(value: Any) -> bool:
 
 def _mask(shape: Record, corner: list[float], size: tuple[int, int], where: str) -> Rle:
     """A mask of a box, cut to the frame."""
-    box = _decode_png(shape.get("mask"), where)
+    box = _decode_png(shape.get("mask"), size, where)
     (height, width), (rows, columns) = size, box.shape
     left, top = (round(coordinate) for coordinate in corner)
     x, y, right, bottom = max(left, 0), max(top, 0), min(left + columns, width), min(top + rows, height)
@@ -80,12 +82,12 @@ def _mask(shape: Record, corner: list[float], size: tuple[int, int], where: str)
     return rle.encode(mask)
 
 
-def _decode_png(text: Any, where: str) -> Bool[np.ndarray, "h w"]:
+def _decode_png(text: Any, size: tuple[int, int], where: str) -> Bool[np.ndarray, "h w"]:
     if not isinstance(text, str):
         raise RleError(f"{where}: its mask is {text!r:.40}; expected a PNG image in base64")
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
-            if image.width * image.height > rle.MAX_PIXELS:
+            if image.width * image.height > BOXES * size[0] * size[1]:
                 raise RleError(f"{where}: a mask of {image.width}x{image.height} pixels")
             return np.asarray(image.convert("L")) > 0
     except RleError:

@@ -75,9 +75,9 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         images = _images(given, labels, folder, prefix, options)
         video_lines = {stem: lines[path] for stem, path in files.items()}
         videos.append(_video(number, _video_name(given, labels, folder, prefix), files, video_lines, images, options))
-    used = max((track.category_id for video in videos for track in video.tracks), default=1)
-    names += [f"class_{number}" for number in range(len(names), used)]
-    categories = tuple(Category(id=number, name=name) for number, name in enumerate(names, start=1))
+    used = {track.category_id for video in videos for track in video.tracks}
+    by_id = {number: f"class_{number - 1}" for number in used or {1}} | dict(enumerate(names, start=1))
+    categories = tuple(Category(id=number, name=name) for number, name in sorted(by_id.items()))
     return Annotations(categories=categories, videos=tuple(videos))
 
 
