@@ -375,6 +375,23 @@ def vipseg_converted(root: Path) -> None:
     save_pictures(root / "images/12_clip", [f"{t:08d}.jpg" for t in range(FRAMES)])
 
 
+def panoptic_with_video_ids(root: Path) -> None:
+    """All images of all videos in one list, out of order."""
+    vipseg_converted(root)
+    path = root / "panoptic_gt_VIPSeg_train.json"
+    document = json.loads(path.read_text())
+    images = [
+        {**image, "id": t + 10, "file_name": f"12_clip/{image['file_name']}", "video_id": 4, "frame_id": t}
+        for t, image in enumerate(document["videos"][0]["images"])
+    ]
+    annotations = [
+        {**one, "image_id": t + 10, "file_name": f"12_clip/{one['file_name']}"}
+        for t, one in enumerate(document["annotations"][0]["annotations"])
+    ]
+    put(root / "panoptic_train.json", {**document, "videos": [], "images": images[::-1], "annotations": annotations})
+    path.unlink()
+
+
 def yolo(root: Path, *, confidence: str = "", has_ids: bool = True, video: str = "") -> None:
     """As `track(..., save_txt=True)` writes it; frames count from 1, and one without objects has no file."""
     for track, name, t, box in shapes():
@@ -446,6 +463,7 @@ EXPORTS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "youtube-vos": ("davis", youtube_vos),
     "vipseg": ("vipseg", vipseg),
     "vipseg converted": ("vipseg", vipseg_converted),
+    "panoptic with video ids": ("vipseg", panoptic_with_video_ids),
     "yolo": ("yolo", yolo),
     "yolo with confidences": ("yolo", yolo_confident),
     "ovis": ("youtube-vis", ovis),

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from maskreel.data.coco_clips import CLASS_MAPS
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, with_distinct_names
-from maskreel.data.formats.coco_records import CocoImage, Record, images_of, mask_of, read_coco
+from maskreel.data.formats.coco_records import CocoImage, Record, check_masks, images_of, mask_of, read_coco
 from maskreel.data.formats.recognise import Document, Look
 from maskreel.data.records import crowd_mark, id_of, identified, read_categories
 from maskreel.data.tracks import AnnotatedTrack, Category
@@ -42,8 +42,10 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     if options.classes is None and are_videos(Document(document)):
         logger.warning("%s: holds videos, read here as single images; --from coco-tracks keeps them", path)
     categories, wanted = _wanted_classes(document, path, options.classes)
+    annotations = identified(document, "annotations", f"{path}: annotation")
+    check_masks(annotations.values(), path)
     by_image: dict[int, list[tuple[int, Record]]] = defaultdict(list)
-    for number, record in identified(document, "annotations", f"{path}: annotation").items():
+    for number, record in annotations.items():
         by_image[id_of(record, "image_id", f"{path}: annotation {number}")].append((number, record))
     images = images_of(document, path, options)
     check_known(by_image, images, path, "image_id")

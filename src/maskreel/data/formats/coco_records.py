@@ -1,7 +1,7 @@
 """What COCO files of images and of videos have in common: ids in any form, names, sizes and places of images."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,12 @@ def images_of(document: Record, path: Path, options: ReadOptions) -> dict[int, C
         size = size_of(record.get("height"), record.get("width"), image, f"{path}: image {number}")
         found[number] = CocoImage(number, record, name, image, size)
     return found
+
+
+def check_masks(records: Collection[Record], path: Path) -> None:
+    """DataError for annotations none of which has a mask."""
+    if records and not any(record.get("segmentation") for record in records):
+        raise DataError(f"{path}: its {len(records)} annotations are boxes without masks; export segmentations.")
 
 
 def mask_of(record: Record, image: CocoImage, path: Path, item: str, options: ReadOptions) -> Rle | None:

@@ -8,7 +8,7 @@ a track of one frame there.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,7 +22,7 @@ from maskreel.data.formats.annotations import (
     with_distinct_names,
 )
 from maskreel.data.formats.coco import are_videos
-from maskreel.data.formats.coco_records import CocoImage, Record, images_of, mask_of, read_coco
+from maskreel.data.formats.coco_records import CocoImage, Record, check_masks, images_of, mask_of, read_coco
 from maskreel.data.formats.images import in_order
 from maskreel.data.formats.located import plain_name
 from maskreel.data.formats.recognise import Look
@@ -77,7 +77,8 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     result = []
     for number, frames in by_video.items():
         if not frames:
-            raise DataError(f"{path}: video {number} has no images.")
+            options.left_out.leave_out("video", path, f"video {number}", "it has no images")
+            continue
         for track_id, one in objects[number].items():
             if one.category_id not in known:
                 raise DataError(
@@ -168,7 +169,8 @@ def _objects(
         one = _Object(category_id=id_of(record, "category_id", where), is_crowd=crowd_mark(record, where))
         objects[video_id][key] = one
     annotations = identified(document, "annotations", f"{path}: annotation")
-    _check_masks_and_tracks(annotations.values(), path)
+    check_masks(annotations.values(), path)
+    _check_tracks(annotations.values(), path)
     for number, record in annotations.items():
         item = f"annotation {number}"
         where = f"{path}: {item}"
@@ -188,11 +190,8 @@ def _objects(
     return objects
 
 
-def _check_masks_and_tracks(records: Iterable[Record], path: Path) -> None:
-    """DataError for annotations none of which has a mask, or none a track id."""
-    records = list(records)
-    if records and not any(record.get("segmentation") for record in records):
-        raise DataError(f"{path}: its {len(records)} annotations are boxes without masks; export segmentations.")
+def _check_tracks(records: Collection[Record], path: Path) -> None:
+    """DataError for annotations none of which has a track id."""
     if records and all(_track_key(record) is None for record in records):
         raise DataError(
             f'{path}: no annotation has a "track_id" or "instance_id", so objects are not told from frame to frame; '

@@ -193,14 +193,14 @@ def _embedded_image(document: Record, name: str, stem: str, options: ReadOptions
 def _add_shapes(part: _Folder, stem: str, document: Record, path: Path, options: ReadOptions) -> None:
     shapes = records_of(document, "shapes", f"{path}: shape")
     labels = [field_of(shape, "label", str, where) for shape, where in shapes]
-    loose = Counter(label for label, (shape, _) in zip(labels, shapes, strict=True) if shape.get("group_id") is None)
+    loose = Counter(label for label, (shape, _) in zip(labels, shapes, strict=True) if _is_loose(shape))
     for label, (shape, where) in zip(labels, shapes, strict=True):
-        if loose[label] > 1 and shape.get("group_id") is None:
+        if loose[label] > 1 and _is_loose(shape):
             raise DataError(
                 f"{where}: {loose[label]} shapes {label!r} have no group_id, which tells objects apart from frame to "
                 "frame; set one."
             )
-        key = label if shape.get("group_id") is None else whole(shape["group_id"])
+        key = label if _is_loose(shape) else whole(shape["group_id"])
         if key is None:
             raise DataError(f"{where}: group_id is {shortened(shape['group_id'])}; expected a whole number.")
         if part.labels.setdefault(key, label) != label:
@@ -212,6 +212,10 @@ def _add_shapes(part: _Folder, stem: str, document: Record, path: Path, options:
             mask = shape_mask(shape, part.size, where)
             before = part.masks.get((key, stem))
             part.masks[key, stem] = mask if before is None else united([before, mask])
+
+
+def _is_loose(shape: Record) -> bool:
+    return shape.get("group_id") in (None, "")
 
 
 def _ids(labels: dict[Key, str]) -> dict[Key, int]:

@@ -10,7 +10,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,14 @@ from maskreel.data.formats.images import (
     first_folder,
     frame_names,
     images_by_stem,
+    in_order,
     paired_images,
     read_indices,
     read_lines,
     video_folders,
 )
 from maskreel.data.formats.recognise import Look, panoptic_words
-from maskreel.data.records import crowd_mark, field_of, id_of, read_document, records_of, shortened
+from maskreel.data.records import crowd_mark, field_of, id_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
@@ -55,9 +56,10 @@ class _Things:
 
 
 def recognises(look: Look) -> bool:
-    return look.has_folder("panomasks", "panomasksRGB") or (
-        "segments_info" in look.document.nested("annotations", "annotations") and look.document.has_list("videos")
-    )
+    document = look.document
+    in_videos = "segments_info" in document.nested("annotations", "annotations") and document.has_list("videos")
+    of_videos = "segments_info" in document.nested("annotations") and "video_id" in document.nested("images")
+    return in_videos or of_videos or look.has_folder("panomasks", "panomasksRGB")
 
 
 def read(given: Path, options: ReadOptions) -> Annotations:
@@ -66,11 +68,16 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         return _read_converted(given, options)
     if not given.is_dir():
         raise UsageError(f"{given}: no such folder; expected one with panomasks/VIDEO/*.png")
-    names = [f"panoptic_gt_VIPSeg_{options.split}.json", "panoptic_gt_VIPSeg.json", f"panoptic_{options.split}.json"]
-    document = next((given / name for name in names if (given / name).is_file()), None)
-    if document is not None and (given / "panomasksRGB").is_dir():
-        return _read_converted(document, options)
+    if not (given / "panomasks").is_dir() or (given / "panomasksRGB").is_dir():
+        files = _files(given, "*panoptic*.json")
+        of_split = [path for path in files if path.stem.endswith(f"_{options.split}")]
+        if of_split or len(files) == 1:
+            return _read_converted((of_split or files)[0], options)
     return _read_downloaded(given, options)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def _read_downloaded(given: Path, options: ReadOptions) -> Annotations:
@@ -106,8 +113,7 @@ def _read_converted(path: Path, options: ReadOptions) -> Annotations:
     document, _ = read_document(path)
     if not isinstance(document, dict):
         raise DataError(f"{path}: not a panoptic file; expected an object with videos, annotations and categories")
-    if not isinstance(document.get("videos"), list):
-        raise DataError(f"{path}: {panoptic_words()}")
+    document = _nested(document, path)
     things, stuff_names = _categories(field_of(document, "categories", list, f"{path}"), f"{path}")
     frames = dict(_frames_of_videos(document, path))
     masks = first_folder([path.parent / "panomasksRGB", path.parent / path.stem, path.parent / "panoptic"])
@@ -126,7 +132,8 @@ def _read_converted(path: Path, options: ReadOptions) -> Annotations:
         for t, (image_id, file_name) in enumerate(frames[name].items()):
             if image_id in by_image:
                 one, place = by_image[image_id]
-                png = masks / name / Path(check_name(str(one.get("file_name", file_name)), place)).with_suffix(".png")
+                file = Path(check_name(str(one.get("file_name", file_name)), place)).with_suffix(".png")
+                png = masks / name / file if (masks / name / file).is_file() else masks / file
                 _add_segments(seen, t, _segment_ids(png), one, things, stuff_names, stuff, place)
         videos.append(
             _video(number, masks / name, [Path(one).stem for one in frames[name].values()], seen, path.parent, options)
@@ -159,6 +166,42 @@ def _add_segments(
         seen.masks[number][frame] = rle.encode(ids == number)
 
 
+def _nested(document: Record, path: Path) -> Record:
+    """The document with frames and annotations below their videos, also where images name their videos by an id."""
+    images = document.get("images")
+    if not isinstance(images, list):
+        if not isinstance(document.get("videos"), list):
+            raise DataError(f"{path}: {panoptic_words()}")
+        return document
+    frames: dict[str, list[Record]] = defaultdict(list)
+    for image, where in records_of(document, "images", f"{path}: image"):
+        if "video_id" not in image:
+            raise DataError(f"{path}: {panoptic_words()}")
+        image["file_name"] = check_name(field_of(image, "file_name", str, where), where)
+        frames[_text(image, "video_id", where)].append(image)
+    annotations = {
+        _text(one, "image_id", where): one for one, where in records_of(document, "annotations", f"{path}: annotation")
+    }
+    videos, below = [], []
+    for video_id, members in frames.items():
+        members = _ordered(members)
+        folders = {PurePosixPath(image["file_name"]).parent.as_posix() for image in members}
+        name = folders.pop() if len(folders) == 1 and folders != {"."} else video_id
+        videos.append({"video_id": name, "images": members})
+        found = [annotations[str(image.get("id"))] for image in members if str(image.get("id")) in annotations]
+        below.append({"video_id": name, "annotations": found})
+    return {**document, "videos": videos, "annotations": below}
+
+
+def _ordered(images: list[Record]) -> list[Record]:
+    """By the numbers that they state, else by those in their names."""
+    numbers = [whole(image.get("frame_id", image.get("frame_index"))) for image in images]
+    if None not in numbers:
+        return [image for _, image in sorted(zip(numbers, images, strict=True), key=lambda pair: pair[0] or 0)]
+    by_stem = {str(PurePosixPath(image["file_name"]).with_suffix("")): image for image in images}
+    return [by_stem[stem] for stem in in_order(by_stem)]
+
+
 def _frames_of_videos(document: Record, path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """File names by image id, in order, of each video."""
     for record, where in records_of(document, "videos", f"{path}: video"):
@@ -184,7 +227,7 @@ def _text(record: Record, key: str, where: str) -> str:
 
 
 def _category_records(given: Path) -> list[Any]:
-    found = sorted(given.glob("[!.]*categories*.json"))
+    found = _files(given, "*categories*.json")
     if not found:
         logger.warning("%s: no panoVIPSeg_categories.json beside the masks, so classes have numbers for names", given)
         return []

@@ -119,6 +119,7 @@ def _images(given: Path, labels: Path, folder: Path, prefix: str, options: ReadO
         places = [options.images / below, options.images / below.name, options.images / prefix, options.images]
     else:
         places = [given / "images" / below, given.parent / "images" / below, given.parent.parent / "images", folder]
+        places += [given / "frames" / below, given / "JPEGImages" / below]
     found = next((images for place in places if (images := images_by_stem(place))), {})
     own = {stem: path for stem, path in found.items() if prefix and _prefix(stem) == prefix}
     return own or found
