@@ -157,6 +157,8 @@ class ClipPrediction:
     softmax over the classes and, behind them, "no object"."""
     memory: ClipMemory | None = None
     """Encoded tokens, in training alone, for losses that look at them."""
+    appearance: Float[Tensor, "b q c"] | None = None
+    """By which the object of a query is known again in another clip, where the model says it; never in training."""
 
     @property
     def final(self) -> LayerPrediction:

@@ -1,5 +1,6 @@
 """A model that needs no training: it finds blocks by their colours, so that every mask and identity is known."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,12 +37,13 @@ class ColourMasks:
 
 
 class ColourModel:
-    """A runtime with one query per colour of `tests.video.videos.COLOURS`; `shown` is what it was shown."""
+    """A runtime with one query per colour, by default of `tests.video.videos.COLOURS`; `shown` is what it was shown."""
 
     device = torch.device("cpu")
     masks = staticmethod(select_masks)
 
-    def __init__(self) -> None:
+    def __init__(self, colours: np.ndarray = COLOURS) -> None:
+        self.colours = colours
         self.shown: list[ClipBatch] = []
 
     @property
@@ -59,7 +61,7 @@ class ColourModel:
         (clips,) = features.maps
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         pixels = clips.values * std + mean
-        colours = torch.from_numpy(COLOURS).float().div(255).view(1, 1, -1, 3, 1, 1)
+        colours = torch.from_numpy(self.colours).float().div(255).view(1, 1, -1, 3, 1, 1)
         distance = (pixels[:, :, None] - colours).abs().amax(dim=3)
         logits = 20 * (0.35 - distance)
         # Padding is black and far from every colour; a strong wrong answer there shows where it leaks.
@@ -68,10 +70,10 @@ class ColourModel:
         logits = logits.unflatten(0, (*distance.shape[:3],)).transpose(1, 2)
         height = (~clips.is_padding[0, 0, :, 0]).sum() // MASK_STRIDE
         is_seen = (logits[..., :height, :] > 0).flatten(2).any(dim=-1)
-        num_queries = len(COLOURS)
+        num_queries = len(self.colours)
         class_logits = torch.full((len(logits), num_queries, 1, len(CLASSES)), UNSEEN)
         for query in range(num_queries):
             class_logits[:, query, 0, query % len(CLASSES)] = torch.where(is_seen[:, query], SEEN, UNSEEN)
         boxes = torch.full((len(logits), num_queries, logits.shape[2], 4), 0.5)
         layer = LayerPrediction(class_logits=class_logits, boxes=boxes, masks=ColourMasks(logits))
-        return ClipPrediction(layers=(layer,))
+        return ClipPrediction(layers=(layer,), appearance=torch.eye(num_queries).expand(len(logits), -1, -1))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from maskreel.geometry import rle
-from maskreel.inference.link import Linker, class_agreement
+from maskreel.inference.agreement import class_agreement
+from maskreel.inference.link import Linker
 from maskreel.inference.postprocess import ClipDetections
 
 LENGTH, OVERLAP = 6, 2

@@ -193,7 +193,7 @@ def test_a_session_that_keeps_nothing_does_not_grow_with_the_video() -> None:
         return len(found)
 
     model = predictor(4, 1)
-    session = Session(model.find, CLASSES, model.options, keep=False)
+    session = model.session(keep=False)
     sizes = []
     for index in range(200):
         session.push(moving_blocks(index % 4, size=(48, 80), count=4))

@@ -13,8 +13,10 @@ import torch
 
 from maskreel.cli.options import out_folder, refused_as_typed, report_json, require_json
 from maskreel.cli.predict_choice import ResultChoice, write_takeaways
+from maskreel.cli.predict_source import OnePass
 from maskreel.cli.progress import frame_progress
 from maskreel.cli.records.video import Predict
+from maskreel.cli.stopping import Stopping
 from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
@@ -22,9 +24,10 @@ from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import complete_file
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.models.folder import load_model
+from maskreel.video.ahead import ReadAhead
+from maskreel.video.choice import FrameChoice
 from maskreel.video.sources import MAX_DENOMINATOR, NamedSource, find_sources
 from maskreel.visualize.takeaways.kinds import Kind
-from maskreel.visualize.video import write_overlay
 
 STDOUT = "-"
 
@@ -67,6 +70,21 @@ class _Job:
     masklets: Path
     overlay: Path
     takeaways: dict[Kind, Path]
+    lines: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What all sources share."""
+
+    predictor: VideoPredictor
+    args: Predict
+    frames: FrameChoice
+    choice: ResultChoice
+    results: ResultsFile
+    pair_score: float
+    """Pairs of object and class go to the results from this score on."""
+    stopping: Stopping
 
 
 def run(args: Predict) -> None:
@@ -75,21 +93,43 @@ def run(args: Predict) -> None:
     Raises UsageError for options, missing sources and folders that cannot be used, before any work; the error itself
     when the only source fails, DataError when all fail, PartialFailure when some do.
     """
-    sources, choice = _named_sources(args), ResultChoice.of(args)
+    if args.show:
+        raise UsageError(
+            "--show: no window is opened; the overlay in --out can be played while the next source is predicted, and "
+            "--jsonl writes what is found frame by frame (tail -f OUT/NAME.jsonl)"
+        )
+    sources, frames, choice = _named_sources(args), _frame_choice(args), ResultChoice.of(args)
     device = choose_device(args.device)
     loaded = load_model(args.run, device)
-    predictor = VideoPredictor(loaded.model, loaded.classes, _options(args, loaded.inference), device=device)
+    predictor = VideoPredictor(
+        loaded.model,
+        loaded.classes,
+        _options(args, loaded.inference),
+        device=device,
+        trained_frames=loaded.trained_frames,
+    )
     choice = choice.with_classes(loaded.classes, args.classes)
+    with refused_as_typed():
+        predictor.session(latency=args.latency, window=args.window)
     pair_score = float(loaded.inference.get("min_score", 0.0)) if args.min_score is None else args.min_score
     folder = _out_folder(args, sources)
     jobs = _jobs(folder, sources, choice)
     made, failed = [], []
     try:
-        with ResultsFile(folder / "results.json" if args.split else None) as results:
+        with Stopping() as stopping, ResultsFile(folder / "results.json" if args.split else None) as results:
+            work = _Work(
+                predictor=predictor,
+                args=args,
+                frames=frames,
+                choice=choice,
+                results=results,
+                pair_score=pair_score,
+                stopping=stopping,
+            )
             for number, job in enumerate(jobs, 1):
                 label = job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}"
                 try:
-                    made.append(_predict(predictor, job, args, choice, label, results, pair_score))
+                    made.append(_predict(work, job, label))
                 except FAILURES as error:
                     if len(jobs) == 1:
                         raise
@@ -97,6 +137,7 @@ def run(args: Predict) -> None:
                     continue
                 if not args.quiet and args.json != STDOUT:
                     print(_line(made[-1]), flush=True)
+                stopping.deliver()
             if not made:
                 raise DataError(f"none of the {len(jobs)} sources could be predicted; {_listed(failed)}")
     except BaseException:
@@ -136,7 +177,10 @@ def _named_sources(args: Predict) -> list[NamedSource]:
 def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
     typed = {
         name: getattr(args, name)
-        for name in ("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score", "precision")
+        for name in (
+            *("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score", "precision"),
+            *("max_objects", "duplicates", "memory"),
+        )
     }
     with refused_as_typed():
         return recorded_options(recorded, **typed)
@@ -164,44 +208,55 @@ def _jobs(folder: Path, sources: Sequence[NamedSource], choice: ResultChoice) ->
             masklets=folder / f"{stem}.json",
             overlay=folder / f"{stem}_overlay.mp4",
             takeaways=choice.paths(folder, stem),
+            lines=folder / f"{stem}.jsonl",
         )
-        for path in (job.masklets, job.overlay, *job.takeaways.values()):
+        for path in (job.masklets, job.overlay, job.lines, *job.takeaways.values()):
             if path.resolve() in inputs:
                 raise UsageError(f"{path}: is a source and would be overwritten; choose another folder with --out")
         jobs.append(job)
     return jobs
 
 
-def _predict(
-    predictor: VideoPredictor,
-    job: _Job,
-    args: Predict,
-    choice: ResultChoice,
-    label: str,
-    results: ResultsFile,
-    pair_score: float,
-) -> dict[str, Any]:
-    """Predict one source and write what was found; returns the summary for the report.
+def _frame_choice(args: Predict) -> FrameChoice:
+    with refused_as_typed():
+        return FrameChoice(
+            every=args.every, start=args.start, end=args.end, duration=args.duration, max_frames=args.max_frames
+        )
 
-    Pairs of object and class go to the results from `pair_score` on.
-    """
-    source = job.source.open()
+
+def _predict(work: _Work, job: _Job, label: str) -> dict[str, Any]:
+    """Predict one source and write what was found; returns the summary for the report."""
+    args, predictor, options = work.args, work.predictor, work.predictor.options
+    is_live = job.source.is_live if args.live is None else args.live
+    latency = 1 if args.latency is None and job.source.is_live else args.latency
+    named = job.source.open()
+    work.choice.require_frames(named)
+    opened = work.frames.of(named)
+    source = ReadAhead(opened, drops=is_live, stop=lambda: work.stopping.is_requested)
+    one_pass = OnePass(
+        overlay=job.overlay if args.overlay else None,
+        lines=job.lines if args.jsonl else None,
+        classes=predictor.classes,
+        min_score=options.min_score,
+        choice=work.choice,
+    )
     with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
-        result = predictor.predict(source, on_frames=advance)
-    masklets = choice.kept(result.masklets(predictor.options.min_score))
+        session = predictor.session(latency=latency, window=args.window)
+        result = one_pass.run(session, source, on_frame=partial(advance, 1))
+    masklets = work.choice.kept(result.masklets(options.min_score, duplicates=options.duplicates))
     masklets.save(job.masklets)
     if job.source.video_id is not None:
-        results.add(choice.kept(result.pairs(pair_score)).to_youtube_vis(job.source.video_id))
-    if args.overlay:
-        with frame_progress(f"{label}: drawing", masklets.decoded, quiet=args.quiet) as advance:
-            write_overlay(job.overlay, source, masklets, on_frames=advance)
-    write_takeaways(job.takeaways, masklets, source, job.source.video_id)
+        pairs = result.pairs(work.pair_score, duplicates=args.duplicates or "keep")
+        work.results.add(work.choice.kept(pairs).to_youtube_vis(job.source.video_id))
+    if not work.stopping.is_requested:
+        write_takeaways(job.takeaways, masklets, opened, job.source.video_id)
     return {
         "source": source.name,
         "masklets": str(job.masklets),
         "overlay": str(job.overlay) if args.overlay else None,
+        **({"lines": str(job.lines)} if args.jsonl else {}),
         "saved": {kind: str(path) for kind, path in job.takeaways.items()},
-        "frames": {"declared": masklets.declared, "decoded": masklets.decoded, "skipped": len(masklets.skipped)},
+        "frames": {"declared": masklets.declared, "decoded": masklets.decoded, "skipped": masklets.num_skipped},
         "objects": len(masklets),
     }
 

@@ -9,8 +9,10 @@ from maskreel.cli.records.video import Predict
 from maskreel.errors import UsageError
 from maskreel.files import complete_file, complete_folder
 from maskreel.geometry.masklets import Masklets
+from maskreel.geometry.rle import Rle
 from maskreel.geometry.selection import Region, chosen_labels, select
 from maskreel.video.files import FrameSource
+from maskreel.video.streams import StreamedVideo
 from maskreel.visualize.takeaways.kinds import TAKEAWAYS, Kind, chosen_kinds
 
 
@@ -39,6 +41,17 @@ class ResultChoice:
     def kept(self, masklets: Masklets) -> Masklets:
         """The objects of the chosen classes, where the region holds them."""
         return select(masklets, labels=self.labels, region=self.region)
+
+    def shows(self, label: int, mask: Rle) -> bool:
+        """Whether an object is kept in a frame, as `kept` has it."""
+        is_chosen = self.labels is None or label in self.labels
+        return is_chosen and (self.region is None or self.region.holds(mask))
+
+    def require_frames(self, source: FrameSource) -> None:
+        """UsageError where a kind needs the frames of a source once more that can be read once only."""
+        again = [kind for kind in self.kinds if TAKEAWAYS[kind].needs_frames]
+        if again and isinstance(source, StreamedVideo):
+            raise UsageError(f"{source.name}: is read once, and --save {again[0]} needs it again; record it to a file")
 
     def paths(self, folder: Path, stem: str) -> dict[Kind, Path]:
         """Where each kind goes; UsageError for a folder that is there already."""

@@ -77,7 +77,8 @@ def evaluate(
     if ground_truth.tracks is None:
         raise DataError(f"{dataset.annotation_path}: there is no ground truth in it; score a split with annotations")
     class_names = ground_truth.class_names
-    predictor = VideoPredictor(model, classes, config.predictor, device=device)
+    # Objects beyond the best pairs of a clip would change which tracks are linked, and so the published measure.
+    predictor = VideoPredictor(model, classes, replace(config.predictor, max_objects=None), device=device)
     tracks: dict[int, list[Masklet]] = {}
     for index, video in enumerate(dataset.videos):
         found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.predictor.min_score))

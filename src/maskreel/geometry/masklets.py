@@ -26,11 +26,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedFrame:
-    """A frame that the source holds, or says it holds, but that could not be decoded."""
+    """Frames that the source holds, or says it holds, but that were not decoded, or not looked at."""
 
     index: int
-    """Position among all frames of the source, the skipped ones counted."""
+    """Position of the first among all frames of the source, the skipped ones counted."""
     reason: str
+    count: int = 1
+    """How many one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,11 @@ class Masklets(Sequence[Masklet]):
     def decoded(self) -> int:
         """Frames that were decoded; every list of masks has one entry for each of them."""
         return len(self.timestamps)
+
+    @property
+    def num_skipped(self) -> int:
+        """Frames that are listed as skipped."""
+        return sum(lost.count for lost in self.skipped)
 
     @property
     def scores(self) -> Float[np.ndarray, " n"]:
@@ -136,7 +143,8 @@ class Masklets(Sequence[Masklet]):
                 classes=tuple((entry["id"], entry["name"]) for entry in data["classes"]),
                 declared=data["frames"]["declared"],
                 skipped=tuple(
-                    SkippedFrame(index=entry["index"], reason=entry["reason"]) for entry in data["frames"]["skipped"]
+                    SkippedFrame(index=entry["index"], reason=entry["reason"], count=entry.get("count", 1))
+                    for entry in data["frames"]["skipped"]
                 ),
                 timestamps=tuple(float(time) for time in data["timestamps"]),
                 masklets=tuple(_read_masklet(entry, data, path) for entry in data["masklets"]),
@@ -184,7 +192,10 @@ class Masklets(Sequence[Masklet]):
             "frames": {
                 "declared": self.declared,
                 "decoded": self.decoded,
-                "skipped": [{"index": frame.index, "reason": frame.reason} for frame in self.skipped],
+                "skipped": [
+                    {"index": lost.index, "reason": lost.reason} | ({"count": lost.count} if lost.count > 1 else {})
+                    for lost in self.skipped
+                ],
             },
             "timestamps": list(self.timestamps),
         }

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
 from maskreel.geometry.masks import spatio_temporal_iou
+from maskreel.inference.agreement import class_agreement
+from maskreel.inference.memory import IdentityMemory
 from maskreel.inference.postprocess import ClipDetections
 
 MATCH_THRESHOLD = 0.25
@@ -16,11 +18,13 @@ class Linker:
 
     Two detections are the same object when their masks overlap in the frames that the windows share. Each pair has the
     similarity IoU x (1 + agreement) / 2, where agreement is the overlap of the class probabilities; pairs are matched
-    so that the sum is greatest. What has no match is a new object. An object that is not seen where windows meet gets a
-    new id when it returns; ids count up from 1 and are never used again.
+    so that the sum is greatest. What has no match may be an object that the memory knows, which gets its id back, or is
+    a new one; without a memory, what is not seen where windows meet is new when it returns. Ids count up from 1 and are
+    never given to another object.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: IdentityMemory | None = None) -> None:
+        self._memory = memory
         self._next_id = 1
         self._previous: ClipDetections | None = None
         self._previous_start = 0
@@ -31,6 +35,9 @@ class Linker:
     def link(self, start: int, detections: ClipDetections) -> list[int]:
         """Track id of every detection of the window that begins at frame `start`."""
         matched = self._match(start, detections)
+        if self._memory is not None:
+            free = [n for n in range(len(detections)) if n not in matched]
+            matched |= self._memory.recall(start, detections, free, set(matched.values()))
         ids = []
         for n in range(len(detections)):
             if n not in matched:
@@ -44,7 +51,13 @@ class Linker:
             for track_id, (total, count), probability in zip(ids, sums, detections.probability, strict=True)
         }
         self._previous, self._previous_start, self._previous_ids = detections, start, ids
+        if self._memory is not None:
+            self._memory.remember(start, ids, detections)
         return ids
+
+    def may_return(self, track_id: int) -> bool:
+        """Whether a later window can show this track."""
+        return track_id in self._mean or (self._memory is not None and track_id in self._memory)
 
     def _match(self, start: int, detections: ClipDetections) -> dict[int, int]:
         if self._previous is None or not len(self._previous) or not len(detections):
@@ -62,10 +75,3 @@ class Linker:
             for row, column in zip(rows, columns, strict=True)
             if similarity[row, column] >= MATCH_THRESHOLD
         }
-
-
-def class_agreement(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "n m"]:
-    """Sum of the smaller class probabilities over the sum of the greater ones: 1 for equal, 0 for nothing shared."""
-    smaller = np.minimum(a[:, None], b[None]).sum(-1)
-    greater = np.maximum(a[:, None], b[None]).sum(-1)
-    return smaller / np.maximum(greater, 1e-12)

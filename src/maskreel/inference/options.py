@@ -11,6 +11,9 @@ from maskreel.runtimes.precision import Precision
 ShortClips = Literal["pad", "repeat"]
 """What fills a clip of fewer frames."""
 
+Duplicates = Literal["merge", "keep"]
+"""What becomes of two tracks of one class that lie on each other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorOptions:
@@ -29,22 +32,33 @@ class PredictorOptions:
     over and over, as published for VisTR."""
     min_score: float = 0.3
     """Objects below this score are left out of the masklets."""
+    max_objects: int | None = 100
+    """Objects followed per clip, the best first: those of the top_k pairs, and others that reach min_score. None
+    follows those of the pairs alone, as published; average precision is measured so."""
+    duplicates: Duplicates = "merge"
+    """Two tracks of one class whose masks agree in more than 0.8 of their common frames' pixels are one masklet, or
+    two; average precision is measured with both."""
+    memory: int | None = None
+    """Frames for which an object that left is remembered, to get its id back when it returns; 0 for none. None: as
+    measured best in sessions with a latency, none in others."""
     precision: Precision = "float32"
     """Number format of the network; bf16 is faster where the processor computes in it, and slightly less exact."""
 
     def __post_init__(self) -> None:
-        for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1)):
-            if getattr(self, name) < least:
-                raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
+        for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1), ("max_objects", 1), ("memory", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"{name} {value}: must be at least {least}")
         if not 0 <= self.clip_overlap < self.clip_frames:
             raise OptionError(
                 f"clip_overlap {self.clip_overlap}: must be at least 0 and below clip_frames {self.clip_frames}"
             )
         if not 0 <= self.min_score <= 1:
             raise OptionError(f"min_score {self.min_score}: must lie between 0 and 1")
-        for name, allowed in (("precision", get_args(Precision)), ("short_clips", get_args(ShortClips))):
-            if getattr(self, name) not in allowed:
-                raise OptionError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+        choices = (("precision", Precision), ("short_clips", ShortClips), ("duplicates", Duplicates))
+        for name, choice in choices:
+            if getattr(self, name) not in get_args(choice):
+                raise OptionError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(get_args(choice))}")
 
 
 Options = TypeVar("Options", bound=PredictorOptions)
@@ -59,6 +73,9 @@ class OptionChanges(TypedDict, total=False):
     top_k: int
     short_clips: ShortClips
     min_score: float
+    max_objects: int | None
+    duplicates: Duplicates
+    memory: int | None
     precision: Precision
 
 

@@ -1,8 +1,8 @@
 """Frames of a stream that wait until no later window can change their masks."""
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from maskreel.geometry.rle import Rle
 from maskreel.inference.postprocess import ClipDetections
@@ -40,24 +40,26 @@ class PendingFrames:
         self._times: deque[float] = deque()
         """Of the frames from `_next` on."""
         self._frames: dict[int, dict[int, SeenObject]] = {}
-        self._evidence: dict[int, ClassEvidence] = {}
-        """Of the tracks of the last window."""
-        self._end = 0
+        self._evidence: dict[int, tuple[ClassEvidence, int]] = {}
+        """Of the tracks that a later window can show, and the end of the last window that showed them."""
 
     def push(self, time: float) -> None:
         """A frame has come, at `time` in seconds."""
         self._times.append(time)
 
-    def add(self, start: int, track_ids: Sequence[int], detections: ClipDetections) -> None:
-        """The detections of the window that begins at frame `start`."""
-        known, self._evidence = self._evidence, {}
+    def add(
+        self, start: int, track_ids: Sequence[int], detections: ClipDetections, may_return: Callable[[int], bool]
+    ) -> None:
+        """The detections of the window that begins at frame `start`; frames that were handed out stay as they are.
+
+        `may_return` tells of a track whether a later window can show it.
+        """
         for n, track_id in enumerate(track_ids):
-            is_known = track_id in known
-            evidence = known[track_id] if is_known else ClassEvidence(detections.probability.shape[1])
-            evidence.add(detections, n, seen=max(0, self._end - start) if is_known else 0)
-            self._evidence[track_id] = evidence
+            evidence, end = self._evidence.get(track_id, (ClassEvidence(detections.probability.shape[1]), start))
+            evidence.add(detections, n, seen=max(0, end - start))
+            self._evidence[track_id] = evidence, start + detections.coarse.shape[1]
             label = evidence.label
-            handover = handover_frame(start, self._end) if is_known else start
+            handover = max(handover_frame(start, end), self._next)
             for frame, mask in enumerate(detections.masks[n], start):
                 if frame < handover:
                     continue
@@ -65,14 +67,31 @@ class PendingFrames:
                 seen.pop(track_id, None)
                 if mask is not None:
                     seen[track_id] = SeenObject(track_id=track_id, label=label, score=evidence.score(label), mask=mask)
-        self._end = start + detections.coarse.shape[1]
+        self._evidence = {track_id: known for track_id, known in self._evidence.items() if may_return(track_id)}
 
-    def hand_out(self, end: int) -> list[FrameObjects]:
-        """Every frame before `end` that was not handed out yet."""
+    @property
+    def num_handed_out(self) -> int:
+        """Frames at the beginning of the video."""
+        return self._next
+
+    def labels(self, min_score: float) -> dict[int, int]:
+        """What tracks are taken for so far, of those that a later window can show and that reach the score."""
+        evidence = {track_id: evidence for track_id, (evidence, _) in self._evidence.items()}
+        return {i: label for i, known in evidence.items() if known.score(label := known.label) >= min_score}
+
+    def hand_out(self, end: int, merged: Mapping[int, int]) -> list[FrameObjects]:
+        """Every frame before `end` that was not handed out yet; `merged` gives the ids of tracks that are doubles."""
         final = []
         for frame in range(self._next, end):
             objects = self._frames.pop(frame, {})
-            seen = tuple(objects[key] for key in sorted(objects))
+            shown: dict[int, SeenObject] = {}
+            for track_id in sorted(objects):
+                first = merged.get(track_id, track_id)
+                one = objects[track_id] if first == track_id else replace(objects[track_id], track_id=first)
+                if first in shown:
+                    one = replace(shown[first], score=max(one.score, shown[first].score))
+                shown[first] = one
+            seen = tuple(shown[key] for key in sorted(shown))
             final.append(FrameObjects(index=frame, time=self._times.popleft(), objects=seen))
         self._next = max(self._next, end)
         return final

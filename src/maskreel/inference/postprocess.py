@@ -54,6 +54,10 @@ class ClipDetections:
     """The same masks at the network's resolution, to compare clips with."""
     votes: FrameVotes | None = None
     """Where the model votes frame by frame: score and class follow from these, `probability` is their mean."""
+    appearance: Float[np.ndarray, "n c"] | None = None
+    """By which the objects are known again, where the model says it."""
+    is_cut: bool = False
+    """Whether more objects reached the score than are kept."""
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -64,6 +68,8 @@ def clip_detections(
     *,
     clip: int = 0,
     top_k: int,
+    max_objects: int | None = None,
+    min_score: float = 0.0,
     source_size: tuple[int, int],
     network_size: tuple[int, int] | None,
     num_frames: int | None = None,
@@ -71,7 +77,8 @@ def clip_detections(
 ) -> ClipDetections:
     """Choose the objects of a clip and decode their masks at the source's size, (height, width).
 
-    `top_k` counts the pairs of a model that votes per clip. `network_size` is the size of the frames that the network
+    `top_k` counts the pairs of a model that votes per clip; with `max_objects` other queries that reach `min_score`
+    come behind theirs, and all in all no more than so many. `network_size` is the size of the frames that the network
     was shown, without padding: masks lie over that part of the map alone. None stretches the whole map over the source,
     as the published script does (it never pads). `num_frames` leaves the frames behind it out, such as repetitions.
     `select` decodes the masks of chosen queries. Objects whose mask is empty in all frames are dropped.
@@ -81,7 +88,12 @@ def clip_detections(
         query, probability, votes = frame_votes(class_logits[:, :num_frames])
         is_chosen = np.eye(probability.shape[1], dtype=bool)[votes.majority(probability.shape[1])]
     else:
-        query, probability, is_chosen = choose_pairs(class_logits, top_k)
+        query, probability, is_chosen = choose_pairs(class_logits, top_k, least=min_score if max_objects else None)
+    best = probability.max(1) if votes is None else votes.score.mean(1)
+    is_cut = max_objects is not None and bool((best[max_objects:] >= min_score).any())
+    query, probability, is_chosen = query[:max_objects], probability[:max_objects], is_chosen[:max_objects]
+    if votes is not None:
+        votes = FrameVotes(label=votes.label[:max_objects], score=votes.score[:max_objects])
     logits = select(prediction, clip, query).float()[:, :num_frames]
     covered = None
     if network_size is not None:
@@ -94,6 +106,7 @@ def clip_detections(
         is_absent = torch.from_numpy(votes.score < FRAME_THRESHOLD)
         logits = logits.masked_fill(is_absent[..., None, None], -1.0)
     masks = encode_masks(logits, source_size=source_size, covered=covered)
+    seen = prediction.appearance
     kept = [n for n, frames in enumerate(masks) if any(mask is not None for mask in frames)]
     return ClipDetections(
         probability=probability[kept],
@@ -101,6 +114,8 @@ def clip_detections(
         masks=[masks[n] for n in kept],
         coarse=logits[kept] > 0,
         votes=None if votes is None else FrameVotes(label=votes.label[kept], score=votes.score[kept]),
+        appearance=None if seen is None else seen[clip, query][kept].float().cpu().numpy(),
+        is_cut=is_cut,
     )
 
 
@@ -118,11 +133,12 @@ def frame_votes(
 
 
 def choose_pairs(
-    class_logits: Float[Tensor, "q v k"], top_k: int
+    class_logits: Float[Tensor, "q v k"], top_k: int, *, least: float | None = None
 ) -> tuple[Int[Tensor, " n"], Float[np.ndarray, "n k"], Bool[np.ndarray, "n k"]]:
     """Queries of the `top_k` best (query, class) pairs, their class probabilities, and which pairs were chosen.
 
-    Queries come in the order of their best pair; equal scores in the order of query and class.
+    Queries come in the order of their best pair; equal scores in the order of query and class. Behind them come, where
+    `least` is given, all other queries whose best score reaches it.
     """
     if class_logits.shape[1] != 1:
         raise ValueError(f"{class_logits.shape[1]} class votes per query where one per clip is expected")
@@ -133,6 +149,9 @@ def choose_pairs(
     best = torch.sort(probability.flatten(), descending=True, stable=True).indices[:top_k]
     pair_query, pair_label = best // num_classes, best % num_classes
     queries = list(dict.fromkeys(pair_query.tolist()))
+    if least is not None:
+        score, order = torch.sort(probability.max(1).values, descending=True, stable=True)
+        queries = list(dict.fromkeys([*queries, *order[score >= least].tolist()]))
     is_chosen = np.zeros((len(queries), num_classes), dtype=bool)
     for query, label in zip(pair_query.tolist(), pair_label.tolist(), strict=True):
         is_chosen[queries.index(query), label] = True

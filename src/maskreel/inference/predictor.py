@@ -1,7 +1,9 @@
 """Running a model over a video of any length: the whole way from frames to masklets."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -9,17 +11,19 @@ import torch
 from torch import nn
 
 from maskreel.device import choose_device
+from maskreel.errors import OptionError
 from maskreel.geometry.masklets import Masklets
+from maskreel.inference.finding import Finder, ShownFrame
 from maskreel.inference.options import OptionChanges, PredictorOptions, changed_options, recorded_options
 from maskreel.inference.pending import FrameObjects
-from maskreel.inference.postprocess import ClipDetections, clip_detections
-from maskreel.inference.session import Session, VideoResult
-from maskreel.models.folder import load_model
+from maskreel.inference.pipeline import follow, in_reach
+from maskreel.inference.postprocess import ClipDetections
+from maskreel.inference.session import Pace, Session, VideoResult
+from maskreel.models.folder import PUBLISHED_FRAMES, load_model
 from maskreel.runtimes.protocol import Runtime
 from maskreel.runtimes.pytorch import PyTorchRuntime
 from maskreel.structures import Clip
 from maskreel.video.files import FrameSource
-from maskreel.video.prepare import pad_clips
 from maskreel.video.sources import open_video
 
 
@@ -36,10 +40,12 @@ class VideoPredictor:
         options: PredictorOptions | None = None,
         *,
         device: torch.device | str = "cpu",
+        trained_frames: int = PUBLISHED_FRAMES,
     ) -> None:
         """`classes` are (category id, name) per label of the model, which is put into evaluation mode.
 
-        A module runs as `PyTorchRuntime` has it, on `device` and with the weights of this moment.
+        A module runs as `PyTorchRuntime` has it, on `device` and with the weights of this moment. `trained_frames` is
+        the length of the clips that it was trained on.
         """
         self.options: PredictorOptions = options or PredictorOptions()
         self.classes: tuple[tuple[int, str], ...] = tuple(classes)
@@ -48,6 +54,7 @@ class VideoPredictor:
             if isinstance(model, nn.Module)
             else model
         )
+        self.trained_frames: int = trained_frames
 
     @staticmethod
     def load(
@@ -69,7 +76,9 @@ class VideoPredictor:
         chosen = choose_device(str(device))
         loaded = load_model(run, chosen)
         options = changed_options(options or recorded_options(loaded.inference), changes)
-        return VideoPredictor(loaded.model, loaded.classes, options, device=chosen)
+        return VideoPredictor(
+            loaded.model, loaded.classes, options, device=chosen, trained_frames=loaded.trained_frames
+        )
 
     def __call__(self, source: str | Path | Iterable[Any]) -> Masklets:
         """Objects of one video: a path (file, folder of frames, pattern), an array `t h w 3`, or frames.
@@ -81,12 +90,9 @@ class VideoPredictor:
 
     def predict(self, source: FrameSource, *, on_frames: Callable[[int], None] | None = None) -> VideoResult:
         """Objects of an opened source; `on_frames` is told how many more frames were read."""
-        session = self.session()
-        for frame in source:
-            if on_frames is not None:
-                on_frames(1)
-            session.push(frame)
-        session.finish()
+        session, source = self.session(), in_reach(source)
+        for _ in follow(session, source, on_frame=None if on_frames is None else partial(on_frames, 1)):
+            pass
         return session.video(source)
 
     def stream(self, source: str | Path | Iterable[Any]) -> Iterator[FrameObjects]:
@@ -94,34 +100,48 @@ class VideoPredictor:
 
         Score and class of an object are those known so far; its track id and masks are final.
         """
-        session = self.session(keep=False)
-        for frame in open_video(source):
-            yield from session.push(frame)
-        yield from session.finish()
+        yield from follow(self.session(keep=False), open_video(source))
 
-    def session(self, *, keep: bool = True) -> Session:
+    def session(
+        self,
+        *,
+        latency: int | None = None,
+        window: int | None = None,
+        memory: int | None = None,
+        keep: bool = True,
+        reuse: bool = True,
+    ) -> Session:
         """A video to push frames into, for sources that are not read but come in.
 
-        Without `keep` its memory does not grow with the video, and there is no result at the end.
+        With `latency` L, all frames up to L before the newest are final, 0 answers in the same push. Windows hold
+        `window` frames, by default as many as the model was trained on, and one is searched every max(L, 1) frames;
+        what the model makes of single frames is kept for the next (`reuse`), where they differ by rounding alone.
+        Without a latency windows are cut as the options say. `memory` is that of the options, in frames. Without `keep`
+        the session does not grow with the video, and there is no result at the end. Raises OptionError for a value.
         """
-        return Session(self.find, self.classes, self.options, keep=keep)
+        window = self.trained_frames if window is None else window
+        for name, value, least in (("latency", latency, 0), ("window", window, 1)):
+            if value is not None and value < least:
+                raise OptionError(f"{name} {value}: must be at least {least}")
+        options = self.options if memory is None else replace(self.options, memory=memory)
+        pace = Pace(latency=latency, window=window, reuse=reuse)
+        return Session(self.runtime, self.classes, options, pace, keep=keep, model=lambda: self._fingerprint)
 
     def find(self, clip: Clip) -> ClipDetections:
         """Objects of one clip whose frames have the size that the network is to see."""
-        num_frames, (height, width) = len(clip.frames), clip.frames.shape[-2:]
-        shown = clip
-        if self.options.short_clips == "repeat" and num_frames < self.options.clip_frames:
-            order = torch.arange(self.options.clip_frames) % num_frames
-            shown = replace(clip, frames=clip.frames[order], frame_index=clip.frame_index[order])
-        features = self.runtime.frame_features(pad_clips([shown]))
-        return clip_detections(
-            self.runtime.clip(features),
-            top_k=self.options.top_k,
-            source_size=clip.size,
-            network_size=(height, width),
-            num_frames=num_frames,
-            select=self.runtime.masks,
-        )
+        find = Finder(self.runtime, self.options, clip_frames=self.options.clip_frames, reuse=False)
+        return find([ShownFrame(pixels=frame) for frame in clip.frames], clip.size)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Names the model among all others: its type and the sum of its weights."""
+        model = self.runtime.model if isinstance(self.runtime, PyTorchRuntime) else self.runtime
+        sums = hashlib.sha256()
+        if isinstance(model, nn.Module):
+            for name, tensor in sorted(model.state_dict().items()):
+                sums.update(name.encode())
+                sums.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+        return f"{type(model).__name__} {sums.hexdigest()[:16]}"
 
 
 load = VideoPredictor.load

@@ -1,28 +1,31 @@
 """A video while it comes in: frames are pushed, what is final comes out, and at the end there are masklets."""
 
-import math
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, SupportsFloat
-
-import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry.masklets import Masklet, Masklets, SkippedFrame
+from maskreel.inference.clock import FrameClock
+from maskreel.inference.doubles import Doubles
+from maskreel.inference.finding import Finder, ShownFrame
 from maskreel.inference.link import Linker
-from maskreel.inference.options import PredictorOptions
+from maskreel.inference.memory import DEFAULT_MEMORY, IdentityMemory
+from maskreel.inference.options import Duplicates, PredictorOptions
 from maskreel.inference.pending import FrameObjects, PendingFrames
-from maskreel.inference.postprocess import ClipDetections
+from maskreel.inference.state import pack, unpack
 from maskreel.inference.tracks import VideoTracks
-from maskreel.inference.windows import Window, WindowCutter
-from maskreel.structures import Clip
+from maskreel.inference.windows import SlidingWindows, Window, WindowCutter, Windows
+from maskreel.runtimes.protocol import Runtime
 from maskreel.video.arrays import as_pixels
 from maskreel.video.files import Frame, FrameSource
-from maskreel.video.frame_folders import FRAME_RATE
 from maskreel.video.prepare import show_frame
+
+logger = logging.getLogger(__name__)
+
+STATE = 1
+"""Version of the states of sessions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +41,18 @@ class VideoResult:
     skipped: tuple[SkippedFrame, ...]
     timestamps: tuple[float, ...]
     tracks: VideoTracks
+    doubles: Doubles
     classes: tuple[tuple[int, str], ...]
 
-    def masklets(self, min_score: float) -> Masklets:
+    def masklets(self, min_score: float, *, duplicates: Duplicates = "merge") -> Masklets:
         """One masklet per object, of its most probable class: what overlays and `<stem>.json` show."""
-        return self._result(self.tracks.masklets(len(self.timestamps), min_score))
+        doubles = self.doubles if duplicates == "merge" else None
+        return self._result(self.tracks.masklets(len(self.timestamps), min_score, doubles))
 
-    def pairs(self, min_score: float = 0.0) -> Masklets:
+    def pairs(self, min_score: float = 0.0, *, duplicates: Duplicates = "keep") -> Masklets:
         """One masklet per (object, class) pair, as average precision is measured: what `results.json` holds."""
-        return self._result(self.tracks.pairs(len(self.timestamps), min_score))
+        doubles = self.doubles if duplicates == "merge" else None
+        return self._result(self.tracks.pairs(len(self.timestamps), min_score, doubles))
 
     def _result(self, masklets: tuple[Masklet, ...]) -> Masklets:
         return Masklets(
@@ -61,40 +67,67 @@ class VideoResult:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """When a session answers; made by `VideoPredictor.session`."""
+
+    latency: int | None = None
+    """Frames after which a frame is final; None cuts windows by the options and waits for as long as a clip."""
+    window: int = 5
+    """Frames of a window, where there is a latency."""
+    reuse: bool = True
+    """Keep what the model makes of single frames for the windows that share them, where there is a latency."""
+
+    def windows(self, options: PredictorOptions) -> Windows[ShownFrame]:
+        if self.latency is None:
+            return WindowCutter[ShownFrame](clip_frames=options.clip_frames, overlap=options.clip_overlap)
+        return SlidingWindows[ShownFrame](frames=self.window, latency=self.latency)
+
+
 class Session:
     """One video, pushed in frame by frame; made by `VideoPredictor.session`.
 
-    A frame is final when as many frames as a clip has have come after it, or the video is finished: then its objects
-    are handed out, each with the score and class that are known so far; track ids and masks do not change any more.
-    What is refused changes nothing: what was found before is kept, and the next frame can be pushed.
+    With a latency of L frames, all frames up to L before the one that was pushed are final; without, a frame is final
+    when as many frames as a clip has have come after it. Then its objects are handed out, each with the score and class
+    that are known so far; track ids and masks do not change any more. What is refused changes nothing: what was found
+    before is kept, and the next frame can be pushed.
     """
 
     def __init__(
         self,
-        find: Callable[[Clip], ClipDetections],
+        runtime: Runtime,
         classes: Sequence[tuple[int, str]],
         options: PredictorOptions,
+        pace: Pace | None = None,
         *,
         keep: bool = True,
+        model: Callable[[], str] = str,
     ) -> None:
-        """`find` says what is seen in one clip, whose frames have the size that the network is to see.
+        """Without `keep` nothing stays in memory but the objects that may go on, and there is no result at the end.
 
-        Without `keep` nothing stays in memory but the objects that may go on, and there is no result at the end.
+        `model` gives a name that no other model has, for states.
         """
-        self._find = find
+        pace = pace or Pace()
+        is_live = pace.latency is not None
+        memory = options.memory if options.memory is not None else DEFAULT_MEMORY if is_live else 0
+        clip_frames = pace.window if is_live else options.clip_frames
+        self._find = Finder(runtime, options, clip_frames=clip_frames, reuse=is_live and pace.reuse)
+        self._device = runtime.device
         self._classes = tuple(classes)
         self._options = options
         self._keep = keep
-        self._windows = WindowCutter[UInt8[Tensor, "3 h w"]](
-            clip_frames=options.clip_frames, overlap=options.clip_overlap
-        )
-        self._linker = Linker()
+        self._pace = pace
+        self._model = model
+        self._windows: Windows[ShownFrame] = pace.windows(options)
+        self._linker = Linker(IdentityMemory(memory) if memory else None)
         self._pending = PendingFrames()
-        self._clock = _Clock()
+        self._doubles = Doubles(keep=keep)
+        self._clock = FrameClock()
         self._size: tuple[int, int] | None = None
         self._tracks: VideoTracks | None = None
         self._timestamps: list[float] = []
         self._is_finished = False
+        self._is_warned = False
 
     def push(self, frame: Any, time: SupportsFloat | None = None) -> list[FrameObjects]:
         """The next frame of the video; returns the frames that are final now, maybe none.
@@ -115,19 +148,19 @@ class Session:
         if self._keep:
             self._timestamps.append(seconds)
         self._pending.push(seconds)
-        self._search(self._windows.push(shown))
-        return self._pending.hand_out(self._windows.num_final)
+        self._search(self._windows.push(ShownFrame(pixels=shown)))
+        return self._hand_out(self._windows.num_final)
 
     def finish(self) -> list[FrameObjects]:
         """The video ends here; returns all frames that were not handed out yet, none when called again."""
         if not self._is_finished:
             self._search(self._windows.finish())
             self._is_finished = True
-        return self._pending.hand_out(self._clock.num_frames)
+        return self._hand_out(self._clock.num_frames)
 
     def result(self) -> Masklets:
         """Every object that reaches the score of the options. Raises UsageError before `finish` and without `keep`."""
-        return self.video().masklets(self._options.min_score)
+        return self.video().masklets(self._options.min_score, duplicates=self._options.duplicates)
 
     def video(self, source: FrameSource | None = None) -> VideoResult:
         """All that was found; what is known of the video beyond its frames comes from the source that they came from.
@@ -147,47 +180,75 @@ class Session:
             skipped=() if source is None else source.skipped,
             timestamps=tuple(self._timestamps),
             tracks=self._tracks,
+            doubles=self._doubles,
             classes=self._classes,
         )
 
-    def _search(self, window: Window[Tensor] | None) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on later or elsewhere, in plain values and tensors: `torch.save` writes it."""
+        known = {name: pack(getattr(self, name)) for name in _KNOWN}
+        return {"version": STATE, "settings": self._settings(), "known": known}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the session was that made this state: same ids, same masks.
+
+        Raises DataError for a state of another version, model or session, naming what differs; nothing changes then.
+        """
+        if not isinstance(state, dict) or "version" not in state:
+            raise DataError(f"state: a {type(state).__name__} that state_dict did not make")
+        if state["version"] != STATE:
+            raise DataError(f"state: version {state['version']!r}; this Maskreel reads version {STATE}")
+        settings, known = state.get("settings"), state.get("known")
+        if not isinstance(settings, dict) or not isinstance(known, dict) or set(known) != set(_KNOWN):
+            raise DataError("state: damaged, or not made by state_dict")
+        for name, value in self._settings().items():
+            if settings.get(name) != value:
+                if name in ("model", "classes"):
+                    raise DataError("state: was made by another model; load the one that made it")
+                raise DataError(f"state: {name} was {settings.get(name)!r} there and is {value!r} here")
+        for name, value in {name: unpack(known[name], self._device) for name in _KNOWN}.items():
+            setattr(self, name, value)
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same where a state is loaded."""
+        return {
+            "model": self._model(),
+            "classes": pack(self._classes),
+            "keep": self._keep,
+            **{f"option {name}": value for name, value in vars(self._options).items()},
+            **vars(self._pace),
+        }
+
+    def _search(self, window: Window[ShownFrame] | None) -> None:
         if window is None:
             return
         assert self._size is not None, "a window has frames"
-        clip = Clip(
-            frames=torch.stack(window.frames),
-            frame_index=torch.arange(window.start, window.start + len(window.frames)),
-            video_id=0,
-            size=self._size,
-        )
-        detections = self._find(clip)
+        detections = self._find(window.frames, self._size)
+        self._warn_of_crowd(window, is_cut=detections.is_cut)
         track_ids = self._linker.link(window.start, detections)
-        self._pending.add(window.start, track_ids, detections)
+        self._doubles.add(window.start, track_ids, detections, self._linker.may_return)
         if self._keep:
             self._tracks = self._tracks or VideoTracks(*self._size, classes=self._classes)
-            self._tracks.add(window.start, track_ids, detections)
+            self._tracks.add(window.start, track_ids, detections, num_final=self._pending.num_handed_out)
+        self._pending.add(window.start, track_ids, detections, self._linker.may_return)
+
+    def _hand_out(self, end: int) -> list[FrameObjects]:
+        merged = {}
+        if self._options.duplicates == "merge":
+            merged = self._doubles.merged(self._pending.labels(self._options.min_score))
+        return self._pending.hand_out(end, merged)
+
+    def _warn_of_crowd(self, window: Window[ShownFrame], *, is_cut: bool) -> None:
+        if is_cut and not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "frames %d to %d show more than %d objects; the best are followed: raise max_objects (--max-objects)",
+                *(window.start, window.start + len(window.frames) - 1, self._options.max_objects),
+            )
 
 
-class _Clock:
-    """Counts frames and gives a time to those that have none."""
-
-    def __init__(self) -> None:
-        self.num_frames = 0
-        self._last = -math.inf
-        self._anchor = (0, 0.0)
-        """Number and time of the last frame that had a time."""
-
-    def tick(self, time: float | None, where: str) -> float:
-        """Time of the next frame in seconds; DataError for one that is no number or lies before the frame before."""
-        if time is None:
-            number, since = self._anchor
-            time = round(since + float(Fraction(self.num_frames - number) / FRAME_RATE), 6)
-        elif not math.isfinite(time):
-            raise DataError(f"{where}: time {time}; expected seconds")
-        elif time < self._last:
-            raise DataError(f"{where}: time {time}; expected {self._last} or later, the time of the frame before it")
-        else:
-            self._anchor = (self.num_frames, time)
-        self.num_frames += 1
-        self._last = time
-        return time
+_KNOWN = (
+    *("_windows", "_linker", "_pending", "_doubles", "_clock", "_size", "_tracks", "_timestamps"),
+    *("_is_finished", "_is_warned"),
+)
+"""Attributes of a session that change while frames come."""

@@ -3,17 +3,24 @@
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from maskreel.geometry.masklets import Masklet
 from maskreel.geometry.rle import Rle
+from maskreel.inference.doubles import Doubles, JoinedMasks
 from maskreel.inference.postprocess import ClipDetections
 
 MEMORY_LIMIT = 8 * 2**20
 """Bytes of masks held in memory; more of them move to a temporary file."""
+
+_NO_BYTES = torch.zeros(0, dtype=torch.uint8)
 
 
 class MaskStore:
@@ -32,6 +39,19 @@ class MaskStore:
         place = self._end
         self._end += len(mask.counts)
         return place, len(mask.counts)
+
+    def content(self) -> UInt8[Tensor, " n"]:
+        """All bytes."""
+        self._file.seek(0)
+        return torch.frombuffer(bytearray(self._file.read()), dtype=torch.uint8) if self._end else _NO_BYTES.clone()
+
+    @classmethod
+    def of(cls, height: int, width: int, content: UInt8[Tensor, " n"]) -> "MaskStore":
+        """A store with the bytes that `content` gave."""
+        store = cls(height, width)
+        store._file.write(content.numpy().tobytes())
+        store._end = len(content)
+        return store
 
     def read(self, place: int, length: int) -> Rle:
         self._file.seek(place)
@@ -117,8 +137,8 @@ class ClassEvidence:
         return float(self._probability[label] / self._windows)
 
 
-class _Track:
-    """One object while the video is read."""
+class Track:
+    """One object while the video is read; `places` and `lengths` of its masks lie in the store, 0 where it has none."""
 
     def __init__(self, track_id: int, first: int, num_classes: int) -> None:
         self.track_id = track_id
@@ -143,54 +163,65 @@ class VideoTracks:
     def __init__(self, height: int, width: int, classes: Sequence[tuple[int, str]]) -> None:
         self._store = MaskStore(height, width)
         self._classes = tuple(classes)
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, Track] = {}
         self._num_frames = 0
 
-    def add(self, start: int, track_ids: Sequence[int], detections: ClipDetections) -> None:
-        """The detections of the window that begins at frame `start`, under the ids that linking gave them."""
+    def add(self, start: int, track_ids: Sequence[int], detections: ClipDetections, *, num_final: int = 0) -> None:
+        """The detections of the window that begins at frame `start`, under the ids that linking gave them.
+
+        The first `num_final` frames of the video stay as they are.
+        """
         for n, track_id in enumerate(track_ids):
             track = self._tracks.get(track_id)
             if track is None:
-                track = self._tracks[track_id] = _Track(track_id, start, len(self._classes))
+                track = self._tracks[track_id] = Track(track_id, start, len(self._classes))
             track.evidence.add(detections, n, seen=max(0, track.end - start))
-            handover = handover_frame(start, track.end)
+            handover = max(handover_frame(start, track.end), num_final)
             for frame, mask in enumerate(detections.masks[n], start):
                 if frame >= handover:
                     self._put(track, frame, mask)
             self._num_frames = max(self._num_frames, track.end)
 
-    def masklets(self, num_frames: int, min_score: float) -> tuple[Masklet, ...]:
-        """One masklet per object, of its most probable class, ordered by track id."""
-        found = []
+    def masklets(self, num_frames: int, min_score: float, doubles: Doubles | None = None) -> tuple[Masklet, ...]:
+        """One masklet per object, of its most probable class, ordered by track id; `doubles` are shown as one."""
+        found = {}
         for track in self._tracks.values():
             label = track.evidence.label
             if track.evidence.score(label) >= min_score:
-                found.append(self._masklet(track, label, num_frames))
-        return tuple(found)
+                found[track.track_id] = self._masklet(track, label, num_frames)
+        merged = {} if doubles is None else doubles.merged({i: masklet.label for i, masklet in found.items()})
+        return tuple(
+            _joined([masklet, *(found[i] for i in merged if merged[i] == track_id)])
+            for track_id, masklet in found.items()
+            if track_id not in merged
+        )
 
-    def pairs(self, num_frames: int, min_score: float = 0.0) -> tuple[Masklet, ...]:
+    def pairs(self, num_frames: int, min_score: float = 0.0, doubles: Doubles | None = None) -> tuple[Masklet, ...]:
         """One masklet per (object, class) pair that was among the best of a window, best first, as published.
 
-        Average precision is measured on these: one object may stand there under several classes.
+        Average precision is measured on these: one object may stand there under several classes. Of `doubles` the first
+        track alone stands there.
         """
+        labels = {track_id: track.evidence.label for track_id, track in self._tracks.items()}
+        left_out = {} if doubles is None else doubles.merged(labels)
         found = [
             self._masklet(track, label, num_frames)
-            for track in self._tracks.values()
+            for track_id, track in self._tracks.items()
             for label in track.evidence.labels
-            if track.evidence.score(label) >= min_score
+            if track.evidence.score(label) >= min_score and track_id not in left_out
         ]
         return tuple(sorted(found, key=lambda masklet: -masklet.score))
 
-    def _put(self, track: _Track, frame: int, mask: Rle | None) -> None:
+    def _put(self, track: Track, frame: int, mask: Rle | None) -> None:
         place, length = (0, 0) if mask is None else self._store.append(mask)
         index = frame - track.first
-        if index < len(track.places):
-            track.places[index], track.lengths[index] = place, length
-        else:
-            track.places.append(place)
-            track.lengths.append(length)
+        absent = index + 1 - len(track.places)
+        if absent > 0:
+            track.places.extend([0] * absent)
+            track.lengths.extend([0] * absent)
+        track.places[index], track.lengths[index] = place, length
 
-    def _masklet(self, track: _Track, label: int, num_frames: int) -> Masklet:
+    def _masklet(self, track: Track, label: int, num_frames: int) -> Masklet:
         return Masklet(
             track_id=track.track_id,
             label=label,
@@ -198,6 +229,17 @@ class VideoTracks:
             score=track.evidence.score(label),
             segmentations=StoredMasks(self._store, track.first, track.places, track.lengths, num_frames),
         )
+
+
+def _joined(masklets: Sequence[Masklet]) -> Masklet:
+    """Several findings of one object under the id of the first."""
+    if len(masklets) == 1:
+        return masklets[0]
+    return replace(
+        masklets[0],
+        score=max(masklet.score for masklet in masklets),
+        segmentations=JoinedMasks([masklet.segmentations for masklet in masklets]),
+    )
 
 
 def handover_frame(start: int, previous_end: int) -> int:

@@ -22,6 +22,8 @@ from maskreel.models.moved import moved, renamed
 
 BUNDLED = "bundled"
 FORMAT = 2
+PUBLISHED_FRAMES = 5
+"""Of the training clips of SeqFormer and the models that grew from it."""
 UNUSED = "unused.safetensors"
 """What the checkpoint that a model was converted from holds beyond it."""
 
@@ -36,6 +38,8 @@ class LoadedModel:
     """(category id of the data, name) per class index."""
     inference: dict[str, Any]
     """How the model was evaluated when it was saved, such as `short_side`; empty when unknown."""
+    trained_frames: int
+    """Frames of the clips that it was trained on; where nobody noted it, what its kind was published with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,7 @@ def save_model(
     classes: Iterable[tuple[int, str]],
     *,
     inference: Mapping[str, Any] | None = None,
+    trained_frames: int | None = None,
     dtype: torch.dtype | None = None,
     unused: Mapping[str, Tensor] | None = None,
 ) -> None:
@@ -69,6 +74,7 @@ def save_model(
 
     `dtype` casts floating-point tensors, to halve the file. `unused` is what a foreign checkpoint holds beyond the
     model, by its names there; it goes into a file of its own, from which the checkpoint can be written again.
+    `trained_frames` is the length of the clips that the model was trained on, where that is known.
     """
     classes = tuple(classes)
     if len(classes) != config.num_classes:
@@ -78,6 +84,7 @@ def save_model(
         "model": to_dict(config),
         "classes": [{"id": number, "name": name} for number, name in classes],
         "inference": dict(inference or {}),
+        **({} if trained_frames is None else {"trained_frames": trained_frames}),
     }
     write_model_folder(folder, description, model, dtype=dtype, unused=unused or {})
 
@@ -132,6 +139,9 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
     inference = description.get("inference", {})
     if not isinstance(inference, dict):
         raise DataError(f"{path}: inference: expected an object, got {inference!r}")
+    trained_frames = description.get("trained_frames", published_frames(config))
+    if type(trained_frames) is not int or trained_frames < 1:
+        raise DataError(f"{path}: trained_frames: expected a number of frames from 1 on, got {trained_frames!r}")
     with torch.device("meta"):
         model = build_model(config)
     model = model.to_empty(device="cpu")
@@ -142,7 +152,13 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
         config=config,
         classes=tuple((entry.id, entry.name) for entry in classes),
         inference=inference,
+        trained_frames=trained_frames,
     )
+
+
+def published_frames(config: ModelConfig) -> int:
+    """Frames of a training clip as published: as many as the query table knows, five where there is none."""
+    return getattr(config.queries, "frames", PUBLISHED_FRAMES)
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

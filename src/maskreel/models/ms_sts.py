@@ -87,6 +87,7 @@ class MSSTS(nn.Module):
         return ClipPrediction(
             layers=parts.predict_layers(states, self.classify, self.mask_head, masks, features.sizes),
             memory=memory if self.training else None,
+            appearance=None if self.training else states[-1].instance,
         )
 
     masks = staticmethod(select_masks)

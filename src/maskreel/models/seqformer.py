@@ -64,7 +64,10 @@ class SeqFormer(nn.Module):
         memory = flatten_pyramid(features.maps)
         states = self.decoder(memory)
         masks = self.mask_head.branch(memory)
-        return ClipPrediction(layers=parts.predict_layers(states, self.classify, self.mask_head, masks, features.sizes))
+        return ClipPrediction(
+            layers=parts.predict_layers(states, self.classify, self.mask_head, masks, features.sizes),
+            appearance=None if self.training else states[-1].instance,
+        )
 
     masks = staticmethod(select_masks)
 

@@ -114,7 +114,9 @@ class TAFormer(nn.Module):
             compared = [rearrange(self.embed(state.box_queries), "b t q c -> b q t c") for state in states[first:]]
             pairs = zip(layers[first:], compared, strict=True)
             layers = (*layers[:first], *(replace(layer, embedding=embedding) for layer, embedding in pairs))
-        return ClipPrediction(layers=layers)
+        last = states[-1]
+        seen = last.instance if self.embed is None or self.training else self.embed(last.box_queries).mean(1)
+        return ClipPrediction(layers=layers, appearance=None if self.training else seen)
 
     masks = staticmethod(select_masks)
 

@@ -64,7 +64,8 @@ def describe_run(folder: Path, recipe: Recipe, data: RunData, device: torch.devi
 
 def write_weights(folder: Path, model: nn.Module, recipe: Recipe, classes: tuple[tuple[int, str], ...]) -> None:
     """A model folder of the model as it is now, to be used as it is evaluated in training."""
-    save_model(folder, model, recipe.model, classes, inference=to_dict(recipe.evaluation.predictor))
+    inference = to_dict(recipe.evaluation.predictor)
+    save_model(folder, model, recipe.model, classes, inference=inference, trained_frames=recipe.data.num_frames)
 
 
 def write_dataset(folder: Path, config: DataConfig, data: RunData) -> None:

@@ -23,7 +23,7 @@ from typing import Protocol, runtime_checkable
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -48,7 +48,7 @@ PREVIEW = 4
 MAX_READ_ERRORS = 100
 """Failures to read in a row after which the rest of a file is given up."""
 
-_FORMATS = (
+FORMATS = (
     "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,h264,hevc,av1,obu,ivf,m4v,dv,mxf,mjpeg,nut,"
     "yuv4mpegpipe"
 )
@@ -103,29 +103,32 @@ class VideoFile:
         self.name = str(path) if name is None else name
         self.skipped: tuple[SkippedFrame, ...] = ()
         with closing(_open(self.path, self.name)) as container:
-            stream = _video_stream(container, self.name)
-            self.declared = stream.frames or None
-            self.frame_rate = _frame_rate(stream)
-            self._warn_of_streams(container, stream)
-            self._warn_of_hdr(stream)
-            if stream.metadata.get("alpha_mode") == "1":
-                logger.warning("%s: its transparency is not read; colours that it hides are seen", self.name)
+            self._read_head(container)
         height, width, _ = next(iter(self)).pixels.shape
         self.size = (height, width)
 
     def __iter__(self) -> Iterator[Frame]:
         with closing(_open(self.path, self.name)) as container:
-            yield from self._decode(container)
+            yield from self._decode(container, Clock(float(1 / self.frame_rate)))
 
-    def _decode(self, container: InputContainer) -> Iterator[Frame]:
+    def _read_head(self, container: InputContainer) -> None:
+        stream = _video_stream(container, self.name)
+        self.declared: int | None = stream.frames or None
+        self.frame_rate: Fraction = _frame_rate(stream)
+        self._warn_of_streams(container, stream)
+        self._warn_of_hdr(stream)
+        if stream.metadata.get("alpha_mode") == "1":
+            logger.warning("%s: its transparency is not read; colours that it hides are seen", self.name)
+
+    def _decode(self, container: InputContainer, clock: Clock, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+        """Frames of (width, height), by default those of the first one as shown."""
         stream = _video_stream(container, self.name)
         ledger = PacketLedger(stream, self.frame_rate)
-        first = size = None
-        clock = Clock(float(1 / self.frame_rate))
+        first = None
         for frame in _decoded(container, stream, ledger):
             _check_size(frame.width, frame.height, self.name)
-            if first is None or size is None:
-                first = frame.width, frame.height
+            first = first or (frame.width, frame.height)
+            if size is None:
                 size = shown_size(*first, stream.sample_aspect_ratio)
                 _check_size(*size, self.name)
             if first != (frame.width, frame.height):
@@ -176,7 +179,7 @@ def _open(path: Path, name: str, options: dict[str, str] | None = None) -> Input
         if path.stat().st_size == 0:
             raise VideoReadError(name, "the file is empty")
         # A protocol prefix keeps names such as "a:b.mp4" from being taken for an address.
-        allowed = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        allowed = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
         return av.open(f"file:{path}", options=allowed | (options or {}))
     except UnicodeEncodeError as error:
         raise VideoReadError(name, "its name is not valid text; rename the file") from error
@@ -185,7 +188,7 @@ def _open(path: Path, name: str, options: dict[str, str] | None = None) -> Input
     except FFmpegError as error:
         words = content_words(path)
         if words == UNKNOWN_CONTENT:
-            raise VideoReadError(name, f"not a video that can be read ({_words(error)}), or cut off") from error
+            raise VideoReadError(name, f"not a video that can be read ({error_words(error)}), or cut off") from error
         raise VideoReadError(name, f"is {words}, not a video that can be read") from error
     except OSError as error:
         raise VideoReadError(name, f"cannot be opened ({error.strerror})") from error
@@ -246,7 +249,7 @@ def _decoded(container: InputContainer, stream: VideoStream, ledger: PacketLedge
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            ledger.failed(packet, _words(error))
+            ledger.failed(packet, error_words(error))
             continue
         for frame in frames:
             assert isinstance(frame, VideoFrame), "a video stream yields frames"
@@ -263,9 +266,10 @@ def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedge
         except StopIteration:
             return
         except FFmpegError as error:
-            ledger.unreadable(_words(error))
+            ledger.unreadable(error_words(error))
             errors_in_a_row += 1
-            if errors_in_a_row > MAX_READ_ERRORS:
+            if errors_in_a_row > MAX_READ_ERRORS or isinstance(error, ExitError):
+                # Too many, or nothing came within the time limit of a stream.
                 yield av.Packet()
                 return
             packets = container.demux(stream)
@@ -274,7 +278,7 @@ def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedge
         yield packet
 
 
-def _words(error: Exception) -> str:
+def error_words(error: Exception) -> str:
     """FFmpeg's own words for an error, without the number and the path."""
     text = getattr(error, "strerror", None) or str(error)
     return text[0].lower() + text[1:] if text else type(error).__name__

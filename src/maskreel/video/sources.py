@@ -18,7 +18,17 @@ from maskreel.video.files import FrameSource, VideoFile
 from maskreel.video.frame_folders import FRAME_RATE, FrameImages, numbered_frames
 from maskreel.video.frame_order import in_frame_order, natural_key
 from maskreel.video.images import is_image
-from maskreel.video.pipes import STDIN, PipedVideo, is_pipe
+from maskreel.video.pipes import STDIN, is_pipe, open_pipe
+from maskreel.video.streams import (
+    ADDRESSES,
+    camera_device,
+    is_address,
+    is_live_address,
+    open_address,
+    open_camera,
+    stem_of_address,
+    without_password,
+)
 from maskreel.video.unlisted import unread
 
 logger = logging.getLogger(__name__)
@@ -35,19 +45,6 @@ VIDEO_SUFFIXES = frozenset(
 MAX_DENOMINATOR = 1001
 """Of frame rates: 30000/1001 is the finest that is in use."""
 
-_ADDRESSES = (
-    "http://",
-    "https://",
-    "rtsp://",
-    "rtsps://",
-    "rtmp://",
-    "rtmps://",
-    "udp://",
-    "tcp://",
-    "srt://",
-    "ftp://",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSource:
@@ -63,6 +60,8 @@ class NamedSource:
     """Of a video in a data set."""
     is_missing: bool = False
     """Nothing of that name exists; `open` raises UsageError."""
+    is_live: bool = False
+    """Frames come at their own pace, whoever reads them."""
 
 
 def open_video(source: str | Path | Iterable[Any], *, frame_rate: SupportsFloat = FRAME_RATE) -> FrameSource:
@@ -96,10 +95,10 @@ def open_video(source: str | Path | Iterable[Any], *, frame_rate: SupportsFloat 
 def find_sources(words: Sequence[str], *, frame_rate: Fraction = FRAME_RATE) -> list[NamedSource]:
     """The videos that the words name, in their order, nothing opened yet.
 
-    A word is a video file, "-" for one on the standard input, a folder of frames, a folder of videos, a folder of such
-    folders, or a glob pattern. Images that come from one pattern, or stand one after the other and lie in one folder (a
-    pattern that the shell has replaced), are the frames of one video; an image of several frames is a video of its own.
-    `frame_rate` is that of images, which know no time.
+    A word is a video file, a folder of frames, a folder of videos, a folder of such folders, a glob pattern, an
+    address, a camera by its number or device, or "-" for a video on the standard input. Images that come from one
+    pattern, or stand one after the other and lie in one folder (a pattern that the shell has replaced), are the frames
+    of one video; an image of several frames is a video of its own. `frame_rate` is that of images, which know no time.
     """
     sources: list[NamedSource] = []
     loose: list[Path] = []
@@ -117,16 +116,22 @@ def find_sources(words: Sequence[str], *, frame_rate: Fraction = FRAME_RATE) -> 
 
 
 def _from_word(word: str, path: Path, frame_rate: Fraction) -> list[NamedSource]:
+    camera = camera_device(word)
+    if camera is not None and not path.is_file() and not path.is_dir():
+        stem = f"camera-{word.rpartition('/')[2]}"
+        return [NamedSource(name=word, stem=stem, open=partial(open_camera, word, camera), is_live=True)]
     if word == STDIN or is_pipe(path):
         stem = "stdin" if word == STDIN else f"pipe-{path.name}"
-        return [NamedSource(name=word, stem=stem, open=partial(PipedVideo, word))]
+        return [NamedSource(name=word, stem=stem, open=partial(open_pipe, word))]
     if path.exists():
         return _from_path(path, frame_rate)
-    if word.lower().startswith(_ADDRESSES):
-        advice = f"record it to a file first (ffmpeg -i {word} -t 60 clip.mp4) and name that"
-        return [_missing(word, f"addresses are not read, nothing is fetched over a network; {advice}")]
-    if word.isdecimal() or word.startswith("/dev/video"):
-        return [_missing(word, "no such file or folder, and cameras are not read; record to a file first")]
+    if is_address(word):
+        shown = without_password(word)
+        stem = stem_of_address(word)
+        return [NamedSource(name=shown, stem=stem, open=partial(open_address, word), is_live=is_live_address(word))]
+    scheme, is_scheme, _ = word.partition("://")
+    if is_scheme and scheme.isalnum():
+        return [_missing(word, f"no such file or folder, and {scheme} is not read; there are {', '.join(ADDRESSES)}")]
     if glob.has_magic(word):
         return _from_pattern(word, frame_rate)
     return [_missing(word, "no such file or folder")]

@@ -18,18 +18,48 @@ SAVE_HELP = f"Write more beside <stem>.json, comma-separated: {described()}."
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """Find, cut out and follow every object in videos; writes <stem>.json and <stem>_overlay.mp4 for each."""
+    """Find, cut out and follow every object in videos; writes <stem>.json and <stem>_overlay.mp4 for each.
+
+    Ctrl-C ends the reading and finishes the files.
+    """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder, model folder, or the word bundled (the weights that come with the package)."""
     sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """Video files, folders of frames, patterns in quotes; with --split one folder of a YouTube-VIS data set."""
+    """Video files, folders of frames, patterns in quotes, addresses (http, rtsp, tcp ...), cameras (0, /dev/video0), -
+    for the standard input; with --split one folder of a YouTube-VIS data set."""
     out: Path | None = None
     """Folder for the results; default runs/predict/NAME after the first source, then NAME-2 and so on."""
     split: str | None = None
     """Split of the data set that SOURCE names; also writes results.json."""
     min_score: float | None = None
     """Leave out objects below this score; default as the model was evaluated, else 0.3, and 0 for results.json."""
+    max_objects: int | None = None
+    """Objects followed per clip, the best first; default 100. results.json holds the pairs of the published rule."""
+    duplicates: Literal["merge", "keep"] | None = None
+    """Two tracks of one class whose masks agree in more than 0.8 of their common frames' pixels are one object, or
+    two; default merge, but keep for results.json."""
+    latency: int | None = None
+    """Frames after which a frame is final, 0 for at once; windows of --window frames are then searched every so many
+    frames. Default 1 for cameras and streams; others wait for whole clips of --clip-frames."""
+    window: int | None = None
+    """Frames of a window where there is a latency; default as many as the model was trained on."""
+    memory: int | None = None
+    """Frames for which an object that left is remembered, to get its id back when it returns; 0 for none. Default as
+    measured best where there is a latency, else 0."""
+    every: int = 1
+    """Look at every so many frames only."""
+    start: float | None = None
+    """Seconds of the source's own time at which to begin."""
+    end: float | None = None
+    """Seconds of the source's own time at which to end."""
+    duration: float | None = None
+    """Seconds after the first frame at which to end."""
+    max_frames: int | None = None
+    """End after so many frames."""
+    live: bool | None = None
+    """Drop frames that come while the network is busy, the newest are kept; what was dropped is listed. Default for
+    cameras and streams, not for files, http and pipes."""
     clip_frames: int | None = None
     """Frames per clip, longer videos are cut into windows; default as the model was evaluated, else 36."""
     clip_overlap: int | None = None
@@ -47,7 +77,11 @@ class Predict:
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     overlay: bool = True
-    """Write a video with the objects drawn in."""
+    """Write a video with the objects drawn in; captions say what is known when a frame is final."""
+    jsonl: bool = False
+    """Also write <stem>.jsonl, one line per frame as soon as it is final."""
+    show: bool = False
+    """Not there: no window is opened; says what to do instead."""
     save: Annotated[str, tyro.conf.arg(help=SAVE_HELP)] = ""
     report: bool = False
     """Also write <stem>.html, one page for a browser that needs nothing else; the same as --save report."""

@@ -158,7 +158,9 @@ def predict_clip(
         LayerPrediction(class_logits=classify(state), boxes=boxes(state), masks=masks if state is states[-1] else None)
         for state in states
     )
-    return ClipPrediction(layers=layers, votes="per_frame")
+    return ClipPrediction(
+        layers=layers, votes="per_frame", appearance=None if classify.training else states[-1].mean(1)
+    )
 
 
 def build_sequence_loss(config: SequenceLossConfig) -> SequenceLoss:
