@@ -126,7 +126,7 @@ def test_a_stream_that_is_not_to_be_dropped_is_shown_whole(tmp_path: Path, monke
     monkeypatch.setattr(streams, "FIRST_WAIT", 0.001)
     path = write_test_video(tmp_path / "a.ts", num_frames=12)
     with tcp_server([path.read_bytes()]) as address:
-        assert predict(address, "--out", tmp_path / "out", "--no-live", "--no-overlay") == 0
+        assert predict(address, "--out", tmp_path / "out", "--drop", "never", "--no-overlay") == 0
     (written,) = (tmp_path / "out").glob("*.json")
     assert (Masklets.load(written).decoded, Masklets.load(written).skipped) == (12, ())
 

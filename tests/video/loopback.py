@@ -36,8 +36,9 @@ def tcp_server(connections: Sequence[bytes | None]) -> Iterator[str]:
     """
     listener = socket.create_server(("127.0.0.1", 0))
 
+    silent = []
+
     def serve() -> None:
-        silent = []
         for content in connections:
             try:
                 connection, _ = listener.accept()
@@ -56,3 +57,5 @@ def tcp_server(connections: Sequence[bytes | None]) -> Iterator[str]:
         yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         listener.close()
+        for connection in silent:
+            connection.close()

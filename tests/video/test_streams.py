@@ -140,7 +140,7 @@ def test_a_scheme_that_is_not_read_is_named_with_those_that_are() -> None:
 @pytest.mark.parametrize(
     ("address", "stem"),
     [
-        ("http://host/films/a%20b.mp4?x=1", "a_20b"),
+        ("http://host/films/a%20b.mp4?x=1", "a_b"),
         ("rtsp://user:secret@host:8554/", "host-8554"),
         ("tcp://host:9", "host-9"),
         ("https://host/..", "host-https"),

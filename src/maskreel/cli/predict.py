@@ -227,12 +227,12 @@ def _frame_choice(args: Predict) -> FrameChoice:
 def _predict(work: _Work, job: _Job, label: str) -> dict[str, Any]:
     """Predict one source and write what was found; returns the summary for the report."""
     args, predictor, options = work.args, work.predictor, work.predictor.options
-    is_live = job.source.is_live if args.live is None else args.live
+    drops = args.drop == "busy" or (args.drop == "auto" and job.source.is_live)
     latency = 1 if args.latency is None and job.source.is_live else args.latency
     named = job.source.open()
     work.choice.require_frames(named)
     opened = work.frames.of(named)
-    source = ReadAhead(opened, drops=is_live, stop=lambda: work.stopping.is_requested)
+    source = ReadAhead(opened, drops=drops, stop=lambda: work.stopping.is_requested)
     one_pass = OnePass(
         overlay=job.overlay if args.overlay else None,
         lines=job.lines if args.jsonl else None,

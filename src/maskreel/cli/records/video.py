@@ -57,9 +57,9 @@ class Predict:
     """Seconds after the first frame at which to end."""
     max_frames: int | None = None
     """End after so many frames."""
-    live: bool | None = None
-    """Drop frames that come while the network is busy, the newest are kept; what was dropped is listed. Default for
-    cameras and streams, not for files, http and pipes."""
+    drop: Literal["auto", "busy", "never"] = "auto"
+    """Frames that come while the network is busy: all but the newest are dropped, and listed (busy), or each is waited
+    for (never); auto drops those of cameras and streams, not those of files, http and pipes."""
     clip_frames: int | None = None
     """Frames per clip, longer videos are cut into windows; default as the model was evaluated, else 36."""
     clip_overlap: int | None = None
