@@ -189,8 +189,8 @@ class Session:
         known = {name: pack(getattr(self, name)) for name in _KNOWN}
         return {"version": STATE, "settings": self._settings(), "known": known}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the session was that made this state: same ids, same masks.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on where the session was that made this state, what `state_dict` gave: same ids, same masks.
 
         Raises DataError for a state of another version, model or session, naming what differs; nothing changes then.
         """
