@@ -159,3 +159,18 @@ def tensors(record: Any) -> list[Tensor]:
     if is_dataclass(record):
         return [values for each in fields(record) for values in tensors(getattr(record, each.name))]
     return [values for each in record for values in tensors(each)] if isinstance(record, tuple) else []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_object_looks_like_is_said_per_query_and_not_in_training(name: str) -> None:
+    """It follows the frames, and not their order in the batch of clips."""
+    model, clip = model_of(name), clip_batch(SIZES, num_frames=FRAMES)
+    with torch.no_grad():
+        looks = model(clip).appearance
+        swapped = model(ClipBatch(frames=clip.frames.flip(0), is_padding=clip.is_padding.flip(0))).appearance
+        assert model.train()(clip).appearance is None
+    assert looks is not None
+    assert swapped is not None
+    assert looks.shape[:2] == (len(SIZES), TINY[name].queries.count)
+    assert torch.allclose(swapped.flip(0), looks, atol=1e-5 * float(looks.abs().max()))
+    assert not torch.equal(looks[0], looks[1])
