@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from maskreel.errors import UsageError, VideoReadError
+from maskreel.errors import UsageError
 from maskreel.video import streams
 from maskreel.video.files import Frame, VideoFile
 from maskreel.video.pipes import PipedVideo
@@ -97,22 +97,22 @@ def test_a_stream_that_comes_back_as_something_else_ends_there(tmp_path: Path) -
     ],
 )
 def test_an_address_where_nobody_is_is_refused_in_one_sentence(address: str, message: str) -> None:
-    with pytest.raises(VideoReadError, match=message):
+    with pytest.raises(UsageError, match=message):
         open_video(address)
 
 
 def test_an_address_that_does_not_answer_is_given_up_after_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "TIME_LIMIT", 0.3)
-    with tcp_server([None]) as address, pytest.raises(VideoReadError, match="does not answer within 0 seconds"):
+    with tcp_server([None]) as address, pytest.raises(UsageError, match="does not answer within 0 seconds"):
         open_video(address)
 
 
 def test_what_is_at_an_address_must_be_a_video(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>" * 1000)
     with http_server(tmp_path) as address:
-        with pytest.raises(VideoReadError, match=r"page\.html: cannot be read"):
+        with pytest.raises(UsageError, match=r"page\.html: cannot be read"):
             open_video(f"{address}/page.html")
-        with pytest.raises(VideoReadError, match=r"nothing\.mp4: cannot be read .*404"):
+        with pytest.raises(UsageError, match=r"nothing\.mp4: cannot be read .*404"):
             open_video(f"{address}/nothing.mp4")
 
 

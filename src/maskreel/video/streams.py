@@ -137,9 +137,17 @@ class StreamedVideo(VideoFile):
 
 
 def open_address(address: str) -> StreamedVideo:
-    """Raises VideoReadError for an address that does not answer, or gives no video."""
+    """Raises UsageError for an address that does not answer or cannot be opened, VideoReadError for a broken video."""
     shown = without_password(address)
-    return StreamedVideo(shown, lambda: _connect(address, shown), is_live=is_live_address(address))
+    try:
+        first: list[InputContainer] = [_connect(address, shown)]
+    except VideoReadError as error:
+        raise UsageError(str(error)) from error
+
+    def connect() -> InputContainer:
+        return first.pop() if first else _connect(address, shown)
+
+    return StreamedVideo(shown, connect, is_live=is_live_address(address))
 
 
 def open_camera(name: str, device: tuple[str, str]) -> StreamedVideo:
