@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from maskreel.checkpoints.foreign import read_foreign
 from maskreel.errors import DataError, UsageError
+from tests.memory import LIMIT_MB, peak_mb
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 
@@ -301,3 +302,38 @@ def test_a_wrong_path_is_a_typing_error(tmp_path: Path) -> None:
         read_foreign(tmp_path / "nowhere.pth")
     with pytest.raises(UsageError, match="a folder, where a file with weights is expected"):
         read_foreign(tmp_path)
+
+
+class _Blank:
+    """Pickled as a call for an array of a size, without content."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.ndarray, ((2**31,), np.dtype("float64"))
+
+
+class _Claimed:
+    """Pickled as an array whose state claims more than its bytes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        array = np.zeros(2, dtype=np.float64)
+        make, start, (version, _, dtype, is_fortran, content) = array.__reduce__()
+        return make, start, (version, (2**31,), dtype, is_fortran, content)
+
+
+def _write_safetensors(path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2**31], "data_offsets": [0, 2**33]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
+
+
+@pytest.mark.parametrize("kind", ["blank array", "claimed array", "expanded tensor", "safetensors"])
+def test_memory_does_not_follow_the_size_that_an_array_claims(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "w.pth"
+    if kind == "safetensors":
+        _write_safetensors(path)
+    elif kind == "expanded tensor":
+        torch.save({"a": torch.zeros(1).expand(2**31)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"a": _Blank() if kind == "blank array" else _Claimed()}, protocol=2))
+    peak, words = peak_mb(lambda: read_foreign(path))
+    assert peak < LIMIT_MB
+    assert words or kind == "blank array"

@@ -8,6 +8,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from maskreel.data.annotation_file import read_ground_truth
+from maskreel.evaluation import j_and_f
 from maskreel.evaluation.j_and_f import boundary_accuracy, boundary_map
 from maskreel.evaluation.report import ScoreOptions, score
 from maskreel.evaluation.results import read_predictions
@@ -71,6 +72,19 @@ def test_boundaries_and_their_accuracy_equal_a_plain_computation() -> None:
         )
         (accuracy,) = boundary_accuracy(packed, 0, 1, height=height, width=width)
         assert accuracy == pytest.approx(plain_accuracy(true, found), abs=1e-12)
+
+
+@pytest.mark.parametrize("strip", [1, 40, 700])
+def test_large_windows_are_taken_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch, strip: int) -> None:
+    rng = np.random.default_rng(1)
+    size = {"height": 90, "width": 140}
+    for _ in range(6):
+        masks = [[encode(random_mask(rng, 90, 140)), encode(random_mask(rng, 90, 140))] for _ in range(2)]
+        packed = pack_tracks(masks, **size, place=lambda track, frame: "")
+        whole = boundary_accuracy(packed, 0, 1, **size)
+        with monkeypatch.context() as patched:
+            patched.setattr(j_and_f, "_STRIP", strip)
+            np.testing.assert_array_equal(boundary_accuracy(packed, 0, 1, **size), whole)
 
 
 def test_perfect_masks_score_1_whatever_their_class_and_score(tmp_path: Path) -> None:

@@ -208,3 +208,24 @@ def test_polygons_cover_the_pixels_that_pycocotools_gives_them() -> None:
         ours = rle.parse(polygons, height=height, width=width, where="here")
         assert ours is not None
         assert ours.counts == theirs["counts"]
+
+
+@given(st.data())
+def test_a_box_in_a_frame_is_encoded_as_the_frame_would_be(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    rows, columns = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
+    bits = data.draw(st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns))
+    box = np.array(bits).reshape(rows, columns)
+    frame = np.zeros((height, width), dtype=bool)
+    frame[top : top + rows, left : left + columns] = box
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rle, "_STRIP", data.draw(st.sampled_from([1, 5, 2**20])))
+        found = rle.encode_box(box, left=left, top=top, height=height, width=width)
+    assert found == rle.encode(frame)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=4))
+def test_the_union_of_runs_is_that_of_the_pixels(masks: list[list[bool]]) -> None:
+    dense = [np.array(mask).reshape(3, 4) for mask in masks]
+    assert rle.union([rle.encode(mask) for mask in dense]) == rle.encode(np.any(dense, axis=0))

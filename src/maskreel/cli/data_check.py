@@ -5,8 +5,10 @@ from typing import Any
 
 from maskreel.cli.options import report_json
 from maskreel.cli.records.data import Check
+from maskreel.data.check.other_formats import check_format
 from maskreel.data.check.problems import KINDS
 from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
+from maskreel.data.formats.annotations import ReadOptions
 from maskreel.errors import DataError
 
 
@@ -17,7 +19,10 @@ def run(args: Check) -> None:
         UsageError: when there is nothing to check.
         DataError: when something is wrong and stays so.
     """
-    checked = check_dataset(args.root, args.split)
+    if args.read_as in (None, "youtube-vis"):
+        checked = check_dataset(args.root, args.split)
+    else:
+        checked = [check_format(args.root, args.read_as, ReadOptions(split=args.split or "train", images=args.images))]
     fixed = [fix_split(args.root, split) if args.fix else None for split in checked]
     entries = []
     for split, repair in zip(checked, fixed, strict=True):

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from maskreel.cli.options import report_json
 from maskreel.cli.records.data import Stats
 from maskreel.cli.tables import table
+from maskreel.data.layouts import find_annotations
 from maskreel.data.statistics import ClassCounts, Statistics, statistics
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
@@ -21,7 +22,7 @@ def run(args: Stats) -> None:
     """
     if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
         raise UsageError(f"--picture {args.picture}: the name must end in {', '.join(PICTURES)}")
-    dataset = YouTubeVIS.load(args.root, args.split)
+    dataset = YouTubeVIS.read_file(find_annotations(args.root, args.split))
     counted = statistics(dataset)
     if args.picture is not None:
         from maskreel.visualize.statistics import labels

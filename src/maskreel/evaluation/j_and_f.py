@@ -5,6 +5,7 @@ the true tracks so that J is best; where there are too few of them, empty ones f
 where the true track is absent; predictions left over cost nothing. All frames count, crowd tracks do not.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, no_type_check
 
@@ -23,6 +24,11 @@ NAMES = ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"
 TOLERANCE = 0.008
 """Distance within which boundaries agree, in diagonals of the frame, rounded up to pixels."""
 _BINS = 4
+_STRIP = 2**22
+"""Pixels of a window that are drawn at once; larger windows are taken in parts, with the same counts."""
+
+Window = tuple[int, int, int, int]
+"""top, bottom, left, right (exclusive), in pixels of the frame."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,11 +122,31 @@ def boundary_accuracy(
             accuracy[frame] = _of_counts(sizes[0], sizes[1], 0, 0)
             continue
         window = _window(packed, masks, margin=radius + 1, height=height, width=width)
-        true, found = (boundary_map(_draw(packed, mask, window, height)) for mask in masks)
-        accuracy[frame] = _of_counts(
-            int(true.sum()), int(found.sum()), _near(true, found, radius), _near(found, true, radius)
-        )
+        counts = np.zeros(4, dtype=np.int64)
+        for strip, core in _strips(window, margin=radius + 1):
+            true, found = (boundary_map(_draw(packed, mask, strip, height)) for mask in masks)
+            own, other = (_inside(edge, core) for edge in (true, found))
+            counts += (own.sum(), other.sum(), _near(own, found, radius), _near(other, true, radius))
+        accuracy[frame] = _of_counts(*map(int, counts))
     return accuracy
+
+
+def _strips(window: Window, *, margin: int) -> Iterator[tuple[Window, slice]]:
+    """The window in parts of whole columns with a margin to either side, and which columns of each are its own."""
+    top, bottom, left, right = window
+    step = max(_STRIP // max(bottom - top, 1), 1)
+    for first in range(left, right, step):
+        start, end = max(first - margin, left), min(first + step + margin, right)
+        yield (top, bottom, start, end), slice(first - start, min(first + step, right) - start)
+
+
+def _inside(edge: Bool[np.ndarray, "h w"], core: slice) -> Bool[np.ndarray, "h w"]:
+    """What lies in some columns; all else is false."""
+    if core == slice(0, edge.shape[1]):
+        return edge
+    kept = np.zeros_like(edge)
+    kept[:, core] = edge[:, core]
+    return kept
 
 
 def _of_counts(num_true: int, num_found: int, true_near: int, found_near: int) -> float:
@@ -143,13 +169,12 @@ def _boundary_size(packed: PackedTracks, mask: int, height: int, width: int) -> 
     if packed.first[mask] == packed.first[mask + 1]:
         return 0
     window = _window(packed, (mask,), margin=1, height=height, width=width)
-    return int(boundary_map(_draw(packed, mask, window, height)).sum())
+    strips = _strips(window, margin=1)
+    return sum(int(boundary_map(_draw(packed, mask, strip, height))[:, core].sum()) for strip, core in strips)
 
 
-def _window(
-    packed: PackedTracks, masks: tuple[int, ...], *, margin: int, height: int, width: int
-) -> tuple[int, int, int, int]:
-    """top, bottom, left, right (exclusive) of a crop that holds the masks and a margin, inside the frame."""
+def _window(packed: PackedTracks, masks: tuple[int, ...], *, margin: int, height: int, width: int) -> Window:
+    """A crop that holds the masks and a margin, inside the frame."""
     runs = [packed.bounds[packed.first[mask] : packed.first[mask + 1]] for mask in masks]
     start = np.concatenate([run[0::2] for run in runs])
     last = np.concatenate([run[1::2] for run in runs]) - 1
@@ -160,7 +185,7 @@ def _window(
     return max(top - margin, 0), min(bottom + margin, height), max(left - margin, 0), min(right + margin, width)
 
 
-def _draw(packed: PackedTracks, mask: int, window: tuple[int, int, int, int], height: int) -> Bool[np.ndarray, "h w"]:
+def _draw(packed: PackedTracks, mask: int, window: Window, height: int) -> Bool[np.ndarray, "h w"]:
     """Dense pixels of one mask inside a window."""
     top, bottom, left, right = window
     columns = np.zeros((right - left, bottom - top), dtype=np.uint8)

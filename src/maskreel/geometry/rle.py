@@ -5,6 +5,7 @@ compressed string stores each run (from the fourth on, its difference to the run
 lowest first, as the characters 48 to 111: bit 5 says that more groups follow, bit 4 of the last group is the sign.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ MAX_PIXELS = 2**27
 
 _LONGEST_CODE = 7
 """Characters of one run; 35 bits hold every run and difference of a frame of `MAX_PIXELS`."""
+
+
+_STRIP = 2**20
+"""Pixels that are looked at together."""
 
 
 class RleError(DataError):
@@ -51,6 +56,44 @@ def encode(mask: Bool[np.ndarray, "h w"]) -> Rle:
     changes = np.sort(np.concatenate((within, across)))
     leading = [0, 0] if mask[0, 0] else [0]
     return Rle(height, width, compress(np.diff(np.concatenate((leading, changes, [pixels])))))
+
+
+def encode_box(box: Bool[np.ndarray, "rows columns"], *, left: int, top: int, height: int, width: int) -> Rle:
+    """Compress a mask of a frame, all of whose pixels lie in a box with this corner; the frame is not drawn."""
+    rows, columns = box.shape
+    starts, ends = [], []
+    step = max(_STRIP // max(rows, 1), 1)
+    for first in range(0, columns, step):
+        strip = np.zeros((min(step, columns - first), rows + 2), dtype=np.int8)
+        strip[:, 1:-1] = box[:, first : first + step].T
+        change = np.diff(strip, axis=1)
+        for bounds, sign in ((starts, 1), (ends, -1)):
+            column, row = np.nonzero(change == sign)
+            bounds.append((left + first + column) * height + top + row)
+    return from_runs(np.concatenate(starts), np.concatenate(ends), height=height, width=width)
+
+
+def from_runs(start: Int[np.ndarray, " n"], end: Int[np.ndarray, " n"], *, height: int, width: int) -> Rle:
+    """A mask of foreground runs, first pixels and ends (exclusive) in column order; runs that touch become one."""
+    pixels = height * width
+    if not start.size:
+        return Rle(height, width, compress(np.array([pixels], dtype=np.int64)))
+    is_first = np.append(True, start[1:] != end[:-1])
+    bounds = np.stack((start[is_first], end[np.append(is_first[1:], True)]), axis=1).reshape(-1)
+    lengths = np.diff(np.concatenate(([0], bounds, [pixels] if bounds[-1] < pixels else [])))
+    return Rle(height, width, compress(lengths.astype(np.int64)))
+
+
+def union(masks: Sequence[Rle]) -> Rle:
+    """Pixels that any of the masks covers, counted on runs; they are of one size, and at least one."""
+    height, width = masks[0].height, masks[0].width
+    runs = [foreground(mask) for mask in masks]
+    steps = np.concatenate([np.full(side.size, sign) for run in runs for side, sign in zip(run, (1, -1), strict=True)])
+    places = np.concatenate([side for run in runs for side in run])
+    position, inverse = np.unique(places, return_inverse=True)
+    is_covered = np.cumsum(np.bincount(inverse, weights=steps, minlength=position.size)) > 0
+    flips = position[is_covered != np.append(False, is_covered[:-1])]
+    return from_runs(flips[0::2], flips[1::2], height=height, width=width)
 
 
 def decode(rle: Rle) -> Bool[np.ndarray, "h w"]:

@@ -91,7 +91,12 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 def upright(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of an open image, upright, by the rules of this module."""
-    return rgb(ImageOps.exif_transpose(image))
+    return rgb(turned(image))
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """The image as EXIF says that it is to be shown; itself where that is how it lies."""
+    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
 
 
 def rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:

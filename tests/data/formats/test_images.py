@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from maskreel.data.formats.annotations import numbers_of
-from maskreel.data.formats.images import images_by_number, images_by_stem, paired_images, read_indices
+from maskreel.data.formats.images import images_by_number, images_by_stem, numbers_in, paired_images, read_indices
 from maskreel.errors import DataError
 
 VALUES = np.array([[0, 1, 2], [2, 1, 0]], dtype=np.uint8)
@@ -125,3 +125,9 @@ def test_a_mask_that_lies_on_its_side_is_turned_as_its_image_is(tmp_path: Path) 
     exif[0x0112] = 6
     Image.fromarray(VALUES).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_indices(tmp_path / "a.png", MODES, "numbers"), np.rot90(VALUES, -1))
+
+
+def test_a_photograph_is_no_image_of_object_numbers() -> None:
+    assert numbers_in(np.array([[7, 0], [3, 7]]), Path("a.png")) == [3, 7]
+    with pytest.raises(DataError, match=r"a\.png: 1200 different values"):
+        numbers_in(np.arange(1200).reshape(400, 3), Path("a.png"))

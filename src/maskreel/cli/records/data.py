@@ -44,13 +44,17 @@ class Synth:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Look for everything that can be wrong with a data set in the YouTube-VIS layout: records, ids, lists, masks,
-    boxes, frames on disk. Exit code 1 when something is wrong; notes are no faults."""
+    """Look for everything that can be wrong with a data set: records, ids, lists, masks, boxes, frames on disk. Exit
+    code 1 when something is wrong; notes are no faults."""
 
     root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """Folder of the data set."""
     split: str | None = None
     """Check this split alone; default all that are found."""
+    read_as: Annotated[FormatName | None, tyro.conf.arg(name="from")] = None
+    """Format of DIR."""
+    images: Path | None = None
+    """Folder of the images, where they do not lie beside the annotations in the usual way; not for youtube-vis."""
     fix: bool = False
     """Repair what is safe into a new file, the split NAME.fixed; exit code 1 when something remains."""
     json: str | None = None

@@ -62,11 +62,21 @@ def check_document(document: dict[str, Any], problems: Problems) -> list[Checked
             key = (video_id, category_id, tuple(masks))
             if any(masks) and masks_seen.setdefault(key, record["id"]) != record["id"]:
                 problems.note("track-repeated", where, f"has the class and the masks of annotation {masks_seen[key]}")
+    if not any(is_object(record) for record in annotations):
+        problems.note("no-objects", "annotations", f"{len(annotations)} annotations, none of them an object")
     if unused := [name for category_id, name in categories.items() if not used[category_id]]:
         problems.note("category-unused", f"{len(unused)} of {len(categories)} categories", ", ".join(unused))
     if unlabelled := [video.id for video in videos if video.id not in labelled]:
         problems.note("video-unlabelled", f"{len(unlabelled)} of {len(videos)} videos", f"ids {_listed(unlabelled)}")
     return videos
+
+
+def is_object(record: Any) -> bool:
+    """Whether a record may be more than a crowd or an empty track; masks are not decoded."""
+    if not isinstance(record, dict) or record.get("iscrowd") in (1, "1", "true"):
+        return False
+    masks = record.get("segmentations")
+    return isinstance(masks, list) and any(mask not in (None, []) for mask in masks)
 
 
 def section(document: dict[str, Any], key: str, problems: Problems) -> list[Any]:
@@ -105,8 +115,10 @@ def _categories(records: Sequence[Any], problems: Problems) -> dict[int, str]:
                 "category-name-repeated", f"categories {', '.join(map(str, ids))}", f"are all called {name!r}"
             )
     if names and sorted(names) != list(range(1, len(names) + 1)):
-        missing = sorted(set(range(1, max(names) + 1)) - set(names))
-        shown = f"{_listed(missing)} missing" if missing else f"they start at {min(names)}"
+        # An id may be any number: what is missing is counted, not listed.
+        missing = max(names) - sum(number >= 1 for number in names)
+        first = next(number for number in range(1, len(names) + 2) if number not in names)
+        shown = f"{missing} missing, the first is {first}" if missing > 0 else f"they start at {min(names)}"
         problems.note("category-id-gap", "categories", f"ids are not 1 to {len(names)}: {shown}")
     return names
 

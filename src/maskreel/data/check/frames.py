@@ -87,6 +87,11 @@ def _fault(folder: Path, allowed: Sequence[Path], size: tuple[int, int], name: s
     target = Path(os.path.realpath(path))
     if not any(target.is_relative_to(parent) for parent in allowed):
         return "frame-link", "is a link out of the data set"
+    return image_fault(path, size)
+
+
+def image_fault(path: Path, size: tuple[int, int]) -> tuple[str, str] | None:
+    """Kind and words of what is wrong with an image that is to be of a size (width, height)."""
     try:
         with open_image(path) as image:
             shown = upright_size(image)

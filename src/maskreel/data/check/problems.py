@@ -20,6 +20,10 @@ KINDS = {
     "section": Kind(about="videos, categories or annotations are missing or no list"),
     "held-back": Kind(about="annotations are null, as in public validation files", is_note=True),
     "other-format": Kind(about="a JSON file that is not in the YouTube-VIS layout; not checked", is_note=True),
+    "content": Kind(about="something in the annotations cannot be read"),
+    "doubt": Kind(about="read, but not as a matter of course", is_note=True),
+    "no-objects": Kind(about="no object but crowds and empty tracks: nothing to learn from or to score against"),
+    "split-shared": Kind(about="a video of one split is in another one too", is_note=True),
     # classes
     "category-record": Kind(about="a category without a whole id and a name"),
     "category-id-repeated": Kind(about="two categories with one id"),
@@ -33,6 +37,7 @@ KINDS = {
     "video-unlabelled": Kind(about="a video without any track", is_note=True),
     "path-leaves-root": Kind(about="a file name that leads out of the folder of frames"),
     "frame-repeated": Kind(about="one file is listed as several frames"),
+    "frame-hole": Kind(about="a frame's number is left out, as where its annotation file is gone"),
     "frame-order": Kind(about="frames are not listed in the order of their numbers, as after sorting by letters"),
     # frames on disk
     "frames-folder": Kind(about="there is no folder of frames"),

@@ -7,8 +7,10 @@ from typing import Any
 
 from maskreel.data.check.annotations import CheckedVideo, check_document
 from maskreel.data.check.frames import Renamed, check_frames
+from maskreel.data.check.overlap import ListedVideos, note_shared
 from maskreel.data.check.problems import Problems
 from maskreel.data.check.repair import repaired
+from maskreel.data.formats.catalog import FormatName
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames, find_splits
 from maskreel.errors import UsageError
 from maskreel.files import collector_paused, complete_file
@@ -28,6 +30,9 @@ class CheckedSplit:
     """Videos, frames, tracks and masks; empty for a file that could not be read."""
     problems: Problems
     renamed: Renamed = field(default_factory=dict)
+    read_as: FormatName = "youtube-vis"
+    listed: ListedVideos | None = None
+    """None for a file that could not be read."""
 
 
 def check_dataset(root: Path, split: str | None = None) -> list[CheckedSplit]:
@@ -42,7 +47,9 @@ def check_dataset(root: Path, split: str | None = None) -> list[CheckedSplit]:
     splits = sorted(set(find_splits(root)))
     if not splits:
         find_annotations(root, "train")
-    return [check_split(root, name, is_asked_for=False) for name in splits]
+    checked = [check_split(root, name, is_asked_for=False) for name in splits]
+    note_shared([one.listed for one in checked if one.listed is not None and not one.split.endswith(FIXED)])
+    return checked
 
 
 def check_split(root: Path, split: str, *, is_asked_for: bool) -> CheckedSplit:
@@ -52,8 +59,15 @@ def check_split(root: Path, split: str, *, is_asked_for: bool) -> CheckedSplit:
     if document is None or not _is_youtube_vis(document, problems, is_asked_for=is_asked_for):
         return CheckedSplit(split=split, path=path, counts={}, problems=problems)
     videos = check_document(document, problems)
-    renamed = _check_frames(root, split, videos, problems)
-    return CheckedSplit(split=split, path=path, counts=_counts(document, videos), problems=problems, renamed=renamed)
+    folder = _frames_folder(root, split, videos, problems)
+    return CheckedSplit(
+        split=split,
+        path=path,
+        counts=_counts(document, videos),
+        problems=problems,
+        renamed={} if folder is None else check_frames(root, folder, videos, problems),
+        listed=ListedVideos(split=split, folder=folder, videos=videos, problems=problems),
+    )
 
 
 def fix_split(root: Path, checked: CheckedSplit) -> tuple[Path, CheckedSplit] | None:
@@ -61,7 +75,7 @@ def fix_split(root: Path, checked: CheckedSplit) -> tuple[Path, CheckedSplit] | 
 
     Raises UsageError when the new file exists.
     """
-    if not any(problem.is_repaired for problem in checked.problems):
+    if checked.read_as != "youtube-vis" or not any(problem.is_repaired for problem in checked.problems):
         return None
     document = _read(checked.path, Problems())
     assert document is not None, "a file that was checked"
@@ -101,17 +115,16 @@ def _is_youtube_vis(document: Any, problems: Problems, *, is_asked_for: bool) ->
     return False
 
 
-def _check_frames(root: Path, split: str, videos: list[CheckedVideo], problems: Problems) -> Renamed:
+def _frames_folder(root: Path, split: str, videos: list[CheckedVideo], problems: Problems) -> Path | None:
     sound = (name for video in videos for name in video.file_names if not LEAVES_ROOT.search(name) and len(name) < 256)
     first = next(sound, None)
     if first is None:
-        return {}
+        return None
     try:
-        folder = find_frames(root, split.removesuffix(FIXED), first)
+        return find_frames(root, split.removesuffix(FIXED), first)
     except UsageError as error:
         problems.note("frames-folder", "frames", str(error))
-        return {}
-    return check_frames(root, folder, videos, problems)
+        return None
 
 
 def _counts(document: dict[str, Any], videos: list[CheckedVideo]) -> dict[str, int]:

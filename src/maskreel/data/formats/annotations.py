@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import UInt
 
 from maskreel.data.formats.catalog import Folders
 from maskreel.data.layouts import ANNOTATIONS, LEAVES_ROOT
@@ -126,12 +126,7 @@ def tidy(mask: Rle | None) -> Rle | None:
     start, end = rle.foreground(mask)
     if not start.size:
         return None
-    # Runs that touch become one.
-    is_first = np.append(True, start[1:] != end[:-1])
-    bounds = np.stack((start[is_first], end[np.append(is_first[1:], True)]), axis=1).reshape(-1)
-    pixels = mask.height * mask.width
-    lengths = np.diff(np.concatenate(([0], bounds, [pixels] if bounds[-1] < pixels else [])))
-    return Rle(mask.height, mask.width, rle.compress(lengths.astype(np.int64)))
+    return rle.from_runs(start, end, height=mask.height, width=mask.width)
 
 
 def numbers_of(names: Iterable[str]) -> tuple[int, ...]:
@@ -189,12 +184,12 @@ def with_distinct_names(videos: Iterable[AnnotatedVideo], *, folders: Folders = 
     return tuple(result)
 
 
-def label_map(video: AnnotatedVideo, frame: int) -> Int[np.ndarray, "h w"]:
+def label_map(video: AnnotatedVideo, frame: int) -> UInt[np.ndarray, "h w"]:
     """For formats where a pixel belongs to one object: position of its track from 1, 0 for none.
 
     Where tracks overlap, the later one wins.
     """
-    labels = np.zeros((video.height, video.width), dtype=np.int64)
+    labels = np.zeros((video.height, video.width), dtype=np.min_scalar_type(len(video.tracks)))
     for position, track in enumerate(video.tracks, start=1):
         mask = track.segmentations[frame]
         if mask is not None:

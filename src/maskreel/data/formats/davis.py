@@ -29,6 +29,7 @@ from maskreel.data.formats.images import (
     frame_names,
     images_by_stem,
     mode_of,
+    numbers_in,
     paired_images,
     read_indices,
     read_lines,
@@ -158,7 +159,7 @@ def _read_video(number: int, sequence: Path, images: dict[str, Path], classes: d
     for t, path in enumerate(files.values()):
         values = read_indices(path, MODES, "a palette image whose values are object numbers")
         sizes.add(values.shape)
-        for value in np.unique(values[values > 0]).tolist():
+        for value in numbers_in(values, path):
             masks[value][t] = rle.encode(values == value)
     if len(sizes) > 1:
         raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
@@ -190,7 +191,7 @@ def _void(values: Collection[int], sequence: Path) -> int | None:
     if VOID not in values:
         return None
     numbers = sorted(set(values) - {VOID})
-    if len(numbers) > MOST_GREYS and numbers[-1] > len(numbers):
+    if len(numbers) > MOST_GREYS and (numbers[-1] > len(numbers) or len(numbers) == VOID - 1):
         raise DataError(
             f"{sequence}: {len(numbers) + 1} different values, as in masks with soft edges or photographs; "
             "save masks without smoothing, a value for each object."

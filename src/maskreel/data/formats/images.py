@@ -10,15 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Shaped
-from PIL import Image, ImageOps
+from jaxtyping import Int, Integer, Shaped
+from PIL import Image
 
 from maskreel.errors import DataError, UsageError
 from maskreel.video.frame_order import in_frame_order, natural_key
-from maskreel.video.images import UNREADABLE, is_image, open_image
+from maskreel.video.images import UNREADABLE, is_image, open_image, turned
 from maskreel.video.images import image_size as size_of_image
 
 logger = logging.getLogger(__name__)
+
+MOST_OBJECTS = 1000
+"""Of one image; more are a photograph."""
+_ROWS = 256
+"""Rows of an image that are looked at together."""
+
+MOST_COLOURED = 2**24
+"""Pixels of a mask that is stored in colour, for which much more memory is needed."""
 
 
 def first_folder(candidates: Iterable[Path]) -> Path | None:
@@ -117,7 +125,7 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start}).") from error
 
 
-def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarray, "h w"]:
+def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Integer[np.ndarray, "h w"]:
     """Object numbers of a PNG in one of Pillow's `modes`, upright; DataError for any other image.
 
     Of grey with alpha the grey is read; grey and palette images that an editor has saved as RGB are read as what they
@@ -126,11 +134,24 @@ def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Int[np.ndarra
     with _opened(path) as image:
         if image.mode not in modes:
             raise DataError(f"{path}: an image of mode {image.mode}; expected {what}")
-        shown = ImageOps.exif_transpose(image)
-        values = np.asarray(shown)
-    if shown.mode in ("RGB", "RGBA"):
+        is_coloured = image.mode in ("RGB", "RGBA")
+        if is_coloured and image.width * image.height > MOST_COLOURED:
+            raise DataError(f"{path}: {image.width}x{image.height} pixels in colour; save object numbers as grey")
+        shown = turned(image)
+        values = np.asarray(shown).astype(np.uint8) if image.mode == "1" else np.asarray(shown)
+    if is_coloured:
         return _from_colours(values[..., :3], path, what)
-    return (values if values.ndim == 2 else values[..., 0]).astype(np.int64)
+    return values if values.ndim == 2 else values[..., 0]
+
+
+def numbers_in(values: Integer[np.ndarray, "h w"], path: Path) -> list[int]:
+    """The object numbers in an image but 0, ascending; DataError where there are as many as in a photograph."""
+    found = set[int]()
+    for top in range(0, len(values), _ROWS):
+        found.update(np.unique(values[top : top + _ROWS]).tolist())
+    if len(found) > MOST_OBJECTS:
+        raise DataError(f"{path}: {len(found)} different values; an image of object numbers has {MOST_OBJECTS} at most")
+    return sorted(found - {0})
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from maskreel.data.formats.images import (
     images_by_number,
     images_by_stem,
     mode_of,
+    numbers_in,
     read_indices,
     read_lines,
     video_folders,
@@ -142,7 +143,7 @@ def read_png(given: Path, options: ReadOptions) -> Annotations:
         for frame, path in files.items():
             values = read_indices(path, MODES, "16-bit grey, class * 1000 + instance")
             sizes.add(values.shape)
-            for value in np.unique(values[values > 0]).tolist():
+            for value in numbers_in(values, path):
                 masks[value, value // INSTANCES][frame] = rle.encode(values == value)
         if len(sizes) > 1:
             raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
