@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskreel.data.check.problems import KINDS
+from maskreel.data.annotation_file import parse_annotations
+from maskreel.data.check.annotations import check_document
+from maskreel.data.check.problems import KINDS, Problems
 from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
@@ -22,9 +25,9 @@ from tests.builders import shared_path, write_youtube_vis
 Document = dict[str, Any]
 
 
-def sound(root: Path) -> Document:
+def sound(root: Path, **sizes: Any) -> Document:
     """Two videos of two tracks, with boxes and ids 1 and 2 of the classes: nothing to find."""
-    document = write_youtube_vis(root)
+    document = write_youtube_vis(root, **sizes)
     for category in document["categories"]:
         category["id"] = {7: 1, 3: 2}[category["id"]]
     for track in document["annotations"]:
@@ -103,6 +106,7 @@ def swap_listed(names: list[str]) -> None:
 
 PLANTS: dict[str, Callable[[Document, Path], object]] = {
     "section": lambda d, root: d.pop("categories"),
+    "no-objects": lambda d, root: [track.update(iscrowd=1) for track in d["annotations"]],
     "held-back": lambda d, root: d.update(annotations=None),
     "category-record": lambda d, root: d["categories"].append({"id": 3}),
     "category-id-repeated": lambda d, root: d["categories"].append({"id": 1, "name": "other"}),
@@ -156,7 +160,9 @@ def test_a_planted_fault_is_found_under_its_name(tmp_path: Path, kind: str) -> N
 
 
 def test_every_kind_of_problem_is_planted_somewhere() -> None:
-    assert set(KINDS) == set(PLANTS) | {"file", "other-format"}
+    elsewhere = {"file", "other-format", "split-shared"}
+    of_other_formats = {"content", "doubt", "frame-hole"}
+    assert set(KINDS) == set(PLANTS) | elsewhere | of_other_formats
 
 
 TOGETHER = (
@@ -241,6 +247,61 @@ def test_other_json_files_are_noted_unless_they_are_asked_for(tmp_path: Path) ->
         "coco": {"other-format"},
     }
     assert kinds(check_dataset(tmp_path, "coco")) == {"section"}
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_video_that_two_splits_share_is_noted_in_the_later(tmp_path: Path, is_copied: bool) -> None:
+    document = sound(tmp_path)
+    (tmp_path / "valid.json").write_text(
+        json.dumps({**document, "videos": document["videos"][1:], "annotations": document["annotations"][2:]})
+    )
+    if is_copied:
+        shutil.copytree(frame(tmp_path, "video1"), tmp_path / "valid/JPEGImages/video1")
+    train, valid = found(tmp_path, document)
+    assert kinds([train]) == set()
+    (problem,) = [one for one in valid.problems if one.kind == "split-shared"]
+    assert (problem.where, problem.message) == ("splits train and valid", "1 videos are in both: 12 (video1)")
+    assert valid.problems.faults == []
+
+
+def test_splits_of_other_frames_under_the_same_names_share_nothing(tmp_path: Path) -> None:
+    document = sound(tmp_path)
+    (tmp_path / "valid.json").write_text(json.dumps(document))
+    shutil.copytree(tmp_path / "train", tmp_path / "valid")
+    for path in (tmp_path / "valid").rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path)) ^ 1).save(path)
+    assert kinds(found(tmp_path, document)) == set()
+
+
+def test_what_passes_is_read_by_training_whatever_value_stands_anywhere(tmp_path: Path) -> None:
+    """Every value of a small file gives way to every sort of junk, or is left out."""
+    document = sound(tmp_path, num_videos=1, num_frames=2)
+    document["videos"][0] |= {"fps": 5, "frame_numbers": [0, 1], "dials": []}
+    document["annotations"] = [document["annotations"][0] | {"track_id": 4, "occlusion": [None, None]}]
+    text, num_passed = json.dumps(document), 0
+    for way in [way for way in places(document) if way]:
+        for junk in (*JUNK, "left out"):
+            broken = json.loads(text)
+            parent: Any = broken
+            for key in way[:-1]:
+                parent = parent[key]
+            if junk == "left out":
+                del parent[way[-1]]
+            else:
+                parent[way[-1]] = junk
+            problems = Problems()
+            check_document(broken, problems)
+            if not problems.faults:
+                num_passed += 1
+                read_as_training_does(broken, tmp_path)
+    assert num_passed > 20
+
+
+def read_as_training_does(document: Document, root: Path) -> None:
+    truth = parse_annotations(document, root / "train.json", faults="refuse")
+    dataset = YouTubeVIS(truth, annotation_path=root / "train.json", frames_folder=root, sha256="")
+    for index, video in enumerate(dataset.videos):
+        dataset.clip_target(index, range(video.length))
 
 
 def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:

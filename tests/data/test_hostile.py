@@ -110,8 +110,15 @@ def changed(root: Path, **changes: Any) -> None:
 
 def decode_all(root: Path) -> None:
     dataset = YouTubeVIS.load(root, "train")
-    dataset.decode_frames(0, [0])
     dataset.clip_target(0, [0])
+    dataset.decode_frames(0, [0])
+
+
+def largest_frames(root: Path) -> None:
+    """Its frames are there, and declare what the annotations state."""
+    youtube_vis(root)
+    (root / "train/JPEGImages/a").mkdir(parents=True)
+    (root / "train/JPEGImages/a/0.png").write_bytes(png(WIDE, HIGH, "RGB"))
 
 
 def davis(root: Path, content: bytes) -> None:
@@ -200,7 +207,7 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "largest, score": (youtube_vis, metrics_of_runs),
     "largest, boundaries": (lambda r: youtube_vis(r, mask=DOTS, tracks=1), lambda r: all_metrics(r, ("jf",))),
     "largest with small masks, score": (lambda r: youtube_vis(r, mask=SMALL), all_metrics),
-    "largest, targets": (youtube_vis, lambda r: YouTubeVIS.read_file(r / "train.json").clip_target(0, [0])),
+    "largest, training": (largest_frames, decode_all),
     "largest, polygons": (lambda r: youtube_vis(r, mask=[CORNERS]), check_dataset),
     "largest, COCO": (lambda r: coco(r, [CORNERS]), reader("coco")),
     "largest, BURST": (burst, reader("burst")),

@@ -148,7 +148,7 @@ def _video(record: Record, where: str, faults: Faults) -> Video:
         raise DataError(f"{where}: size {width}x{height}; expected 1 to {rle.MAX_PIXELS} pixels.")
     known = tuple(names or ()) if all(isinstance(name, str) for name in names or ()) else ()
     video = Video(id=record["id"], width=width, height=height, length=length, file_names=known)
-    return _with_our_keys(video, record, where) if faults == "refuse" else video
+    return with_our_keys(video, record, where) if faults == "refuse" else video
 
 
 def _check_names(names: Sequence[Any], where: str) -> None:
@@ -160,7 +160,7 @@ def _check_names(names: Sequence[Any], where: str) -> None:
             )
 
 
-def _with_our_keys(video: Video, record: Record, where: str) -> Video:
+def with_our_keys(video: Video, record: Record, where: str) -> Video:
     """The same video with what only our own files say of one."""
     dials = field_of({"dials": [], **record}, "dials", list, where)
     numbers = None
@@ -242,6 +242,7 @@ def _track(record: Record, label: int, length: int | None, where: str, faults: F
             check_length(field_of(record, key, list, where), length, key, where)
     if faults == "refuse":
         _check_masks(segmentations, where)
+        check_occlusion(record, where)
     areas = record.get("areas")
     if areas is not None and not all(area is None or _is_area(area) for area in areas):
         raise DataError(f'{where}: "areas" must hold numbers and null only.')
@@ -255,6 +256,13 @@ def _track(record: Record, label: int, length: int | None, where: str, faults: F
         occlusion=record.get("occlusion"),
         track_id=record["track_id"] if type(record.get("track_id")) is int else None,
     )
+
+
+def check_occlusion(record: Record, where: str) -> None:
+    """Raise DataError unless OVIS's labels, where there are any, are words or null."""
+    for label in record.get("occlusion") or ():
+        if label is not None and not isinstance(label, str):
+            raise DataError(f'{where}: "occlusion" holds {shortened(label)}; expected words and null.')
 
 
 def _is_area(value: Any) -> bool:

@@ -85,13 +85,13 @@ def id_of(record: Mapping[str, Any], key: str, where: str) -> int:
 
 
 def field_of(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
-    """A field that must be there and of this type; a float may be written as a whole number."""
+    """A field that must be there and of this type; a float may be written as a whole number, which has 64 bits."""
     if key not in record:
         raise DataError(f'{where}: "{key}" is missing; expected {KIND_NAMES[kind]}.')
     value = record[key]
     if kind is float and type(value) is int and abs(value) < 2**53:
         return float(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is int and not -(2**63) <= value < 2**63):
         raise DataError(f'{where}: "{key}" is {shortened(value)}; expected {KIND_NAMES[kind]}.')
     return value
 

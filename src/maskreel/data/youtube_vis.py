@@ -27,6 +27,9 @@ from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import ClipTarget
 from maskreel.video.images import UNREADABLE, open_image, size_words, upright, upright_size
 
+_LARGE = 2**24
+"""Pixels of a frame whose masks are not drawn on trust."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fingerprint:
@@ -52,6 +55,8 @@ class YouTubeVIS:
         self.videos = truth.videos
         self.has_annotations = truth.tracks is not None
         self._sha256 = sha256
+        self._sizes_seen: set[int] = set()
+        """Videos of large frames, one of which has been decoded."""
 
     @classmethod
     def load(cls, root: Path, split: str) -> "YouTubeVIS":
@@ -112,6 +117,7 @@ class YouTubeVIS:
         Boxes are drawn around the masks (`boxes_from_masks`); the boxes in the file are not read.
         """
         video = self.videos[video_index]
+        self._check_stated_size(video_index, int(frame_index[0]))
         tracks = [track for track in self.tracks(video_index) if not track.is_crowd]
         distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
         masks = np.zeros((len(tracks), len(distinct), video.height, video.width), dtype=bool)
@@ -146,6 +152,14 @@ class YouTubeVIS:
     @cached_property
     def _allowed_folders(self) -> tuple[Path, Path]:
         return self.frames_folder.resolve(), self.annotation_path.parent.resolve()
+
+    def _check_stated_size(self, video_index: int, frame: int) -> None:
+        """Before masks of a large frame are drawn, see that there is such a frame: a file can state any size."""
+        video = self.videos[video_index]
+        if video.width * video.height <= _LARGE or video_index in self._sizes_seen:
+            return
+        self._decode_frame(video_index, frame)
+        self._sizes_seen.add(video_index)
 
     def _decode_frame(self, video_index: int, frame: int) -> np.ndarray:
         video, path = self.videos[video_index], self.frame_path(video_index, frame)

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from maskreel.data.annotation_file import check_occlusion, with_our_keys
 from maskreel.data.check.problems import Problems
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.data.records import crowd_mark
+from maskreel.data.tracks import Video
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle, RleError
@@ -92,8 +94,8 @@ def section(document: dict[str, Any], key: str, problems: Problems) -> list[Any]
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
-    """True and False are no numbers here."""
-    return type(value) is int
+    """True and False are no numbers here, nor is what 64 bits do not hold."""
+    return type(value) is int and -(2**63) <= value < 2**63
 
 
 def _categories(records: Sequence[Any], problems: Problems) -> dict[int, str]:
@@ -142,6 +144,7 @@ def _videos(records: Sequence[Any], problems: Problems) -> Iterator[CheckedVideo
         if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
             problems.note("video-record", where, f"file_names are {_short(names)}, not a list of names")
             continue
+        _check_our_keys(record, len(names), where, problems)
         if record.get("length", len(names)) != len(names):
             problems.note("video-length", where, f"length is {_short(record['length'])}, file_names are {len(names)}")
         if outside := [name for name in names if LEAVES_ROOT.search(name)]:
@@ -151,6 +154,14 @@ def _videos(records: Sequence[Any], problems: Problems) -> Iterator[CheckedVideo
         elif places := misplaced(names):
             problems.note("frame-order", where, f"{places[0]} stands where {places[1]} belongs")
         yield CheckedVideo(id=record["id"], width=sides[0], height=sides[1], file_names=tuple(names))
+
+
+def _check_our_keys(record: dict[str, Any], length: int, where: str, problems: Problems) -> None:
+    """What only our own files say of a video, and training reads."""
+    try:
+        with_our_keys(Video(id=record["id"], width=1, height=1, length=length), record, where)
+    except DataError as error:
+        problems.note("video-record", where, str(error).removeprefix(f"{where}: "))
 
 
 def _annotation_ids(annotations: Sequence[Any], problems: Problems) -> None:
@@ -206,6 +217,11 @@ def _check_track(record: dict[str, Any], video: CheckedVideo, where: str, proble
             problems.note("list-length", where, f"{key} are {_short(values)}, not a list")
         elif values is not None and len(values) != length:
             problems.note("list-length", where, f"{len(values)} {key} for {length} frames")
+    if isinstance(record.get("occlusion"), list):
+        try:
+            check_occlusion(record, where)
+        except DataError as error:
+            problems.note("annotation-record", where, str(error).removeprefix(f"{where}: "))
     masks = list(decoded_masks(record, video, where, problems))
     if not any(rle.area(mask) for mask in masks if mask is not None) and not any(_is_faulty(record, masks)):
         problems.note("track-empty", where, f"has no pixel in any of {len(masks)} frames")

@@ -32,6 +32,11 @@ class Format:
     recogniser: str = "recognises"
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether masks are drawn to be written, and not kept as the run lengths that they are."""
+        return self.folders != "nested"
+
+    @property
     def read(self) -> "Callable[[Path, ReadOptions], Annotations]":
         """Of a file or folder; DataError or UsageError."""
         return self._function(self.reader)

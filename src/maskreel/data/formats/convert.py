@@ -15,6 +15,7 @@ from maskreel.data.formats.reading import read_annotations
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 from maskreel.left_out import LeftOut
+from maskreel.video.images import MAX_PIXELS
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ def _write(
 ) -> Annotations:
     writer = FORMATS[write_as]
     assert writer.write is not None, "looked at before"
+    if writer.is_drawn:
+        _refuse_large(annotations, write_as)
     with _into(target) as folder:
         writer.write(annotations, folder, options.split)
         if images != "none":
@@ -75,6 +78,15 @@ def _write(
     if lost:
         logger.warning("%s: lost on the way: %s", target, "; ".join(lost))
     return written
+
+
+def _refuse_large(annotations: Annotations, write_as: FormatName) -> None:
+    for video in annotations.videos:
+        if video.width * video.height > MAX_PIXELS:
+            raise DataError(
+                f"{write_as} cannot keep video {video.name!r}: its frames of {video.width}x{video.height} pixels are "
+                f"more than the {MAX_PIXELS} of the largest image; convert to youtube-vis, coco-tracks or burst"
+            )
 
 
 def _written() -> list[str]:

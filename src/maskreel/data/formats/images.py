@@ -24,6 +24,8 @@ MOST_OBJECTS = 1000
 """Of one image; more are a photograph."""
 _ROWS = 256
 """Rows of an image that are looked at together."""
+_STRIP = 2**20
+"""Pixels of an image that are taken at once."""
 
 MOST_COLOURED = 2**24
 """Pixels of a mask that is stored in colour, for which much more memory is needed."""
@@ -137,11 +139,24 @@ def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Integer[np.nd
         is_coloured = image.mode in ("RGB", "RGBA")
         if is_coloured and image.width * image.height > MOST_COLOURED:
             raise DataError(f"{path}: {image.width}x{image.height} pixels in colour; save object numbers as grey")
-        shown = turned(image)
-        values = np.asarray(shown).astype(np.uint8) if image.mode == "1" else np.asarray(shown)
+        values = _pixels(turned(image))
     if is_coloured:
         return _from_colours(values[..., :3], path, what)
     return values if values.ndim == 2 else values[..., 0]
+
+
+def _pixels(image: Image.Image) -> Integer[np.ndarray, "h w *channels"]:
+    """What an image holds, taken in strips: Pillow needs twice the memory of what it hands out at once."""
+    rows = max(_STRIP // max(image.width, 1), 1)
+    strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in range(0, image.height, rows))
+    values: np.ndarray | None = None
+    for number, strip in enumerate(strips):
+        part = np.asarray(strip).astype(np.uint8) if image.mode == "1" else np.asarray(strip)
+        if values is None:
+            values = np.empty((image.height, *part.shape[1:]), part.dtype)
+        values[number * rows : number * rows + len(part)] = part
+    assert values is not None, "no image is without a row"
+    return values
 
 
 def numbers_in(values: Integer[np.ndarray, "h w"], path: Path) -> list[int]:
