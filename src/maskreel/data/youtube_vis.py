@@ -117,7 +117,7 @@ class YouTubeVIS:
         Boxes are drawn around the masks (`boxes_from_masks`); the boxes in the file are not read.
         """
         video = self.videos[video_index]
-        self._check_stated_size(video_index, int(frame_index[0]))
+        self._check_stated_size(video_index, int(next(iter(frame_index), 0)))
         tracks = [track for track in self.tracks(video_index) if not track.is_crowd]
         distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
         masks = np.zeros((len(tracks), len(distinct), video.height, video.width), dtype=bool)
