@@ -14,7 +14,6 @@ from maskreel.data.formats.images import MOST_COLOURED, MOST_OBJECTS
 from maskreel.data.records import crowd_mark
 from maskreel.errors import DataError
 from maskreel.geometry import rle
-from maskreel.video.frame_folders import OTHER_IMAGE_SUFFIXES
 from maskreel.video.images import FORMATS as IMAGE_FORMATS
 from maskreel.video.images import IMAGE_SUFFIXES, MAX_PIXELS
 from maskreel.video.sources import VIDEO_SUFFIXES
@@ -42,7 +41,6 @@ def test_every_format_has_its_row() -> None:
     [
         ("## Images", "endings that a folder is searched for", IMAGE_SUFFIXES),
         ("## Images", "formats that are opened, whatever the name", IMAGE_FORMATS),
-        ("## Images", "named and not read", OTHER_IMAGE_SUFFIXES),
         ("## Videos", "endings that a folder is searched for", VIDEO_SUFFIXES),
     ],
 )

@@ -1,6 +1,7 @@
 """`maskreel data check`, `stats`, `split` and `view` from the command line."""
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,6 +48,36 @@ def test_check_lists_faults_ends_with_1_and_repairs(data: Path, capsys: pytest.C
     assert [problem["kind"] for problem in entry["problems"]] == ["video-length", "crowd-missing"]
     assert entry["remaining"] == []
     assert main(["data", "check", str(data), "--split", "train.fixed"]) == 0
+
+
+@pytest.mark.parametrize("form", ["folder", "named", "archive", "file"])
+def test_check_reads_other_formats_by_what_they_are(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    name = "coco-tracks" if form == "file" else "davis"
+    root = tmp_path / "other"
+    assert main(["data", "convert", str(data), str(root), "--to", name, "--allow-loss"]) == 0
+    given = root / "train.json" if form == "file" else root
+    if form == "archive":
+        given = Path(shutil.make_archive(str(tmp_path / "other"), "zip", root))
+    words = ["--from", name] if form == "named" else []
+    capsys.readouterr()
+    assert main(["data", "check", str(given), *words]) == 0
+    captured = capsys.readouterr()
+    assert "2 videos, 12 frames, 4 tracks, 18 masks: nothing wrong" in captured.out
+    assert "note" not in captured.out
+
+
+def test_check_of_other_formats_ends_with_1_and_repairs_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "other"
+    assert main(["data", "convert", str(data), str(root), "--to", "davis", "--allow-loss"]) == 0
+    image = next((root / "JPEGImages").rglob("00003.png"))
+    image.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    capsys.readouterr()
+    assert main(["data", "check", str(root), "--fix"]) == 1
+    assert f"{image.name}: cannot be read as an image: it is a PostScript document" in capsys.readouterr().out
 
 
 @pytest.mark.slow

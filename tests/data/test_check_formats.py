@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from maskreel.data.formats.annotations import ReadOptions
 from maskreel.data.formats.catalog import FORMATS, FormatName
 from maskreel.data.formats.convert import convert
 from maskreel.data.joint import load_sets
+from maskreel.geometry import rle
 from maskreel.training.run_data import check_objects
 from tests.builders import write_youtube_vis
 
@@ -154,6 +156,14 @@ def every_mask(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], N
     return plant
 
 
+def without_frame_5(root: Path) -> None:
+    tree = ET.parse(text_of(root))
+    for track in tree.iterfind("track"):
+        for shape in [shape for shape in track if shape.get("frame") == "5"]:
+            track.remove(shape)
+    tree.write(text_of(root))
+
+
 def swapped_names(images: list[dict[str, Any]]) -> None:
     images[2]["file_name"], images[3]["file_name"] = images[3]["file_name"], images[2]["file_name"]
 
@@ -248,12 +258,7 @@ FAULTS: dict[FormatName, dict[str, tuple[Callable[[Path], object], str]]] = {
         "two shapes in a frame": (replaced(' frame="1"', ' frame="0"'), "content"),
         "runs that do not fit": (replaced('rle="', 'rle="9, '), "content"),
         "a document type": (replaced("<annotations>", "<!DOCTYPE a><annotations>"), "content"),
-        "keyframes alone": (
-            lambda r: text_of(r).write_text(
-                "".join(part for part in text_of(r).read_text().splitlines(True) if 'frame="5"' not in part)
-            ),
-            "doubt",
-        ),
+        "keyframes alone": (without_frame_5, "doubt"),
         "crowd mark": (
             lambda r: text_of(r).write_text(
                 text_of(r).read_text().replace("</track>", '<attribute name="iscrowd">maybe</attribute></track>', 1)
@@ -313,8 +318,8 @@ def as_jpeg(root: Path, document: dict[str, Any]) -> None:
             video["file_names"][t] = name.replace(".png", ".jpg")
 
 
-def each_image(change: Callable[[Path], object]) -> Callable[[Path, dict[str, Any]], None]:
-    return lambda root, document: [change(path) for path in sorted((root / "train/JPEGImages").rglob("*.png"))] and None
+def each_image(change: Callable[[Path], object]) -> Callable[[Path, dict[str, Any]], object]:
+    return lambda root, document: [change(path) for path in sorted((root / "train/JPEGImages").rglob("*.png"))]
 
 
 def turned(path: Path) -> None:
@@ -335,8 +340,8 @@ def renamed(word: str) -> Callable[[Path, dict[str, Any]], None]:
     return change
 
 
-def each(section: str, **changes: Any) -> Callable[[Path, dict[str, Any]], None]:
-    return lambda root, document: [record.update(changes) for record in document[section]] and None
+def each(section: str, **changes: Any) -> Callable[[Path, dict[str, Any]], object]:
+    return lambda root, document: [record.update(changes) for record in document[section]]
 
 
 def one_crowd(root: Path, document: dict[str, Any]) -> None:
@@ -344,11 +349,9 @@ def one_crowd(root: Path, document: dict[str, Any]) -> None:
 
 
 def runs_as_lists(root: Path, document: dict[str, Any]) -> None:
-    from maskreel.geometry import rle
-
     for track in document["annotations"]:
         for mask in filter(None, track["segmentations"]):
-            mask["counts"] = rle.run_lengths(rle.Rle(*mask["size"], mask["counts"].encode())).tolist()
+            mask["counts"] = rle.run_lengths(rle.Rle(24, 40, mask["counts"].encode())).tolist()
 
 
 def as_stills(root: Path, document: dict[str, Any]) -> None:

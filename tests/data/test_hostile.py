@@ -213,6 +213,15 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "largest, BURST": (burst, reader("burst")),
     "largest, MOTS text": (lambda r: mots_txt(r, f"0 1 2 {HIGH} {WIDE} {FULL['counts']}"), reader("mots-txt")),
     "largest, CVAT polygons": (lambda r: cvat(r, POLYGONS), reader("cvat")),
+    "largest, LabelMe polygons": (
+        lambda r: labelme(r, [labelme_shape("polygon", n) for n in (1, 2, 2)]),
+        reader("labelme"),
+    ),
+    "largest, CVAT mask": (lambda r: cvat(r, MASK), reader("cvat")),
+    "largest, LabelMe mask": (
+        lambda r: labelme(r, [labelme_shape("mask", 1, mask=base64.b64encode(black(8192, 8192, "1")).decode())], 1),
+        reader("labelme"),
+    ),
     "largest PNG, DAVIS": (lambda r: davis(r, black(8192, 8192)), reader("davis")),
     "largest PNG, MOTS": (lambda r: mots_png(r, black(8192, 8192, "I;16")), reader("mots-png")),
     **{f"largest to {name}": (youtube_vis, to(name)) for name, one in FORMATS.items() if one.write is not None},

@@ -9,7 +9,8 @@ from maskreel.data.check.other_formats import check_format
 from maskreel.data.check.problems import KINDS
 from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
 from maskreel.data.formats.annotations import ReadOptions
-from maskreel.errors import DataError
+from maskreel.data.layouts import find_splits
+from maskreel.errors import DataError, UsageError
 
 
 def run(args: Check) -> None:
@@ -19,10 +20,7 @@ def run(args: Check) -> None:
         UsageError: when there is nothing to check.
         DataError: when something is wrong and stays so.
     """
-    if args.read_as in (None, "youtube-vis"):
-        checked = check_dataset(args.root, args.split)
-    else:
-        checked = [check_format(args.root, args.read_as, ReadOptions(split=args.split or "train", images=args.images))]
+    checked = _checked(args)
     fixed = [fix_split(args.root, split) if args.fix else None for split in checked]
     entries = []
     for split, repair in zip(checked, fixed, strict=True):
@@ -38,6 +36,23 @@ def run(args: Check) -> None:
                 print("\n".join(_lines(repair[1])))
     left = [repair[1] if repair is not None else split for split, repair in zip(checked, fixed, strict=True)]
     _fail_on_faults(args, left)
+
+
+def _checked(args: Check) -> list[CheckedSplit]:
+    """The splits of a YouTube-VIS folder, or whatever else is there."""
+    options = ReadOptions(split=args.split or "train", images=args.images)
+    if args.read_as not in (None, "youtube-vis"):
+        return [check_format(args.root, args.read_as, options)]
+    is_file = args.root.is_file()
+    found = check_dataset(args.root, args.split) if not is_file and any(find_splits(args.root)) else []
+    if args.read_as is not None or args.split is not None or any(split.counts for split in found):
+        return found or check_dataset(args.root, args.split)
+    try:
+        return [check_format(args.root, None, options)]
+    except UsageError:
+        if is_file:
+            raise
+        return found or check_dataset(args.root, args.split)
 
 
 def _fail_on_faults(args: Check, checked: list[CheckedSplit]) -> None:

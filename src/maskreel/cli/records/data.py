@@ -48,11 +48,11 @@ class Check:
     code 1 when something is wrong; notes are no faults."""
 
     root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Folder of the data set."""
+    """Folder of the data set; in other formats than YouTube-VIS also an annotation file or a zip archive."""
     split: str | None = None
     """Check this split alone; default all that are found."""
     read_as: Annotated[FormatName | None, tyro.conf.arg(name="from")] = None
-    """Format of DIR."""
+    """Format of DIR; recognised where it is not given."""
     images: Path | None = None
     """Folder of the images, where they do not lie beside the annotations in the usual way; not for youtube-vis."""
     fix: bool = False

@@ -10,7 +10,6 @@ from maskreel.data.check.frames import Renamed, check_frames
 from maskreel.data.check.overlap import ListedVideos, note_shared
 from maskreel.data.check.problems import Problems
 from maskreel.data.check.repair import repaired
-from maskreel.data.formats.catalog import FormatName
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames, find_splits
 from maskreel.errors import UsageError
 from maskreel.files import collector_paused, complete_file
@@ -30,7 +29,8 @@ class CheckedSplit:
     """Videos, frames, tracks and masks; empty for a file that could not be read."""
     problems: Problems
     renamed: Renamed = field(default_factory=dict)
-    read_as: FormatName = "youtube-vis"
+    is_layout: bool = True
+    """Whether it is in the YouTube-VIS layout, which can be repaired."""
     listed: ListedVideos | None = None
     """None for a file that could not be read."""
 
@@ -75,7 +75,7 @@ def fix_split(root: Path, checked: CheckedSplit) -> tuple[Path, CheckedSplit] | 
 
     Raises UsageError when the new file exists.
     """
-    if checked.read_as != "youtube-vis" or not any(problem.is_repaired for problem in checked.problems):
+    if not checked.is_layout or not any(problem.is_repaired for problem in checked.problems):
         return None
     document = _read(checked.path, Problems())
     assert document is not None, "a file that was checked"

@@ -73,10 +73,9 @@ def _mask(shape: ET.Element, size: tuple[int, int], where: str) -> Rle:
     box = decode_runs(shape.get("rle", ""), width=columns, height=rows, where=where)
     if inside != (columns, rows):
         logger.warning("%s: a mask of %dx%d at %d,%d is cut to the frame", where, columns, rows, left, top)
-    mask = np.zeros((height, width), dtype=bool)
     x, y = max(left, 0), max(top, 0)
-    mask[y : y + inside[1], x : x + inside[0]] = box[y - top :, x - left :][: inside[1], : inside[0]]
-    return rle.encode(mask)
+    kept = box[y - top :, x - left :][: inside[1], : inside[0]]
+    return rle.encode_box(kept, left=x, top=y, height=height, width=width)
 
 
 def _points(shape: ET.Element, where: str) -> list[float]:

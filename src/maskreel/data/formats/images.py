@@ -139,13 +139,13 @@ def read_indices(path: Path, modes: tuple[str, ...], what: str) -> Integer[np.nd
         is_coloured = image.mode in ("RGB", "RGBA")
         if is_coloured and image.width * image.height > MOST_COLOURED:
             raise DataError(f"{path}: {image.width}x{image.height} pixels in colour; save object numbers as grey")
-        values = _pixels(turned(image))
+        values = pixels_of(turned(image))
     if is_coloured:
         return _from_colours(values[..., :3], path, what)
     return values if values.ndim == 2 else values[..., 0]
 
 
-def _pixels(image: Image.Image) -> Integer[np.ndarray, "h w *channels"]:
+def pixels_of(image: Image.Image) -> Integer[np.ndarray, "h w *channels"]:
     """What an image holds, taken in strips: Pillow needs twice the memory of what it hands out at once."""
     rows = max(_STRIP // max(image.width, 1), 1)
     strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in range(0, image.height, rows))

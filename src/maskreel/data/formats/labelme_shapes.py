@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
+from maskreel.data.formats.images import pixels_of
 from maskreel.data.formats.shapes import box_corners, ellipse_corners, polygon_mask
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle, RleError
-from maskreel.video.images import UNREADABLE
+from maskreel.video.images import MAX_PIXELS, UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +78,8 @@ def _mask(shape: Record, corner: list[float], size: tuple[int, int], where: str)
         raise RleError(f"{where}: a mask of {columns}x{rows} at {left},{top} lies outside the frame")
     if (right - x, bottom - y) != (columns, rows):
         logger.warning("%s: a mask of %dx%d at %d,%d is cut to the frame", where, columns, rows, left, top)
-    mask = np.zeros(size, dtype=bool)
-    mask[y:bottom, x:right] = box[y - top : bottom - top, x - left : right - left]
-    return rle.encode(mask)
+    inside = box[y - top : bottom - top, x - left : right - left]
+    return rle.encode_box(inside, left=x, top=y, height=height, width=width)
 
 
 def _decode_png(text: Any, size: tuple[int, int], where: str) -> Bool[np.ndarray, "h w"]:
@@ -87,9 +87,9 @@ def _decode_png(text: Any, size: tuple[int, int], where: str) -> Bool[np.ndarray
         raise RleError(f"{where}: its mask is {text!r:.40}; expected a PNG image in base64")
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
-            if image.width * image.height > BOXES * size[0] * size[1]:
+            if image.width * image.height > min(MAX_PIXELS, BOXES * size[0] * size[1]):
                 raise RleError(f"{where}: a mask of {image.width}x{image.height} pixels")
-            return np.asarray(image.convert("L")) > 0
+            return pixels_of(image if image.mode in ("1", "L") else image.convert("L")) > 0
     except RleError:
         raise
     except (binascii.Error, *UNREADABLE) as error:

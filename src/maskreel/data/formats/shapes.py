@@ -49,12 +49,7 @@ def polygon_mask(corners: Sequence[float], *, height: int, width: int, where: st
 
 def united(masks: Sequence[Rle]) -> Rle:
     """Pixels that any of the masks covers; they are of one size, and at least one."""
-    if len(masks) == 1:
-        return masks[0]
-    pixels = rle.decode(masks[0])
-    for mask in masks[1:]:
-        pixels |= rle.decode(mask)
-    return rle.encode(pixels)
+    return masks[0] if len(masks) == 1 else rle.union(masks)
 
 
 def _turned(flat: list[float], x: float, y: float, rotation: float) -> list[float]:
