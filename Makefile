@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesse
 SHELL := /bin/bash -o pipefail
 NIGHT := runs/nightly/$(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: demo quick test lint unit sample mutants nightly wheel clean
+.PHONY: demo quick test lint unit sample mutants nightly wheel docs clean
 
 demo: $(READY)  ## find, cut out and follow objects in a rendered clip
 	$(VENV)/bin/maskreel demo
@@ -65,6 +65,13 @@ $(READY): pyproject.toml constraints.txt
 wheel: $(READY)  ## dist/maskreel-VERSION.whl, with the bundled weights in it
 	rm -rf dist
 	$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir dist .
+
+docs: $(VENV)/.docs  ## site/, the documentation; a warning is a failure
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=src $(VENV)/bin/mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(READY)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV)

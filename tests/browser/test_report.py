@@ -125,7 +125,7 @@ def test_the_keyboard_alone_reaches_everything(page) -> None:
     until(page, "document.documentElement.dataset.frame === '0'")
     page.keyboard.press("ArrowRight")
     until(page, "document.documentElement.dataset.frame === '1'")
-    page.keyboard.press("PageDown")
+    page.keyboard.press("PageUp")
     until(page, "document.documentElement.dataset.frame === '11'")
     page.locator("tr[data-object='1'] button.solo").focus()
     page.keyboard.press("Space")
