@@ -21,6 +21,7 @@ from maskreel.models.parts.frame_queries import ClipTransformer, FrameQueries
 from maskreel.models.seqformer import SeqFormerConfig
 from maskreel.models.tt_spn import TTSPNConfig
 from maskreel.models.vistr import VisTRConfig
+from tests.builders import clip_batch
 
 SEQFORMER = SeqFormerConfig(
     backbone=ResNetConfig(depth=50, width=8),
@@ -198,3 +199,18 @@ def test_windows_that_a_checkpoint_cannot_have_are_refused(tmp_path: Path, capsy
     assert main(["convert", str(tmp_path / "seqformer.pth"), out, "--heads", "4", "--windows", "7", "7", "7", "7"]) == 2
     assert "SeqFormer, official has none" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_converted_twins_reads_frames_of_any_size() -> None:
+    """With the maps of the published one, whose last rows and columns are left out."""
+    conversion = converted(twins_state())
+    small = ClipTransformer(width=16, hidden=8, encoder_layers=1, decoder_layers=1)
+    config = replace(conversion.config, transformer=small, queries=FrameQueries(frames=2, count=2))
+    model = build_model(config).eval()
+    clip = clip_batch([(100, 151)], num_frames=2, padded=(100, 151))
+    with torch.no_grad():
+        features = model.frame_features(clip)
+        assert [tuple(level.values.shape[-2:]) for level in features.maps] == [(25, 37), (12, 18), (6, 9), (3, 4)]
+        prediction = model.clip(features)
+        assert prediction.final.boxes.isfinite().all()
+        assert model.masks(prediction, 0, torch.tensor([0])).shape[-2:] == (25, 37)

@@ -105,16 +105,34 @@ def test_a_key_that_is_not_there_is_answered_with_those_that_are(
     assert "holds no weights under that name; it holds: model, ema" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["model.safetensors.index.json", "."])
-def test_a_model_in_several_files_is_read_by_its_index_or_its_folder(name: str, state: State, tmp_path: Path) -> None:
-    folder = tmp_path / "sharded"
-    folder.mkdir()
-    places = {key: f"model-{place % 3}.safetensors" for place, key in enumerate(sorted(state))}
-    for file in set(places.values()):
-        save_file({key: state[key].clone() for key, place in places.items() if place == file}, folder / file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    assert main(["convert", str(folder / name), str(tmp_path / "model")]) == 0
+@pytest.mark.parametrize(("ending", "save"), [(".safetensors", save_file), (".bin", torch.save)])
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_model_in_several_files_is_read_by_its_index_or_its_folder(
+    is_folder: bool, ending: str, save: Callable[..., None], state: State, tmp_path: Path
+) -> None:
+    folder = sharded(tmp_path, ending, save, state)
+    weights = folder if is_folder else folder / f"model{ending}.index.json"
+    assert main(["convert", str(weights), str(tmp_path / "model")]) == 0
     assert_same(tmp_path / "model", state)
+
+
+def sharded(folder: Path, ending: str, save: Callable[..., None], state: State) -> Path:
+    folder = folder / "sharded"
+    folder.mkdir()
+    places = {key: f"model-{place % 3}{ending}" for place, key in enumerate(sorted(state))}
+    for file in set(places.values()):
+        save({key: state[key].clone() for key, place in places.items() if place == file}, folder / file)
+    (folder / f"model{ending}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return folder
+
+
+def test_a_shard_that_was_not_downloaded_is_named(
+    state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sharded(tmp_path, ".safetensors", save_file, state)
+    (folder / "model-1.safetensors").unlink()
+    assert main(["convert", str(folder), str(tmp_path / "model")]) == 1
+    assert "names model-1.safetensors, which is not beside it" in capsys.readouterr().err
 
 
 def test_an_index_leads_to_no_other_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,24 +51,28 @@ def read_foreign(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
     damaged, is no weights file, or is a pickle that wants anything but weights.
     """
     if path.is_dir():
-        indices = sorted(path.glob("*.safetensors.index.json"))
+        indices = sorted(path.glob("*.index.json"))
         if not indices:
             raise UsageError(f"{path}: a folder, where a file with weights is expected")
         path = indices[0]
     if not path.exists():
         raise UsageError(f"{path}: no such file")
-    if path.name.endswith(".index.json"):
-        return _named_tensors(_read_shards(path), path, key)
+    content = _read_shards(path) if path.name.endswith(".index.json") else _content(path)
+    return _named_tensors(content, path, key)
+
+
+def _content(path: Path) -> Any:
+    """What a file of weights holds, by its first bytes."""
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
         raise DataError(f"{path}: the file is empty")
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
-        return _named_tensors(read_tensors(path), path, key)
+        return read_tensors(path)
     if start.startswith((b"PK\x03\x04", _LEGACY_MAGIC)):
-        return _named_tensors(_read_torch(path), path, key)
+        return _read_torch(path)
     if start[:1] == b"\x80":
-        return _named_tensors(_read_arrays(path), path, key)
+        return _read_arrays(path)
     words = content_words(path)
     advice = "" if words == UNKNOWN_CONTENT else f": it is {words}; download the weights again"
     raise DataError(f"{path}: neither a PyTorch checkpoint nor a pickle nor a safetensors file{advice}")
@@ -97,10 +101,10 @@ def _is_class(entry: Any) -> bool:
 
 
 def _read_shards(path: Path) -> dict[str, Tensor]:
-    """All tensors of the files that a safetensors index names, which must lie beside it."""
+    """All tensors of the files that an index names, which must lie beside it."""
     places = read_json(path).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
-        raise DataError(f'{path}: no index of safetensors ("weight_map" with the file of every tensor is expected)')
+        raise DataError(f'{path}: no index of weights ("weight_map" with the file of every tensor is expected)')
     files = sorted(set(places.values()))
     if len(files) > MAX_SHARDS:
         raise DataError(f"{path}: names {len(files)} files, more than {MAX_SHARDS}")
@@ -108,7 +112,11 @@ def _read_shards(path: Path) -> dict[str, Tensor]:
     for file in files:
         if Path(file).name != file:
             raise DataError(f"{path}: names {file!r}; only files beside the index are read")
-        shard = read_tensors(path.with_name(file))
+        if not path.with_name(file).is_file():
+            raise DataError(f"{path}: names {file}, which is not beside it; download all files of the model")
+        shard = _content(path.with_name(file))
+        if not _holds_tensors(shard):
+            raise DataError(f"{path}: names {file}, which holds something else than tensors by their names")
         for name in (name for name, place in places.items() if place == file):
             if name not in shard:
                 raise DataError(f"{path}: {name} is not in {file}, where the index has it")
