@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 
 from maskreel.data.layouts import LEAVES_ROOT
-from maskreel.errors import DataError, UsageError
+from maskreel.errors import DataError
 from maskreel.files import content_words
 
 MAX_ENTRIES = 1_000_000
@@ -57,7 +57,7 @@ def unpacked(given: Path) -> Iterator[Path]:
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise DataError(f"{given}: a damaged zip archive ({error}); download or export it again") from error
         except OSError as error:
-            raise UsageError(
+            raise DataError(
                 f"{given}: cannot be unpacked ({error.strerror or error}); unpack it and name the folder"
             ) from error
         yield folder
@@ -73,7 +73,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, given: Path) -> None:
     if claimed > limit:
         raise DataError(_too_large(given, claimed, limit))
     if claimed > shutil.disk_usage(folder).free:
-        raise UsageError(f"{given}: {claimed} bytes unpacked are more than {folder.parent.parent} has room for")
+        raise DataError(f"{given}: {claimed} bytes unpacked are more than {folder.parent.parent} has room for")
     written = 0
     for entry in entries:
         path = PurePosixPath(entry.filename.replace("\\", "/"))

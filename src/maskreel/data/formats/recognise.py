@@ -15,8 +15,8 @@ from maskreel.data.formats.catalog import FORMATS, FormatName
 from maskreel.errors import DataError, UsageError
 from maskreel.files import collector_paused
 
-DEPTH, FOLDERS, FILES = 5, 24, 64
-"""How far a look goes: levels, folders of a folder, files of a folder."""
+DEPTH, FOLDERS, FILES, VISITED = 5, 24, 64, 2000
+"""How far a look goes: levels, folders of a folder, files of one ending of a folder, folders in all."""
 DOCUMENTS = 12
 """JSON files that are opened before the look is given up."""
 
@@ -184,7 +184,7 @@ def _head(path: Path) -> bytes:
 
 
 def _some_files(root: Path) -> Iterator[Path]:
-    level = [root]
+    level, visited = [root], 0
     for _ in range(DEPTH):
         below: list[Path] = []
         for folder in level:
@@ -197,7 +197,8 @@ def _some_files(root: Path) -> Iterator[Path]:
                 if by_ending[path.suffix] <= FILES:
                     yield path
             below += folders[:FOLDERS]
-        level = below
+        visited += len(level)
+        level = below[: max(0, VISITED - visited)]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
