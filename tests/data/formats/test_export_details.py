@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskreel.data.formats import archives
+from maskreel.data.formats import archives, shapes
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
 from maskreel.data.formats.archives import unpacked
 from maskreel.data.formats.catalog import FORMATS
@@ -39,17 +39,27 @@ def changed(path: Path, change: Callable[[Any], None]) -> None:
     path.write_text(json.dumps(document))
 
 
+def test_shapes_turn_with_the_clock() -> None:
+    """The right end of a long box, and of an ellipse, goes down."""
+    box = shapes.box_corners(20, 22, 60, 26, rotation=30)
+    ellipse = shapes.ellipse_corners(40, 24, 20, 3, rotation=30)
+    for corners in (box, ellipse):
+        mask = rle.decode(shapes.polygon_mask(corners, height=HEIGHT, width=WIDTH, where="here"))
+        assert mask[31, 54]
+        assert not mask[16, 54]
+
+
 # Datumaro
 
 
-def datumaro_shapes(root: Path, *shapes: dict[str, Any]) -> Path:
+def datumaro_shapes(root: Path, *drawn: dict[str, Any]) -> Path:
     """One item with these shapes, of the label dog and without a track."""
     exports.datumaro(root)
     path = root / "annotations/default.json"
 
     def change(document: dict[str, Any]) -> None:
         item = document["items"][-1]
-        item["annotations"] = [{"attributes": {}, "label_id": 1, **shape} for shape in shapes]
+        item["annotations"] = [{"attributes": {}, "label_id": 1, **shape} for shape in drawn]
         document["items"] = [item]
 
     changed(path, change)
@@ -113,10 +123,10 @@ def test_labels_of_a_track_that_differ_are_left_out(tmp_path: Path) -> None:
 # LabelMe
 
 
-def labelme_shapes(root: Path, *shapes: dict[str, Any]) -> AnnotatedVideo:
+def labelme_shapes(root: Path, *drawn: dict[str, Any]) -> AnnotatedVideo:
     exports.labelme(root)
     for path in (root / "clip").glob("*.json"):
-        found = list(shapes) if path.stem == "0" else []
+        found = list(drawn) if path.stem == "0" else []
         changed(path, partial(dict.update, shapes=found))
     (video,) = read("labelme", root, left_out=LeftOut("stop")).videos
     return video

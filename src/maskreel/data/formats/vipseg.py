@@ -18,11 +18,14 @@ from jaxtyping import Int
 
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, check_name, numbers_of, tidy
 from maskreel.data.formats.images import (
+    MOST_COLOURED,
     first_folder,
     frame_names,
     images_by_stem,
     in_order,
+    numbers_in,
     paired_images,
+    pixels_of,
     read_indices,
     read_lines,
     video_folders,
@@ -97,8 +100,9 @@ def _read_downloaded(given: Path, options: ReadOptions) -> Annotations:
         for t, path in enumerate(files.values()):
             values = read_indices(path, MODES, "16-bit grey, class * 100 + instance")
             seen.sizes.add((values.shape[0], values.shape[1]))
-            stuff.update(np.unique(values[(values > 0) & (values < FIRST_THING)]).tolist())
-            for value in np.unique(values[values >= FIRST_THING]).tolist():
+            found = numbers_in(values, path)
+            stuff.update(value for value in found if value < FIRST_THING)
+            for value in (value for value in found if value >= FIRST_THING):
                 # The list of classes counts from 0, the masks from 1.
                 seen.classes[value] = value // PER_CLASS - 1
                 seen.masks[value][t] = rle.encode(values == value)
@@ -263,9 +267,17 @@ def _sequences(given: Path, folder: Path, split: str) -> list[Path]:
 
 
 def _segment_ids(path: Path) -> Int[np.ndarray, "h w"]:
+    """Red + 256 green + 65536 blue."""
     try:
         with open_image(path) as image:
-            return np.asarray(image.convert("RGB")).astype(np.int64) @ np.array([1, 256, 65536])
+            if image.width * image.height > MOST_COLOURED:
+                raise DataError(f"{path}: {image.width}x{image.height} pixels in colour, more than {MOST_COLOURED}")
+            colours = pixels_of(image.convert("RGB"))
+        ids = colours[..., 2].astype(np.int32)
+        for channel in (1, 0):
+            ids <<= 8
+            ids |= colours[..., channel]
+        return ids
     except FileNotFoundError as error:
         raise DataError(f"{path}: the masks of a frame are missing; unpack the set again") from error
     except UNREADABLE as error:
