@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +26,9 @@ def read_annotations(
     """
     if not given.exists():
         raise UsageError(f"{given}: no such file or folder")
-    with unpacked(given) as place, tempfile.TemporaryDirectory(prefix="maskreel-frames-") as scratch:
+    with unpacked(given) as place, ExitStack() as stack:
         if wants_images:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="maskreel-frames-"))
             options = replace(options, scratch=Path(scratch))
         try:
             name = read_as or recognise(place, options.split)
