@@ -49,6 +49,29 @@ def test_shapes_turn_with_the_clock() -> None:
         assert not mask[16, 54]
 
 
+# CVAT
+
+
+def test_a_job_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    meta = f"<job><id>3</id><size>{FRAMES}</size><start_frame>0</start_frame>{exports.cvat_labels()}"
+    text = exports.cvat_document(f"{meta}{exports.cvat_size()}</job>", exports.cvat_track(0, 3))
+    exports.put(tmp_path / "day/annotations.xml", text)
+    (video,) = read("cvat", tmp_path).videos
+    assert (video.id, video.name, len(video.frame_numbers)) == (3, "day", FRAMES)
+
+
+def test_a_task_of_images_has_their_size_and_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exports.cvat_video(tmp_path)
+    path = tmp_path / "annotations.xml"
+    path.write_text(path.read_text().replace(exports.cvat_size(), ""))
+    for t in range(FRAMES):
+        (tmp_path / f"images/frame_{t:06d}.PNG").rename(tmp_path / f"images/IMG_{t + 101}.png")
+    (video,) = read("cvat", tmp_path).videos
+    assert (video.width, video.height) == (WIDTH, HEIGHT)
+    assert [image.name for image in video.images if image is not None] == [f"IMG_{t + 101}.png" for t in range(FRAMES)]
+    assert "images are taken in their order" in caplog.text
+
+
 # Datumaro
 
 

@@ -184,7 +184,7 @@ def _tasks(root: ET.Element, path: Path) -> Iterator[_Task]:
 
 def _task_name(meta: ET.Element, alone: str, path: Path) -> str:
     stated = (meta.findtext("name") or "").strip()
-    name = plain_name(stated) or alone
+    name = plain_name(stated) if stated else alone
     if name != stated and stated:
         logger.warning("%s: task %r is named %r here, as not every file system takes its name", path, stated, name)
     return check_name(name, f"{path}: task name")
