@@ -1,5 +1,7 @@
 """Errors meant for users: one sentence that says what is wrong, where, and what to do."""
 
+import signal
+
 
 class UsageError(Exception):
     """What was typed is wrong: an option, a recipe name, a path that does not exist (exit code 2)."""
@@ -29,6 +31,14 @@ class VideoReadError(DataError):
         self.path = path
         self.reason = reason
         self.frame = frame
+
+
+class Ended(KeyboardInterrupt):
+    """The process was told to end by SIGTERM or SIGHUP: as Ctrl-C, with another exit code (128 and the signal)."""
+
+    def __init__(self, number: int, sentence: str = "") -> None:
+        super().__init__(sentence or f"ended by {signal.Signals(number).name}")
+        self.number = number
 
 
 class PartialFailure(Exception):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,16 +50,17 @@ def complete_folder(folder: Path) -> Iterator[Path]:
     An older folder of that name is replaced.
     """
     new = _beside(folder)
-    new.mkdir(parents=True)
     try:
+        new.mkdir(parents=True)
         yield new
-        old = _beside(folder)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with undisturbed():
+            old = _beside(folder)
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(new, folder)
+            discard(old)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        discard(new)
 
 
 @contextmanager
@@ -73,7 +75,29 @@ def complete_file(path: Path) -> Iterator[Path]:
         yield new
         os.replace(new, path)
     finally:
-        new.unlink(missing_ok=True)
+        discard(new)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and the signals that end a process wait until the block is done: for cleaning up, which is short."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def discard(path: Path) -> None:
+    """Remove a temporary file or folder, if it is there, whatever signal comes meanwhile."""
+    with undisturbed():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 RECORD = "written.json"
@@ -102,7 +126,9 @@ def numbered_folder(base: Path) -> Path:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    # A name may have 255 bytes, and a temporary one is written in place of another temporary one.
+    stem = path.stem if len(os.fsencode(path.stem)) < 200 else path.stem[:60]
+    return path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -36,11 +36,27 @@ class Omission:
     reason: str
 
 
+class CanBeLeftOut(DataError):
+    """Something cannot be used that a command may go on without."""
+
+    def __init__(self, loss: Loss, file: Path | str, item: str, reason: str, advice: str) -> None:
+        super().__init__(f"{file}: {item} {reason}. {advice}")
+        self.omission = Omission(loss=loss, file=str(file), item=item, reason=reason)
+        self._advice = advice
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the way out of a worker process."""
+        one = self.omission
+        return type(self), (one.loss, one.file, one.item, one.reason, self._advice)
+
+
 class LeftOut:
     """Everything that a command leaves out, in the order in which it was met; each thing counts once."""
 
-    def __init__(self, on_bad: OnBad | None = None) -> None:
+    def __init__(self, on_bad: OnBad | None = None, *, quiet: bool = False) -> None:
+        """`quiet` gathers without warnings, for another one that is told later."""
         self.on_bad = on_bad
+        self._quiet = quiet
         self._found: dict[Omission, None] = {}
         self._by_file: Counter[str] = Counter()
 
@@ -58,7 +74,7 @@ class LeftOut:
             raise DataError(f"{where}: {reason}{way_out}")
         self._found[omission] = None
         self._by_file[omission.file] += 1
-        if self._by_file[omission.file] <= SHOWN:
+        if self._by_file[omission.file] <= SHOWN and not self._quiet:
             logger.warning("%s: %s; left out", where, reason)
 
     def is_skipped(self, loss: Loss) -> bool:

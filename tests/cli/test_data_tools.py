@@ -101,8 +101,13 @@ def test_split_writes_two_splits_that_load(tmp_path: Path, capsys: pytest.Captur
     fit, held = (YouTubeVIS.load(tmp_path, name) for name in ("train_fit", "train_held"))
     assert (len(fit.videos), len(held.videos)) == (4, 2)
     assert held.decode_frames(1, [0]).shape == (1, 3, 24, 40)
+    first = (tmp_path / "train_fit.json").read_bytes()
+    assert main(["data", "split", str(tmp_path), "--share", "0.34"]) == 0
+    assert (tmp_path / "train_fit.json").read_bytes() == first
+    (tmp_path / "train_fit.json").write_text("edited")
     assert main(["data", "split", str(tmp_path), "--share", "0.34"]) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "train_fit.json: exists, and is not as maskreel wrote it; choose another --names" in capsys.readouterr().err
+    assert (tmp_path / "train_fit.json").read_text() == "edited"
 
 
 def test_view_draws_truth_and_results(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +120,7 @@ def test_view_draws_truth_and_results(data: Path, tmp_path: Path, capsys: pytest
     words = ["data", "view", str(data), "--videos", "video1", "--results", str(results), "--out", str(out)]
     assert main([*words, "--frames", "3"]) == 0
     names = ["video1.jpg", "video1_results.mp4", "video1_truth.mp4"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    assert sorted(path.name for path in out.iterdir()) == [*names, "written.json"]
     assert sorted(Path(line).name for line in capsys.readouterr().out.splitlines()) == names
     strip = Image.open(out / "video1.jpg")
     assert strip.width > 3 * 40
@@ -140,7 +145,7 @@ def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest
         masklets=(Masklet(track_id=1, label=0, category_id=1, score=0.9, segmentations=masks),),
     ).save(found)
     assert main(["data", "view", str(video), "--results", str(found), "--out", str(out), "--frames", "2"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["clip.jpg", "clip_results.mp4"]
+    assert sorted(path.name for path in out.iterdir()) == ["clip.jpg", "clip_results.mp4", "written.json"]
     assert Image.open(out / "clip.jpg").width >= 2 * 48
     capsys.readouterr()
     assert main(["data", "view", str(video)]) == 2

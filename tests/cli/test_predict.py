@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from maskreel.cli.main import main
+from maskreel.files import RECORD
 from maskreel.geometry.masklets import Masklets
 from maskreel.models.folder import build_model, save_model
 from maskreel.models.parts.backbones import ResNetConfig
@@ -52,7 +53,8 @@ def predict(model_folder: str, *words: str | Path) -> int:
 
 
 def written(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """Names of the results; the record of them is tested with `outputs`."""
+    return sorted(path.name for path in folder.iterdir() if path.name != RECORD)
 
 
 def test_a_video_gets_masklets_and_an_overlay(
@@ -103,8 +105,11 @@ def test_good_sources_finish_and_bad_ones_are_listed(
     sound = write_sound(tmp_path / "sound.mp4")
     out = tmp_path / "out"
     assert predict(model_folder, sound, video, tmp_path / "none.mp4", "--out", out, "--no-overlay", "--json") == 3
-    assert written(out) == ["blocks.json"]
+    assert written(out) == ["blocks.json", "left_out.json"]
     captured = capsys.readouterr()
+    listed = json.loads((out / "left_out.json").read_text())
+    assert listed["counts"] == {"video": 2}
+    assert [one["file"] for one in listed["left_out"]] == [str(sound), str(tmp_path / "none.mp4")]
     report = json.loads(captured.out)
     assert [entry["source"] for entry in report["videos"]] == [str(video)]
     assert [entry["source"] for entry in report["failed"]] == [str(sound), str(tmp_path / "none.mp4")]
@@ -112,6 +117,60 @@ def test_good_sources_finish_and_bad_ones_are_listed(
     assert "2 of 3 sources failed" in last
     assert "sound only" in last
     assert "none.mp4: no such file" in last
+
+
+@pytest.mark.parametrize(("on_bad", "code"), [("skip", 0), ("stop", 1)])
+def test_a_bad_source_among_others_is_an_error_or_none_as_the_switch_says(
+    on_bad: str, code: int, model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound, out = write_sound(tmp_path / "sound.mp4"), tmp_path / "out"
+    words = ["--out", str(out), "--no-overlay", "--on-bad", on_bad]
+    assert predict(model_folder, sound, video, *words) == code
+    assert "sound.mp4" in capsys.readouterr().err
+    assert (out / "blocks.json").exists() == (on_bad == "skip")
+
+
+def test_a_model_that_was_forgotten_is_named_with_the_right_command(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    for word, what in (
+        (video, "a video"),
+        (tmp_path / "notes.txt", "plain text"),
+        (tmp_path, "a folder without a model"),
+        (tmp_path / "none.mp4", "no such folder"),
+    ):
+        assert main(["predict", str(word)]) == 2
+        error = capsys.readouterr().err
+        assert f"{word}: {what}" in error
+        assert f"where the model comes first: maskreel predict bundled {word}" in error
+
+
+def test_its_own_outputs_are_no_sources_and_are_made_anew(
+    model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "videos").mkdir()
+    write_test_video(tmp_path / "videos" / "a.mp4", num_frames=2, picture=moving_blocks)
+    assert predict(model_folder, "videos", "--out", "videos") == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "videos").iterdir()}
+    capsys.readouterr()
+    for sources in (["videos"], ["videos/*.mp4"], sorted(str(path) for path in Path("videos").iterdir())):
+        assert predict(model_folder, *sources, "--out", "videos") == 0
+        assert "left out (written by an earlier command" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in (tmp_path / "videos").iterdir()} == before
+
+
+def test_a_video_is_never_taken_for_the_place_of_a_report(
+    model_folder: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_test_video(tmp_path / "b.mp4", num_frames=2)
+    before = other.read_bytes()
+    for switches in ([], ["--overwrite"]):
+        assert predict(model_folder, video, "--json", other, "--out", tmp_path / "out", *switches) == 2
+        assert "b.mp4: exists and is no JSON file; --json takes a path" in capsys.readouterr().err
+        assert other.read_bytes() == before
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_bad_sources_are_a_failure(
@@ -260,7 +319,7 @@ def test_a_source_is_never_overwritten(model_folder: str, tmp_path: Path, capsys
     before = (tmp_path / "a_overlay.mp4").read_bytes()
     sources = [tmp_path / "a.mp4", tmp_path / "a_overlay.mp4"]
     assert predict(model_folder, *sources, "--out", tmp_path) == 2
-    assert "is a source and would be overwritten" in capsys.readouterr().err
+    assert "a_overlay.mp4: is read by this command and would be overwritten" in capsys.readouterr().err
     assert (tmp_path / "a_overlay.mp4").read_bytes() == before
 
 

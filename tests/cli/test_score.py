@@ -45,7 +45,7 @@ def test_json_goes_to_a_file_beside_the_table(
     assert main(["score", *files, "--json", str(target)]) == 0
     assert json.loads(target.read_text())["ap"]["AP"] == 0.5
     assert "AP50" in capsys.readouterr().out
-    assert [path.name for path in target.parent.iterdir()] == ["figures.json"]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["figures.json", "written.json"]
 
 
 def test_every_metric_prints_its_table(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:

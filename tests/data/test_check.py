@@ -19,6 +19,7 @@ from maskreel.data.check.splits import CheckedSplit, check_dataset, fix_split
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.geometry import rle
+from maskreel.outputs import Outputs
 from maskreel.rendered.synthetic import SyntheticDials, write_dataset
 from tests.builders import shared_path, write_youtube_vis
 
@@ -224,7 +225,7 @@ def test_no_value_anywhere_stops_the_check_or_the_repair(tmp_path: Path, seed: i
             parent = parent[key]
         parent[last] = JUNK[int(rng.integers(len(JUNK)))]
         (checked,) = (split for split in found(tmp_path, broken) if split.split == "train")
-        fixed = fix_split(tmp_path, checked)
+        fixed = fix_split(tmp_path, checked, Outputs())
         if fixed is not None:
             assert not any(problem.is_repaired for problem in fixed[1].problems) or fixed[1].problems.faults, number
             fixed[0].unlink()
@@ -320,7 +321,7 @@ def test_a_repair_leaves_nothing_of_its_kind_and_keeps_every_sound_mask(tmp_path
     PLANTS[kind](document, tmp_path)
     (checked,) = found(tmp_path, document)
     before = (tmp_path / "train.json").read_bytes()
-    fixed = fix_split(tmp_path, checked)
+    fixed = fix_split(tmp_path, checked, Outputs())
     assert fixed is not None
     path, again = fixed
     assert path == tmp_path / "train.fixed.json"
@@ -338,7 +339,7 @@ def test_what_cannot_be_repaired_safely_stays_as_it_is(tmp_path: Path) -> None:
     swap_size(document, tmp_path)
     del document["annotations"][0]["iscrowd"]
     (checked,) = found(tmp_path, document)
-    fixed = fix_split(tmp_path, checked)
+    fixed = fix_split(tmp_path, checked, Outputs())
     assert fixed is not None
     assert {problem.kind for problem in fixed[1].problems.faults} == {"mask-size"}
     assert (
@@ -347,15 +348,21 @@ def test_what_cannot_be_repaired_safely_stays_as_it_is(tmp_path: Path) -> None:
     )
 
 
-def test_a_repair_never_overwrites_and_is_not_made_without_need(tmp_path: Path) -> None:
+def test_a_repair_overwrites_nothing_that_was_edited_and_is_not_made_without_need(tmp_path: Path) -> None:
     document = sound(tmp_path)
     (checked,) = found(tmp_path, document)
-    assert fix_split(tmp_path, checked) is None
+    assert fix_split(tmp_path, checked, Outputs()) is None
     del document["annotations"][0]["iscrowd"]
     (checked,) = found(tmp_path, document)
-    assert fix_split(tmp_path, checked) is not None
-    with pytest.raises(UsageError, match="exists"):
-        fix_split(tmp_path, checked)
+    assert fix_split(tmp_path, checked, Outputs()) is not None
+    fixed = tmp_path / "train.fixed.json"
+    first = fixed.read_bytes()
+    assert fix_split(tmp_path, checked, Outputs()) is not None
+    assert fixed.read_bytes() == first
+    fixed.write_bytes(first + b" ")
+    with pytest.raises(UsageError, match=r"train\.fixed\.json: exists, and is not as maskreel wrote it"):
+        fix_split(tmp_path, checked, Outputs())
+    assert fixed.read_bytes() == first + b" "
 
 
 def test_the_rendered_set_passes(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_
 from maskreel.data.sampling import ClipSampler, ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
+from maskreel.left_out import OnBad
 from maskreel.structures import Clip
 from maskreel.video.prepare import IMAGENET_MEAN, IMAGENET_STD, normalise, pad_clips, pad_frames
 from tests.builders import shared_path, write_youtube_vis
@@ -31,8 +32,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def training_set(root: Path, *, seed: int = 0, num_frames: int = 5, augmentation: Augmentation | None = SMALL):
-    return TrainingSet(YouTubeVIS.load(root, "train"), num_frames=num_frames, augmentation=augmentation, seed=seed)
+def training_set(
+    root: Path,
+    *,
+    seed: int = 0,
+    num_frames: int = 5,
+    augmentation: Augmentation | None = SMALL,
+    on_bad: OnBad | None = None,
+):
+    dataset = YouTubeVIS.load(root, "train")
+    return TrainingSet(dataset, num_frames=num_frames, augmentation=augmentation, seed=seed, on_bad=on_bad)
 
 
 def loader(dataset: TrainingSet, *, workers: int = 0, batch_size: int = 3, seed: int = 0) -> ClipLoader:
@@ -211,10 +220,10 @@ def test_missing_frames_can_be_skipped_and_are_counted(root, caplog):
     for frame in (0, 3):
         (root / f"train/JPEGImages/video1/0000{frame}.png").unlink()
     with caplog.at_level(logging.WARNING):
-        dataset = TrainingSet(
-            YouTubeVIS.load(root, "train"), num_frames=5, augmentation=SMALL, seed=0, on_missing_frames="skip"
-        )
-    assert "2 frames of 1 videos have no file" in caplog.text
+        dataset = TrainingSet(YouTubeVIS.load(root, "train"), num_frames=5, augmentation=SMALL, seed=0, on_bad="skip")
+        build_loader(dataset, ClipSampler(10, batch_size=1, seed=0), workers=0)
+    assert "train.json: video 12, frame 3: no file video1/00003.png; left out" in caplog.text
+    assert dataset.left_out.counts == {"image": 2}
     assert len(dataset) == 10
     used = {
         frame
@@ -224,6 +233,37 @@ def test_missing_frames_can_be_skipped_and_are_counted(root, caplog):
         if video_id == 12
     }
     assert used == {1, 2, 4, 5}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_frames_can_be_skipped_and_are_counted_whoever_meets_them(root, workers):
+    (root / "train/JPEGImages/video0/00003.png").write_bytes(b"no picture")
+    batches = loader(training_set(root, on_bad="skip"), workers=workers)
+    seen = take(batches, 12)
+    assert 3 not in {t for b in seen for v, f in zip(b.video_id, b.frame_index, strict=True) if v == 11 for t in f}
+    assert [(one.loss, Path(one.file).name) for one in batches.left_out.omissions] == [("image", "00003.png")]
+    again = take(loader(training_set(root, on_bad="skip"), workers=0), 12)
+    assert [batch.frame_index for batch in seen] == [batch.frame_index for batch in again]
+    with pytest.raises(DataError, match=r"00003\.png: frame 3 of video 11 cannot be decoded .* --on-bad skip"):
+        take(loader(training_set(root), workers=workers), 12)
+
+
+def test_where_nothing_can_be_read_skipping_ends_with_the_error(root):
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="cannot be decoded"):
+        take(loader(training_set(root, on_bad="skip")), 1)
+
+
+def test_an_odd_mask_is_absent_unless_it_is_to_stop(root):
+    document = json.loads((root / "train.json").read_text())
+    document["annotations"][0]["segmentations"][2] = {"size": [1, 1], "counts": "odd"}
+    (root / "train.json").write_text(json.dumps(document))
+    batches = loader(training_set(root))
+    take(batches, 12)
+    assert batches.left_out.counts == {"shape": 1}
+    with pytest.raises(DataError, match="frame 2"):
+        take(loader(training_set(root, on_bad="stop")), 12)
 
 
 def test_a_sampler_of_other_data_is_refused(root):

@@ -10,7 +10,7 @@ import torch
 
 from maskreel.bench.model import measure_model, render_clip
 from maskreel.checkpoints.class_names import numbered
-from maskreel.cli.bench_report import check_options, note, write_report
+from maskreel.cli.bench_report import claimed_outputs, note, write_report
 from maskreel.cli.options import refused_as_typed
 from maskreel.cli.records.bench import BenchModel
 from maskreel.cli.tables import table
@@ -27,13 +27,13 @@ MAX_FRAMES = 1000
 
 def run(args: BenchModel) -> None:
     """Measure and report."""
-    check_options(args.samples, args.json)
+    outputs = claimed_outputs(args, args.video)
     if not 1 <= args.frames <= MAX_FRAMES:
         raise UsageError(f"--frames {args.frames}: must lie between 1 and {MAX_FRAMES}")
     device = choose_device(args.device)
     predictor = named_predictor(args, device)
     figures = model_figures(args, predictor)
-    write_report({"model": figures}, args.json, device, model_table(figures))
+    write_report({"model": figures}, args.json, device, model_table(figures), outputs)
 
 
 def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:

@@ -8,7 +8,7 @@ import torch
 
 from maskreel.bench.protocol import Times, take_turns
 from maskreel.bench.sampling import cases
-from maskreel.cli.bench_report import check_options, note, write_report
+from maskreel.cli.bench_report import claimed_outputs, note, write_report
 from maskreel.cli.records.bench import BenchSampling
 from maskreel.cli.tables import table
 from maskreel.device import choose_device
@@ -19,10 +19,10 @@ KINDS = {"forward": "forward", "both": "forward+backward"}
 
 def run(args: BenchSampling) -> None:
     """Measure and report."""
-    check_options(args.samples, args.json)
+    outputs = claimed_outputs(args)
     device = choose_device(args.device)
     rows = sampling_rows(device, args.samples)
-    write_report({"sampling": rows}, args.json, device, sampling_table(rows))
+    write_report({"sampling": rows}, args.json, device, sampling_table(rows), outputs)
 
 
 def sampling_rows(device: torch.device, samples: int) -> list[dict[str, Any]]:

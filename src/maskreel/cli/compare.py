@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.score import Compare
 from maskreel.cli.score import TITLES
 from maskreel.cli.tables import table
@@ -32,13 +32,14 @@ def run(args: Compare) -> None:
         raise UsageError(f"--fail-below {args.fail_below}: give percent points, such as -0.5")
     if args.rows < 1:
         raise UsageError(f"--rows {args.rows}: at least 1")
+    outputs = outputs_for(args, args.before, args.after)
     found = differences(read_scores(args.before), read_scores(args.after))
     main = headlines(found)
     if all(one.before is None or one.after is None for one in main):
         raise DataError(
             f"{args.before} and {args.after} have no main figure in common; score both with equal --metrics"
         )
-    if report_json(args.json, {"differences": [{**asdict(one), "change": one.change} for one in found]}):
+    if report_json(args.json, {"differences": [{**asdict(one), "change": one.change} for one in found]}, outputs):
         print("\n\n".join(_tables(found, args)))
     if args.fail_below is not None:
         _fail_below(main, args.fail_below)

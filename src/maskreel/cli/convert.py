@@ -18,31 +18,36 @@ from maskreel.checkpoints.conversion import (
 )
 from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
 from maskreel.checkpoints.foreign import read_foreign, stated_classes
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.models import Convert
 from maskreel.config import suggestion, to_dict
 from maskreel.errors import DataError, OptionError, UsageError
-from maskreel.files import complete_file
 from maskreel.models.catalog import CATALOG
-from maskreel.models.folder import FORMAT, save_model, write_model_folder
+from maskreel.models.folder import FORMAT, MODEL_FILES, save_model, write_model_folder
 from maskreel.models.parts.backbones import TwinsConfig
 
 
 def run(args: Convert) -> None:
     """Read, convert, write and tell. Raises UsageError for what was typed, DataError for the file's content."""
     _check(args)
+    folder = Path(args.out).absolute()
+    outputs = outputs_for(args, *_inputs(args))
+    outputs.claim_whole_folder(folder, MODEL_FILES, "OUT")
+    if args.report is not None:
+        outputs.claim(args.report, "--report")
     classes = None if args.classes is None else read_classes(args.classes)
     state = read_foreign(args.weights, key=args.key)
     if classes is None and args.key is None:
         classes = stated_classes(args.weights)
     conversion = _of_file(args.weights, lambda: _convert(args, state, classes))
     if args.report is not None:
-        with complete_file(args.report) as path:
+        with outputs.writing(args.report) as path:
             path.write_text(json.dumps({"file": str(args.weights), **conversion.report.to_json()}, indent=1) + "\n")
     conversion.check(args.weights)
-    save_conversion(conversion, Path(args.out).absolute(), classes)
+    with outputs.writing_folder(folder) as new:
+        save_conversion(conversion, new, classes)
     summary = _summary(args, conversion)
-    if report_json(args.json, summary):
+    if report_json(args.json, summary, outputs):
         print(_text(args, conversion, has_names=classes is not None))
 
 
@@ -69,8 +74,13 @@ def _check(args: Convert) -> None:
         hint = suggestion(args.to, CATALOG, f"known are {', '.join(CATALOG)}")
         raise UsageError(f"--to {args.to!r}: no such kind of model; {hint}")
     named_dialect(args.source)
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise UsageError(f"{args.out}: exists already; choose another folder for the model")
+
+
+def _inputs(args: Convert) -> list[str | Path | None]:
+    """The files that are read: those of a sharded model lie beside its index."""
+    is_sharded = args.weights.is_dir() or args.weights.name.endswith(".index.json")
+    shards = (args.weights if args.weights.is_dir() else args.weights.parent).glob("*.safetensors")
+    return [args.weights, args.classes, *(shards if is_sharded else ())]
 
 
 def _convert(args: Convert, state: dict[str, Any], classes: Classes | None) -> Conversion:

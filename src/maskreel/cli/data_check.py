@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.data import Check
 from maskreel.data.check.other_formats import check_format
 from maskreel.data.check.problems import KINDS
@@ -21,14 +21,16 @@ def run(args: Check) -> None:
         DataError: when something is wrong and stays so.
     """
     checked = _checked(args)
-    fixed = [fix_split(args.root, split) if args.fix else None for split in checked]
+    folders = (entry for entry in args.root.iterdir() if entry.is_dir()) if args.root.is_dir() else ()
+    outputs = outputs_for(args, *(split.path for split in checked), *folders)
+    fixed = [fix_split(args.root, split, outputs) if args.fix else None for split in checked]
     entries = []
     for split, repair in zip(checked, fixed, strict=True):
         entries.append(_entry(split))
         if repair is not None:
             entries[-1] |= {"fixed": str(repair[0]), "remaining": _entry(repair[1])["problems"]}
     report = {"root": str(args.root), "splits": entries}
-    if report_json(args.json, report):
+    if report_json(args.json, report, outputs):
         for split, repair in zip(checked, fixed, strict=True):
             print("\n".join(_lines(split)))
             if repair is not None:

@@ -5,20 +5,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.data import Split
 from maskreel.cli.tables import table
 from maskreel.data.hold_out import classes_by_video, divided, held_out
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
-from maskreel.files import complete_file, read_json
+from maskreel.files import read_json
 
 
 def run(args: Split) -> None:
     """Write the two files and print how the classes are divided.
 
     Raises:
-        UsageError: for a share out of range, and files that exist.
+        UsageError: for a share out of range, and files in the way.
         DataError: for a file that is wrong, or has too few videos.
     """
     if not 0 < args.share < 1:
@@ -26,8 +26,9 @@ def run(args: Split) -> None:
     names = args.names or (f"{args.split}_fit", f"{args.split}_held")
     paths = [args.root / f"{name}.json" for name in names]
     dataset = YouTubeVIS.load(args.root, args.split)
-    if taken := [path for path in paths if path.exists()]:
-        raise UsageError(f"{taken[0]}: exists; choose other --names")
+    outputs = outputs_for(args, dataset.annotation_path)
+    for path in paths:
+        outputs.claim(path, "--names")
     document = read_json(dataset.annotation_path)
     if not dataset.has_annotations:
         raise DataError(f"{dataset.annotation_path}: annotations are held back (null); there is nothing to stratify by")
@@ -39,10 +40,10 @@ def run(args: Split) -> None:
         )
     parts = divided(document, chosen)
     for path, part in zip(paths, parts, strict=True):
-        with complete_file(path) as new:
+        with outputs.writing(path) as new:
             new.write_text(json.dumps(part), encoding="utf-8")
     report = {"seed": args.seed, "share": args.share, "parts": [_entry(*one) for one in zip(paths, parts, strict=True)]}
-    if report_json(args.json, report):
+    if report_json(args.json, report, outputs):
         print(_text(report, {category.id: category.name for category in dataset.categories}))
 
 

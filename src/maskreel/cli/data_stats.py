@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.data import Stats
 from maskreel.cli.tables import table
 from maskreel.data.layouts import find_annotations
@@ -23,12 +23,16 @@ def run(args: Stats) -> None:
     if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
         raise UsageError(f"--picture {args.picture}: the name must end in {', '.join(PICTURES)}")
     dataset = YouTubeVIS.read_file(find_annotations(args.root, args.split))
+    outputs = outputs_for(args, dataset.annotation_path)
+    if args.picture is not None:
+        outputs.claim(args.picture, "--picture")
     counted = statistics(dataset)
     if args.picture is not None:
         from maskreel.visualize.statistics import labels
 
-        labels(args.picture, dataset)
-    if report_json(args.json, asdict(counted)):
+        with outputs.writing(args.picture) as new:
+            labels(new, dataset)
+    if report_json(args.json, asdict(counted), outputs):
         print(_text(counted))
         if args.picture is not None:
             print(f"drawn in {args.picture}")

@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.data import Synth
 from maskreel.cli.tables import table
 from maskreel.errors import UsageError
+from maskreel.outputs import Outputs
 from maskreel.rendered.sets import RENDERED_SETS, SPLITS
 from maskreel.rendered.synthetic import SyntheticDials, changed_dials, dataset_hash, write_dataset
 
@@ -23,13 +24,14 @@ def run(args: Synth) -> None:
     Raises:
         UsageError: for values out of range and targets that exist or cannot be written.
     """
+    outputs = outputs_for(args)
     if args.list_sets:
-        _list(args.json)
+        _list(args.json, outputs)
         return
     if args.root is None:
         raise UsageError("the folder to write into is missing: maskreel data synth DIR ...")
     sums = {split: _render(args.root, split, args) for split in _splits(args)}
-    if not report_json(args.json, sums if len(sums) > 1 else next(iter(sums.values()))):
+    if not report_json(args.json, sums if len(sums) > 1 else next(iter(sums.values())), outputs):
         return
     for written in sums.values():
         print(f"{written['annotations']}: {_title(written['videos'], args.dials)}, ", end="")
@@ -80,12 +82,12 @@ def _title(videos: int, dials: SyntheticDials) -> str:
     return f"{videos} videos of {dials.frames} frames at {dials.height}x{dials.width}"
 
 
-def _list(target: str | None) -> None:
+def _list(target: str | None, outputs: Outputs) -> None:
     sets = {
         name: {"purpose": named.purpose, "changed_dials": changed_dials(named.dials), "splits": SPLITS}
         for name, named in RENDERED_SETS.items()
     }
-    if not report_json(target, sets):
+    if not report_json(target, sets, outputs):
         return
     print(table(["set", "made for"], [[name, named.purpose] for name, named in RENDERED_SETS.items()], num_words=2))
     for split, (videos, seed) in SPLITS.items():

@@ -1,19 +1,21 @@
 """`maskreel data view`: filmstrips and overlay videos of what a data set or a results file holds."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-from maskreel.cli.options import out_folder, report_json
+from maskreel.cli.options import STDOUT, outputs_for, report_json
 from maskreel.cli.records.data import View
 from maskreel.config import suggestion
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import UsageError
 from maskreel.evaluation.results import Predictions, read_predictions
 from maskreel.geometry.masklets import Masklets, is_masklet_file
+from maskreel.outputs import Outputs, told_apart
 from maskreel.video.frame_folders import FRAME_RATE
 from maskreel.video.sources import MAX_DENOMINATOR, open_video
 from maskreel.visualize.filmstrips import (
@@ -36,10 +38,10 @@ def run(args: View) -> None:
     """
     if args.frames < 1:
         raise UsageError(f"--frames {args.frames}: a filmstrip needs at least one")
-    written = _of_video(args) if _is_one_video(args) else _of_dataset(args)
-    report_json(
-        args.json, {"out": str(written[0].parent) if written else None, "files": [str(path) for path in written]}
-    )
+    with outputs_for(args, args.results) as outputs:
+        written = _of_video(args, outputs) if _is_one_video(args) else _of_dataset(args, outputs)
+        report = {"out": str(written[0].parent) if written else None, "files": [str(path) for path in written]}
+        report_json(args.json, report, outputs)
 
 
 def _is_one_video(args: View) -> bool:
@@ -50,22 +52,25 @@ def _is_one_video(args: View) -> bool:
     return is_masklets
 
 
-def _of_video(args: View) -> list[Path]:
+def _of_video(args: View, outputs: Outputs) -> list[Path]:
     """Draw what predict found in one video."""
     assert args.results is not None, "a video comes with its results"
     masklets = Masklets.load(args.results)
     frame_rate = _typed_rate(args) or _rate(masklets.timestamps)
     kept = tuple(masklet for masklet in masklets.masklets if masklet.score >= args.min_score)
     masklets = replace(masklets, masklets=kept)
-    folder = out_folder(args.out, Path("runs/view") / args.root.stem)
-    paths = [folder / f"{args.root.stem}.jpg"]
-    write_masklet_filmstrip(paths[0], open_video(args.root, frame_rate=frame_rate), masklets, num_frames=args.frames)
-    if args.video:
-        paths.append(folder / f"{args.root.stem}_results.mp4")
-        if paths[-1].resolve() == args.root.resolve():
-            raise UsageError(f"{paths[-1]}: is the video itself; choose another --out")
-        write_overlay(paths[-1], open_video(args.root, frame_rate=frame_rate), masklets)
-    return _listed(args, paths)
+    outputs.add_inputs([args.root])
+    (stem,) = told_apart([args.root.stem])
+    folder = outputs.claim_folder(args.out, Path("runs/view") / stem)
+    endings = (".jpg", "_results.mp4") if args.video else (".jpg",)
+    strip, *videos = (outputs.claim(folder / f"{stem}{ending}") for ending in endings)
+    with outputs.writing(strip) as new:
+        source = open_video(args.root, frame_rate=frame_rate)
+        write_masklet_filmstrip(new, source, masklets, num_frames=args.frames)
+    for path in videos:
+        with outputs.writing(path) as new:
+            write_overlay(new, open_video(args.root, frame_rate=frame_rate), masklets)
+    return _listed(args, [strip, *videos])
 
 
 def _typed_rate(args: View) -> Fraction | None:
@@ -81,25 +86,32 @@ def _rate(times: Sequence[float]) -> Fraction:
     return Fraction(count / (times[-1] - times[0])).limit_denominator(MAX_DENOMINATOR)
 
 
-def _of_dataset(args: View) -> list[Path]:
+def _of_dataset(args: View, outputs: Outputs) -> list[Path]:
     dataset = YouTubeVIS.load(args.root, args.split)
     chosen = chosen_videos(dataset, args.videos)
     predictions = None if args.results is None else read_predictions(args.results, dataset.truth)
     if predictions is None and not dataset.has_annotations:
         raise UsageError(f"{dataset.annotation_path}: annotations are held back (null); give --results to draw")
-    folder = out_folder(args.out, Path("runs/view") / args.split)
+    outputs.add_inputs([dataset.annotation_path, dataset.frames_folder])
+    folder = outputs.claim_folder(args.out, Path("runs/view") / args.split)
+    kinds = ["truth"] * dataset.has_annotations + ["results"] * (predictions is not None)
+    endings = [".jpg", *(f"_{kind}.mp4" for kind in kinds if args.video)]
+    stems = _stems(dataset)
+    for index in chosen:
+        for ending in endings:
+            outputs.claim(folder / f"{stems[index]}{ending}")
     written: list[Path] = []
     for index in chosen:
         rows = {"truth": annotated_tracks(dataset, index)} if dataset.has_annotations else {}
         if predictions is not None:
             rows["results"] = _shown(predictions, dataset, index, args.min_score)
-        written += _listed(args, _draw(args, dataset, index, rows, folder))
+        written += _listed(args, _draw(args, dataset, index, rows, folder / stems[index], outputs))
     return written
 
 
 def _listed(args: View, paths: list[Path]) -> list[Path]:
     """Print the names, as they come, unless JSON is all that is wanted."""
-    if args.json != "-":
+    if args.json != STDOUT:
         print("\n".join(map(str, paths)), flush=True)
     return paths
 
@@ -139,17 +151,26 @@ def _shown(predictions: Predictions, dataset: YouTubeVIS, index: int, min_score:
     ]
 
 
-def _draw(args: View, dataset: YouTubeVIS, index: int, rows: dict[str, list[ShownTrack]], folder: Path) -> list[Path]:
-    stem = re.sub(r"[^\w.-]", "_", _name(dataset, index))
-    if [_name(dataset, other) for other in range(len(dataset.videos))].count(_name(dataset, index)) > 1:
-        stem = f"{stem}_{dataset.videos[index].id}"
-    paths = [folder / f"{stem}.jpg"]
+def _stems(dataset: YouTubeVIS) -> list[str]:
+    """A name for the files of each video; those that share one have their ids behind it."""
+    names = [_name(dataset, index) for index in range(len(dataset.videos))]
+    shared = Counter(names)
+    ids = [f"_{video.id}" if shared[name] > 1 else "" for name, video in zip(names, dataset.videos, strict=True)]
+    return told_apart([re.sub(r"[^\w.-]", "_", name) + number for name, number in zip(names, ids, strict=True)])
+
+
+def _draw(
+    args: View, dataset: YouTubeVIS, index: int, rows: dict[str, list[ShownTrack]], base: Path, outputs: Outputs
+) -> list[Path]:
+    paths = [base.with_name(f"{base.name}.jpg")]
     captions = {"truth": "truth", "results": f"results with a score of {args.min_score:g} or more"}
     strips = {f"{captions[kind]} ({len(tracks)} objects)": tracks for kind, tracks in rows.items()}
-    write_filmstrip(paths[0], dataset, index, strips, num_frames=args.frames)
+    with outputs.writing(paths[0]) as new:
+        write_filmstrip(new, dataset, index, strips, num_frames=args.frames)
     if args.video:
         frame_rate = _typed_rate(args) or DATASET_RATE
         for kind, tracks in rows.items():
-            paths.append(folder / f"{stem}_{kind}.mp4")
-            write_track_video(paths[-1], dataset, index, tracks, frame_rate=frame_rate)
+            paths.append(base.with_name(f"{base.name}_{kind}.mp4"))
+            with outputs.writing(paths[-1]) as new:
+                write_track_video(new, dataset, index, tracks, frame_rate=frame_rate)
     return paths

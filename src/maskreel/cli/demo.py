@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from maskreel.cli.options import out_folder, report_json, require_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.video import Demo
 from maskreel.data.annotation_file import read_ground_truth
 from maskreel.errors import UsageError
@@ -15,6 +15,8 @@ from maskreel.evaluation.evaluate import predicted_tracks
 from maskreel.evaluation.results import Predictions
 from maskreel.geometry.masklets import Masklets
 from maskreel.inference.predictor import VideoPredictor
+from maskreel.models.folder import model_folder
+from maskreel.outputs import Outputs
 from maskreel.rendered.synthetic import DEMO_SEED, SyntheticDials, write_dataset
 from maskreel.video.sources import open_video
 from maskreel.visualize.draw import contact_sheet, draw, evenly_spaced, save_picture
@@ -31,16 +33,19 @@ def run(args: Demo) -> None:
     """Write clip, overlay, masklets and contact sheet; print the score and where they are."""
     if args.out is not None and (args.out / "valid.json").exists():
         raise UsageError(f"{args.out}: holds an earlier demo; choose another folder or leave --out away")
-    require_json(args.json)
-    folder = out_folder(args.out, Path("runs/demo/demo"))
-    masklets, figures = show(args.run, folder)
-    metrics = {name: figures.to_json()[name] for name in METRICS}
-    files = {what: str(folder / name) for name, what in FILES.items()}
-    if report_json(args.json, {"out": str(folder), "objects": len(masklets), "metrics": metrics, "files": files}):
-        _report(masklets, metrics, files)
+    with outputs_for(args, args.run, model_folder(args.run)) as outputs:
+        folder = outputs.claim_folder(args.out, Path("runs/demo/demo"))
+        for name in FILES:
+            outputs.claim(folder / name)
+        masklets, figures = show(args.run, folder, outputs)
+        metrics = {name: figures.to_json()[name] for name in METRICS}
+        files = {what: str(folder / name) for name, what in FILES.items()}
+        report = {"out": str(folder), "objects": len(masklets), "metrics": metrics, "files": files}
+        if report_json(args.json, report, outputs):
+            _report(masklets, metrics, files)
 
 
-def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
+def show(weights: str, folder: Path, outputs: Outputs) -> tuple[Masklets, AveragePrecision]:
     """Render the demo clip into a folder, run a model on it, draw what it found, and measure it."""
     predictor = VideoPredictor.load(weights)
     write_dataset(folder, "valid", num_videos=1, seed=DEMO_SEED, dials=DIALS)
@@ -50,12 +55,15 @@ def show(weights: str, folder: Path) -> tuple[Masklets, AveragePrecision]:
     masklets = result.masklets(predictor.options.min_score)
     found = predicted_tracks(result.pairs())
     figures = average_precision(truth, Predictions(tracks={truth.videos[0].id: found}))
-    masklets.save(folder / "demo.json")
-    write_overlay(folder / "demo.mp4", source, masklets)
+    with outputs.writing(folder / "demo.json") as new:
+        masklets.save(new)
+    with outputs.writing(folder / "demo.mp4") as new:
+        write_overlay(new, source, masklets)
     shown = evenly_spaced(masklets.decoded, SHEET_FRAMES)
     frames = [frame.pixels for frame in source if frame.index in shown]
     overlays = [draw(frame, masklets, index) for frame, index in zip(frames, shown, strict=True)]
-    save_picture(folder / "demo.png", contact_sheet([frames, overlays], row_captions=("rendered clip", "found")))
+    with outputs.writing(folder / "demo.png") as new:
+        save_picture(new, contact_sheet([frames, overlays], row_captions=("rendered clip", "found")))
     return masklets, figures
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from maskreel.cli.options import report_json, require_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.doctor import Doctor
 from maskreel.doctor import codecs, machine, packages
 from maskreel.doctor.finding import Finding
@@ -12,9 +12,9 @@ from maskreel.errors import DataError
 
 def run(args: Doctor) -> None:
     """Examine and report; DataError when a part of Maskreel does not work here."""
-    require_json(args.json)
+    outputs = outputs_for(args)
     findings = [*packages.examine(), *machine.examine(), *codecs.examine()]
-    if report_json(args.json, [asdict(finding) for finding in findings]):
+    if report_json(args.json, [asdict(finding) for finding in findings], outputs):
         _print(findings)
     problems = [finding.subject for finding in findings if finding.state == "problem"]
     if problems:

@@ -1,25 +1,34 @@
 """`maskreel evaluate RUN`: run a trained model over a split of a dataset and score what it finds."""
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.progress import Progress
 
-from maskreel.cli.options import out_folder, refused_as_typed, report_json, require_json
+from maskreel.cli.options import STDOUT, outputs_for, refused_as_typed, report_json, write_left_out
 from maskreel.cli.records.video import Evaluate
 from maskreel.cli.tables import table
 from maskreel.config import to_dict
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
-from maskreel.errors import DataError, UsageError
+from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.evaluation.data_report import percent, report
-from maskreel.evaluation.evaluate import SHOWN, Evaluation, check_classes, evaluate
+from maskreel.evaluation.evaluate import SHOWN, Evaluation, check_classes, evaluate, of_videos
 from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
-from maskreel.evaluation.plots import draw_plots, measured_curves
-from maskreel.files import complete_file, write_json
-from maskreel.models.folder import BUNDLED, load_model
+from maskreel.evaluation.plots import draw_plots, files, measured_curves
+from maskreel.files import write_json
+from maskreel.left_out import LeftOut
+from maskreel.models.folder import BUNDLED, LoadedModel, load_model, model_folder
+from maskreel.outputs import Outputs
+
+FILES = ("config.json", "metrics.json", "results.json", "left_out.json")
+"""What is written."""
+REPORT = "report.html"
 
 
 def run(args: Evaluate) -> None:
@@ -36,36 +45,69 @@ def run(args: Evaluate) -> None:
     loaded = load_model(args.run, device)
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
-    # Before the long part, so that what cannot be written is noticed at once.
-    require_json(args.json)
+    inputs = (dataset.annotation_path, dataset.frames_folder, args.run, model_folder(args.run))
     name = BUNDLED if args.run == BUNDLED else Path(args.run).resolve().name
-    folder = out_folder(args.out, Path("runs/evaluate") / name)
-    is_bar_hidden = args.quiet or args.json == "-" or not sys.stdout.isatty()
+    with outputs_for(args, *inputs) as outputs:
+        folder = outputs.claim_folder(args.out, Path("runs/evaluate") / name)
+        for file in (*FILES, *((REPORT, *files()) if args.report else ())):
+            outputs.claim(folder / file)
+        left_out = LeftOut(args.on_bad)
+        evaluation = _evaluate(args, loaded, dataset, config, device, left_out)
+        write_left_out(folder / "left_out.json", left_out, outputs)
+        _write(folder, args, config, evaluation, outputs)
+        written = [folder / "metrics.json", folder / "results.json"]
+        if args.report:
+            written.append(folder / REPORT)
+            _write_report(name, dataset, evaluation, folder, outputs)
+        if report_json(args.json, evaluation.to_json(), outputs):
+            print(tables(evaluation))
+            print(f"\n{'  '.join(map(str, written))}")
+    if left_out.omissions and args.on_bad is None:
+        failed = len(left_out.omissions)
+        raise PartialFailure(f"{failed} of {len(dataset.videos)} videos could not be read and are not measured")
+
+
+def _evaluate(
+    args: Evaluate,
+    loaded: LoadedModel,
+    dataset: YouTubeVIS,
+    config: EvaluationConfig,
+    device: torch.device,
+    left_out: LeftOut,
+) -> Evaluation:
+    is_bar_hidden = args.quiet or args.json == STDOUT or not sys.stdout.isatty()
     with Progress(disable=is_bar_hidden) as progress:
         task = progress.add_task(f"evaluating {args.data.split}", total=len(dataset.videos))
-        evaluation = evaluate(
+        return evaluate(
             loaded.model,
             loaded.classes,
             dataset,
             config,
             device=device,
             on_video=lambda done: progress.update(task, completed=done),
+            left_out=left_out,
         )
-    metrics = evaluation.to_json()
+
+
+def _write(folder: Path, args: Evaluate, config: EvaluationConfig, evaluation: Evaluation, outputs: Outputs) -> None:
     shown = {"run": args.run, "data": to_dict(args.data), "evaluation": to_dict(config.predictor)}
-    write_json(folder / "config.json", shown)
-    write_json(folder / "metrics.json", metrics)
-    evaluation.save_results(folder / "results.json")
-    written = [folder / "metrics.json", folder / "results.json"]
-    if args.report:
-        written.append(folder / "report.html")
-        draw_plots(folder, measured_curves(dataset.truth, evaluation.predictions))
-        with complete_file(written[-1]) as new:
-            report(new, name, dataset, evaluation, folder)
-    if not report_json(args.json, metrics):
-        return
-    print(tables(evaluation))
-    print(f"\n{'  '.join(map(str, written))}")
+    for name, content in (("config.json", shown), ("metrics.json", evaluation.to_json())):
+        with outputs.writing(folder / name) as new:
+            write_json(new, content)
+    with outputs.writing(folder / "results.json") as new:
+        evaluation.save_results(new)
+
+
+def _write_report(name: str, dataset: YouTubeVIS, evaluation: Evaluation, folder: Path, outputs: Outputs) -> None:
+    truth = of_videos(dataset.truth, evaluation.predictions.tracks)
+    with tempfile.TemporaryDirectory() as scratch:
+        plots = Path(scratch)
+        draw_plots(plots, measured_curves(truth, evaluation.predictions))
+        for file in files():
+            with outputs.writing(folder / file) as new:
+                shutil.copyfile(plots / file, new)
+        with outputs.writing(folder / REPORT) as new:
+            report(new, name, dataset, evaluation, plots)
 
 
 def tables(evaluation: Evaluation) -> str:

@@ -10,10 +10,9 @@ from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.checkpoints.dialects.vistr import to_vistr
 from maskreel.checkpoints.foreign import CLASSES
 from maskreel.checkpoints.layout import Layout
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.models import ExportWeights
 from maskreel.errors import DataError, UsageError
-from maskreel.files import complete_file
 from maskreel.models.folder import load_model, model_folder, read_unused
 
 WRITERS: dict[str, Callable[..., Layout]] = {"seqformer": to_seqformer, "vistr": to_vistr}
@@ -25,9 +24,10 @@ def run(args: ExportWeights) -> None:
     """Write the file; raises UsageError for what was typed, DataError for a model that has no published layout."""
     if args.out.suffix not in ENDINGS:
         raise UsageError(f"{args.out}: the name must end in {' or '.join(ENDINGS)}")
-    if args.out.exists():
-        raise UsageError(f"{args.out}: exists already; choose another name")
-    loaded, folder = load_model(args.run), model_folder(args.run)
+    folder = model_folder(args.run)
+    outputs = outputs_for(args, folder)
+    outputs.claim(args.out, "OUT")
+    loaded = load_model(args.run)
     kind = loaded.config.kind
     if kind not in WRITERS:
         raise DataError(
@@ -37,12 +37,12 @@ def run(args: ExportWeights) -> None:
     state = {name: entry.values.detach().contiguous() for name, entry in layout.items()}
     # Original code passes over this; `convert` knows from it which logits are used.
     classes = [list(entry) for entry in loaded.classes]
-    with complete_file(args.out) as path:
+    with outputs.writing(args.out) as path:
         if args.out.suffix == ".pth":
             torch.save({"model": state, CLASSES: classes}, path)
         else:
             # The format knows no second names, so these are written as copies.
             metadata = {"format": "pt", CLASSES: json.dumps(classes)}
             save_file({name: values.clone() for name, values in state.items()}, path, metadata=metadata)
-    if report_json(args.json, {"out": str(args.out), "kind": kind, "tensors": len(state)}):
+    if report_json(args.json, {"out": str(args.out), "kind": kind, "tensors": len(state)}, outputs):
         print(f"{args.out}: {len(state)} tensors under the names of {kind}'s official checkpoints")

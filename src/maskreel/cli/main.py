@@ -5,6 +5,7 @@ imported when the command runs.
 """
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -13,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from maskreel.cli.signals import ended_by_exception
 from maskreel.config import nearest
-from maskreel.errors import DataError, OptionError, PartialFailure, UsageError
+from maskreel.errors import DataError, Ended, OptionError, PartialFailure, UsageError
 
 
 @dataclass(frozen=True)
@@ -128,16 +130,23 @@ COMMANDS = {
 }
 """Every command; two words are a group and its member."""
 
+GONE = "the current folder was removed; change to another one and run the command again"
+
 EXIT_FAILURE, EXIT_USAGE, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code (0, 1 failure, 2 usage, 3 partly failed, 130 interrupted)."""
+    """Run one command line; returns the exit code.
+
+    0 is fine, 1 a failure, 2 usage, 3 partly failed, 128 and more the signal that ended it.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _write_whatever_the_terminal_shows()
     is_debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        code = _dispatch(words)
+        with ended_by_exception():
+            code = _dispatch(words)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone; python would complain once more when it flushes stdout at exit.
@@ -148,9 +157,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if is_debug:
             traceback.print_exc()
-        code, sentence = _explain(error)
+        code, sentence = explain(error)
         print(f"maskreel: error: {' '.join(sentence.split())}", file=sys.stderr)
     return code
+
+
+def _write_whatever_the_terminal_shows() -> None:
+    """Letters that a terminal does not have come escaped; a name of a file must not end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:
@@ -169,6 +185,8 @@ def _dispatch(words: list[str]) -> int:
         print(_help(group=words[0]))
         return 0
     _log_to_stderr()
+    if not _has_current_folder():
+        raise UsageError(GONE)
     command = COMMANDS[name]
     if command.is_heavy:
         from maskreel.kernels.allocator import tune_allocator
@@ -220,16 +238,20 @@ def _with_json_value(words: list[str]) -> list[str]:
     return completed
 
 
-def _explain(error: BaseException) -> tuple[int, str]:
+def explain(error: BaseException) -> tuple[int, str]:
     """Exit code and one sentence for a failure."""
     if isinstance(error, UsageError):
         return EXIT_USAGE, str(error)
     if isinstance(error, PartialFailure):
         return EXIT_PARTIAL, str(error)
+    if isinstance(error, Ended):
+        return 128 + error.number, str(error)
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED, str(error) or "interrupted"
     if isinstance(error, DataError | OptionError):
         return EXIT_FAILURE, str(error)
+    if isinstance(error, FileNotFoundError) and not _has_current_folder():
+        return EXIT_FAILURE, GONE
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return EXIT_FAILURE, f"{place}{error.strerror}"
@@ -239,6 +261,14 @@ def _explain(error: BaseException) -> tuple[int, str]:
         EXIT_FAILURE,
         f"unexpected {type(error).__name__}: {error}; run again with --debug to see where it comes from",
     )
+
+
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class _StderrHandler(logging.Handler):

@@ -9,7 +9,7 @@ import torch
 
 from maskreel.checkpoints.published import PUBLISHED_MODELS, Counts, count, own_counts
 from maskreel.checkpoints.published_counts import PUBLISHED_COUNTS
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.recipes import METRICS
 from maskreel.cli.records.models import Models
 from maskreel.models.catalog import ModelConfig
@@ -22,8 +22,9 @@ Row = dict[str, Any]
 
 def run(args: Models) -> None:
     """Count and print; no weights are allocated."""
+    outputs = outputs_for(args)
     rows = published_rows() if args.published else recipe_rows()
-    if report_json(args.json, rows):
+    if report_json(args.json, rows, outputs):
         print(_text(rows if args.published else [_flat(row) for row in rows]))
 
 

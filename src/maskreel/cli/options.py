@@ -12,10 +12,14 @@ import tyro
 from maskreel.cli.refusals import Typed, refused_in_our_words
 from maskreel.config import new_path
 from maskreel.errors import OptionError, UsageError
-from maskreel.files import complete_file, numbered_folder
+from maskreel.left_out import LeftOut
+from maskreel.outputs import Outputs
 
 Record = TypeVar("Record")
 logger = logging.getLogger(__name__)
+
+STDOUT = "-"
+"""The value of `--json` for JSON alone on stdout."""
 
 
 def parse_options(record: type[Record], words: Sequence[str], command: str, *, default: Record | None = None) -> Record:
@@ -68,45 +72,45 @@ def refused_as_typed() -> Iterator[None]:
         raise UsageError(f"--{field.replace('_', '-')} {problem}") from error
 
 
-def report_json(option: str | None, report: Any) -> bool:
+def outputs_for(args: Any, *inputs: str | Path | None) -> Outputs:
+    """What a command writes that has these options and reads these files and folders; the file of `--json` is claimed.
+
+    UsageError where that may not be written.
+    """
+    outputs = Outputs((path for path in inputs if path is not None), overwrite=args.overwrite)
+    if args.json not in (None, STDOUT):
+        path = Path(args.json)
+        if path.is_file() and not _may_be_json(path):
+            raise UsageError(
+                f"{path}: exists and is no JSON file; --json takes a path, write `--json -` or put --json last"
+            )
+        outputs.claim(path, "--json")
+    return outputs
+
+
+def report_json(option: str | None, report: Any, outputs: Outputs) -> bool:
     """Do what `--json` asks for; returns whether there is more to print than JSON."""
-    if option == "-":
+    if option == STDOUT:
         print(json.dumps(report, indent=1))
         return False
     if option is not None:
-        try:
-            with complete_file(Path(option)) as path:
-                path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{option}: cannot be written ({error.strerror}); choose another --json") from error
+        with outputs.writing(Path(option)) as path:
+            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return True
 
 
-def require_writable(folder: Path, option: str) -> None:
-    """Make a folder and a file in it, before long work; UsageError where that cannot be."""
-    probe = folder / ".writable"
+def _may_be_json(path: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot write there ({error.strerror}); choose another {option}") from error
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError:
+        return True
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[", b"")
 
 
-def out_folder(out: Path | None, default: Path) -> Path:
-    """What `--out` names, or else a new folder beside others of its kind; UsageError where one cannot write."""
-    if out is not None:
-        require_writable(out, "--out")
-        return out
-    try:
-        return numbered_folder(default)
-    except OSError as error:
-        raise UsageError(
-            f"{default.parent}: cannot write there ({error.strerror}); choose a folder with --out"
-        ) from error
-
-
-def require_json(option: str | None) -> None:
-    """UsageError where the file that `--json` names cannot be written, before long work."""
-    if option not in (None, "-"):
-        require_writable(Path(option).parent, "--json")
+def write_left_out(path: Path, left_out: LeftOut, outputs: Outputs) -> None:
+    """Write the list of what was left out into a file that was claimed; no list, no file, but an old one is emptied."""
+    left_out.warn_of_rest()
+    if left_out.omissions or path.exists():
+        with outputs.writing(path) as new:
+            left_out.write(new)

@@ -1,8 +1,11 @@
 """`maskreel predict RUN SOURCE...`: masklets and overlay videos of files, folders, patterns, or a dataset split."""
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+import logging
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -11,8 +14,8 @@ from typing import Any
 
 import torch
 
-from maskreel.cli.options import out_folder, refused_as_typed, report_json, require_json
-from maskreel.cli.predict_choice import ResultChoice, write_takeaways
+from maskreel.cli.options import STDOUT, outputs_for, refused_as_typed, report_json, write_left_out
+from maskreel.cli.predict_choice import ResultChoice, claim_takeaways, write_takeaways
 from maskreel.cli.predict_source import OnePass
 from maskreel.cli.progress import frame_progress
 from maskreel.cli.records.video import Predict
@@ -21,45 +24,43 @@ from maskreel.data.dataset_video import DatasetVideo
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import DataError, PartialFailure, UsageError
-from maskreel.files import complete_file
+from maskreel.files import UNKNOWN_CONTENT, content_words
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
-from maskreel.models.folder import load_model
+from maskreel.left_out import LeftOut
+from maskreel.models.folder import BUNDLED, load_model
+from maskreel.outputs import MAX_STEM, Outputs, told_apart
 from maskreel.video.ahead import ReadAhead
 from maskreel.video.choice import FrameChoice
-from maskreel.video.sources import MAX_DENOMINATOR, NamedSource, find_sources
+from maskreel.video.sources import MAX_DENOMINATOR, VIDEO_SUFFIXES, NamedSource, find_sources
 from maskreel.visualize.takeaways.kinds import Kind
 
-STDOUT = "-"
+logger = logging.getLogger(__name__)
 
 FAILURES = (DataError, UsageError, OSError, MemoryError, torch.OutOfMemoryError)
 """What one source may fail with while the others go on."""
 
 
-class ResultsFile:
-    """A YouTube-VIS results file that grows video by video and appears when all are done; no path, no file."""
+RESULTS, LEFT_OUT = "results.json", "left_out.json"
+"""Files that belong to no source alone."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._stack = ExitStack()
-        self._is_empty = True
 
-    def __enter__(self) -> "ResultsFile":
-        if self._path is not None:
-            new = self._stack.enter_context(complete_file(self._path))
-            self._file = self._stack.enter_context(new.open("w", encoding="utf-8", newline="\n"))
-            self._file.write("[")
-        return self
+@contextmanager
+def results_file(path: Path | None, outputs: Outputs) -> Iterator[Callable[[Sequence[dict[str, Any]]], None]]:
+    """A YouTube-VIS results file that takes entries video by video and appears when all are done; no path, no file."""
+    if path is None:
+        yield lambda entries: None
+        return
+    with outputs.writing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
+        separator = "[\n"
 
-    def __exit__(self, *failure: Any) -> bool | None:
-        if self._path is not None and failure[0] is None:
-            self._file.write("]\n")
-        return self._stack.__exit__(*failure)
+        def add(entries: Sequence[dict[str, Any]]) -> None:
+            nonlocal separator
+            for entry in entries:
+                file.write(separator + json.dumps(entry, allow_nan=False, separators=(",", ":")))
+                separator = ",\n"
 
-    def add(self, entries: Sequence[dict[str, Any]]) -> None:
-        for entry in entries:
-            self._file.write("\n" if self._is_empty else ",\n")
-            json.dump(entry, self._file, allow_nan=False, separators=(",", ":"))
-            self._is_empty = False
+        yield add
+        file.write("[]\n" if separator == "[\n" else "]\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,8 @@ class _Work:
     args: Predict
     frames: FrameChoice
     choice: ResultChoice
-    results: ResultsFile
+    outputs: Outputs
+    add_results: Callable[[Sequence[dict[str, Any]]], None]
     pair_score: float
     """Pairs of object and class go to the results from this score on."""
     stopping: Stopping
@@ -98,7 +100,33 @@ def run(args: Predict) -> None:
             "--show: no window is opened; the overlay in --out can be played while the next source is predicted, and "
             "--jsonl writes what is found frame by frame (tail -f OUT/NAME.jsonl)"
         )
+    _require_model(args)
     sources, frames, choice = _named_sources(args), _frame_choice(args), ResultChoice.of(args)
+    read = [path for source in sources for path in source.paths]
+    with outputs_for(args, args.run, *read) as outputs:
+        jobs, folder = _jobs(args, sources, choice, outputs)
+        predictor, choice, pair_score = _predictor(args, choice)
+        left_out = LeftOut(args.on_bad)
+        with Stopping() as stopping, results_file(folder / RESULTS if args.split else None, outputs) as add:
+            work = _Work(
+                predictor=predictor,
+                args=args,
+                frames=frames,
+                choice=choice,
+                outputs=outputs,
+                add_results=add,
+                pair_score=pair_score,
+                stopping=stopping,
+            )
+            made, failed = _predict_all(work, jobs, left_out)
+        write_left_out(folder / LEFT_OUT, left_out, outputs)
+        report_json(args.json, {"out": str(folder), "videos": made, "failed": failed}, outputs)
+    if failed and args.on_bad is None:
+        raise PartialFailure(f"{len(failed)} of {len(jobs)} sources failed; {_listed(failed)}")
+
+
+def _predictor(args: Predict, choice: ResultChoice) -> tuple[VideoPredictor, ResultChoice, float]:
+    """The model, what is chosen of its classes, and the least score of pairs in results."""
     device = choose_device(args.device)
     loaded = load_model(args.run, device)
     predictor = VideoPredictor(
@@ -108,45 +136,50 @@ def run(args: Predict) -> None:
         device=device,
         trained_frames=loaded.trained_frames,
     )
-    choice = choice.with_classes(loaded.classes, args.classes)
     with refused_as_typed():
         predictor.session(latency=args.latency, window=args.window)
     pair_score = float(loaded.inference.get("min_score", 0.0)) if args.min_score is None else args.min_score
-    folder = _out_folder(args, sources)
-    jobs = _jobs(folder, sources, choice)
-    made, failed = [], []
-    try:
-        with Stopping() as stopping, ResultsFile(folder / "results.json" if args.split else None) as results:
-            work = _Work(
-                predictor=predictor,
-                args=args,
-                frames=frames,
-                choice=choice,
-                results=results,
-                pair_score=pair_score,
-                stopping=stopping,
-            )
-            for number, job in enumerate(jobs, 1):
-                label = job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}"
-                try:
-                    made.append(_predict(work, job, label))
-                except FAILURES as error:
-                    if len(jobs) == 1:
-                        raise
-                    failed.append({"source": job.source.name, "error": str(error)})
-                    continue
-                if not args.quiet and args.json != STDOUT:
-                    print(_line(made[-1]), flush=True)
-                stopping.deliver()
-            if not made:
-                raise DataError(f"none of the {len(jobs)} sources could be predicted; {_listed(failed)}")
-    except BaseException:
-        if args.out is None and not any(folder.iterdir()):
-            folder.rmdir()
-        raise
-    report_json(args.json, {"out": str(folder), "videos": made, "failed": failed})
-    if failed:
-        raise PartialFailure(f"{len(failed)} of {len(jobs)} sources failed; {_listed(failed)}")
+    return predictor, choice.with_classes(loaded.classes, args.classes), pair_score
+
+
+def _predict_all(
+    work: _Work, jobs: Sequence[_Job], left_out: LeftOut
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Predict one source after the other; returns what was made, and what failed and was left out."""
+    made: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for number, job in enumerate(jobs, 1):
+        name = job.source.name
+        try:
+            made.append(_predict(work, job, name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}"))
+        except FAILURES as error:
+            if len(jobs) == 1 or not left_out.is_skipped("video"):
+                raise
+            failed.append({"source": name, "error": str(error)})
+            left_out.leave_out("video", name, "", str(error).removeprefix(f"{name}: "))
+            continue
+        if not work.args.quiet and work.args.json != STDOUT:
+            print(_line(made[-1]), flush=True)
+        work.stopping.deliver()
+    if not made:
+        raise DataError(f"none of the {len(jobs)} sources could be predicted; {_listed(failed)}")
+    return made, failed
+
+
+def _require_model(args: Predict) -> None:
+    """UsageError, with the command that was meant, where the first word is no model but what was to be predicted."""
+    path = Path(args.run)
+    places = (path, path / "weights" / "best", path / "weights" / "last")
+    if args.run.startswith(BUNDLED) or any((place / "config.json").is_file() for place in places):
+        return
+    what = "no such folder"
+    if path.is_dir():
+        what = "a folder without a model (no config.json)"
+    elif path.exists():
+        known = path.suffix.lower() in VIDEO_SUFFIXES
+        what = "a video" if known else content_words(path).replace(UNKNOWN_CONTENT, "a file")
+    line = shlex.join(["maskreel", "predict", BUNDLED, args.run, *args.sources])
+    raise UsageError(f"{args.run}: {what}, where the model comes first: {line}")
 
 
 def _named_sources(args: Predict) -> list[NamedSource]:
@@ -168,6 +201,7 @@ def _named_sources(args: Predict) -> list[NamedSource]:
             name=f"{dataset.annotation_path}: video {video.id}",
             stem=Path(video.file_names[0]).parent.name or f"video_{video.id}",
             open=partial(DatasetVideo, dataset, index, frame_rate=frame_rate),
+            paths=(dataset.annotation_path, dataset.frames_folder),
             video_id=video.id,
         )
         for index, video in enumerate(dataset.videos)
@@ -186,23 +220,19 @@ def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
         return recorded_options(recorded, **typed)
 
 
-def _out_folder(args: Predict, sources: Sequence[NamedSource]) -> Path:
-    """The folder for the results, made and found to be writable; UsageError where it is not."""
-    require_json(args.json)
+def _jobs(
+    args: Predict, sources: Sequence[NamedSource], choice: ResultChoice, outputs: Outputs
+) -> tuple[list[_Job], Path]:
+    """What is written for each source, under names that differ, and the folder; UsageError where that cannot be."""
     named = args.split or next(source.stem for source in sources if not source.is_missing)
-    return out_folder(args.out, Path("runs/predict") / named)
-
-
-def _jobs(folder: Path, sources: Sequence[NamedSource], choice: ResultChoice) -> list[_Job]:
-    """Names for the results that differ from each other and from the sources: the second a.mp4 becomes a-2."""
-    taken: set[str] = set()
-    inputs = {Path(source.name).resolve() for source in sources}
+    (name,) = told_apart([named])
+    folder = outputs.claim_folder(args.out, Path("runs/predict") / name)
+    outputs.claim(folder / LEFT_OUT)
+    if args.split:
+        outputs.claim(folder / RESULTS)
+    stems = told_apart([source.stem for source in sources], reserved=[Path(RESULTS).stem] if args.split else [])
     jobs = []
-    for source in sources:
-        number = 1
-        while (stem := source.stem if number == 1 else f"{source.stem}-{number}").lower() in taken:
-            number += 1
-        taken.add(stem.lower())
+    for source, stem in zip(sources, stems, strict=True):
         job = _Job(
             source=source,
             masklets=folder / f"{stem}.json",
@@ -210,11 +240,15 @@ def _jobs(folder: Path, sources: Sequence[NamedSource], choice: ResultChoice) ->
             takeaways=choice.paths(folder, stem),
             lines=folder / f"{stem}.jsonl",
         )
-        for path in (job.masklets, job.overlay, job.lines, *job.takeaways.values()):
-            if path.resolve() in inputs:
-                raise UsageError(f"{path}: is a source and would be overwritten; choose another folder with --out")
         jobs.append(job)
-    return jobs
+        if source.is_missing:
+            continue
+        if len(os.fsencode(source.stem)) > MAX_STEM:
+            logger.warning("%s: its name is too long for results; they are called %s", source.name, stem)
+        for path in (job.masklets, *([job.overlay] if args.overlay else []), *([job.lines] if args.jsonl else [])):
+            outputs.claim(path)
+        claim_takeaways(job.takeaways, outputs)
+    return jobs, folder
 
 
 def _frame_choice(args: Predict) -> FrameChoice:
@@ -233,23 +267,28 @@ def _predict(work: _Work, job: _Job, label: str) -> dict[str, Any]:
     work.choice.require_frames(named)
     opened = work.frames.of(named)
     source = ReadAhead(opened, drops=drops, stop=lambda: work.stopping.is_requested)
-    one_pass = OnePass(
-        overlay=job.overlay if args.overlay else None,
-        lines=job.lines if args.jsonl else None,
-        classes=predictor.classes,
-        min_score=options.min_score,
-        choice=work.choice,
-    )
-    with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
-        session = predictor.session(latency=latency, window=args.window)
-        result = one_pass.run(session, source, on_frame=partial(advance, 1))
-    masklets = work.choice.kept(result.masklets(options.min_score, duplicates=options.duplicates))
-    masklets.save(job.masklets)
+    with ExitStack() as stack:
+        one_pass = OnePass(
+            overlay=stack.enter_context(work.outputs.writing(job.overlay)) if args.overlay else None,
+            lines=stack.enter_context(work.outputs.growing(job.lines)) if args.jsonl else None,
+            classes=predictor.classes,
+            min_score=options.min_score,
+            choice=work.choice,
+        )
+        with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
+            session = predictor.session(latency=latency, window=args.window)
+            result = one_pass.run(session, source, on_frame=partial(advance, 1))
+        masklets = work.choice.kept(result.masklets(options.min_score, duplicates=options.duplicates))
+        if masklets.skipped and args.on_bad == "stop":
+            lost = masklets.skipped[0]
+            raise DataError(f"{source.name}: frame {lost.index}: {lost.reason}")
+    with work.outputs.writing(job.masklets) as new:
+        masklets.save(new)
     if job.source.video_id is not None:
         pairs = result.pairs(work.pair_score, duplicates=args.duplicates or "keep")
-        work.results.add(work.choice.kept(pairs).to_youtube_vis(job.source.video_id))
+        work.add_results(work.choice.kept(pairs).to_youtube_vis(job.source.video_id))
     if not work.stopping.is_requested:
-        write_takeaways(job.takeaways, masklets, opened, job.source.video_id)
+        write_takeaways(job.takeaways, masklets, opened, job.source.video_id, work.outputs)
     return {
         "source": source.name,
         "masklets": str(job.masklets),

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from maskreel.cli.options import refused_as_typed
 from maskreel.cli.records.video import Predict
-from maskreel.errors import UsageError
-from maskreel.files import complete_file, complete_folder
 from maskreel.geometry.masklets import Masklets
 from maskreel.geometry.rle import Rle
 from maskreel.geometry.selection import Region, chosen_labels, select
+from maskreel.outputs import Outputs
 from maskreel.video.files import FrameSource
 from maskreel.video.streams import StreamedVideo
 from maskreel.visualize.takeaways.kinds import TAKEAWAYS, Kind, chosen_kinds
@@ -54,17 +53,24 @@ class ResultChoice:
             raise UsageError(f"{source.name}: is read once, and --save {again[0]} needs it again; record it to a file")
 
     def paths(self, folder: Path, stem: str) -> dict[Kind, Path]:
-        """Where each kind goes; UsageError for a folder that is there already."""
-        paths = {kind: folder / f"{stem}{TAKEAWAYS[kind].ending}" for kind in self.kinds}
-        for kind, path in paths.items():
-            if TAKEAWAYS[kind].is_folder and path.exists():
-                raise UsageError(f"{path}: exists already; remove it, or choose another folder with --out")
-        return paths
+        """Where each kind goes."""
+        return {kind: folder / f"{stem}{TAKEAWAYS[kind].ending}" for kind in self.kinds}
 
 
-def write_takeaways(paths: dict[Kind, Path], masklets: Masklets, source: FrameSource, video_id: int | None) -> None:
+def claim_takeaways(paths: dict[Kind, Path], outputs: Outputs) -> None:
+    """Say that they will be written; UsageError where that must not be."""
+    for kind, path in paths.items():
+        if TAKEAWAYS[kind].is_folder:
+            outputs.claim_whole_folder(path, None, "--out")
+        else:
+            outputs.claim(path)
+
+
+def write_takeaways(
+    paths: dict[Kind, Path], masklets: Masklets, source: FrameSource, video_id: int | None, outputs: Outputs
+) -> None:
     """Write every kind; files and folders appear when they are whole."""
     for kind, path in paths.items():
-        whole = complete_folder if TAKEAWAYS[kind].is_folder else complete_file
-        with whole(path) as new:
+        writing = outputs.writing_folder if TAKEAWAYS[kind].is_folder else outputs.writing
+        with writing(path) as new:
             TAKEAWAYS[kind].write(new, masklets, source, video_id=1 if video_id is None else video_id)

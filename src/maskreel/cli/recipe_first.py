@@ -61,9 +61,16 @@ def _parsed(words: Sequence[str], default: Any) -> Any:
     """The words with these defaults; options that have moved are taken by their old names, too."""
     from maskreel.training.recipe import moved_options
 
-    return parse_options(
-        type(default), with_new_names(words, moved_options(default.model.kind)), "train", default=default
-    )
+    words = with_new_names(words, moved_options(default.model.kind))
+    for place, word in enumerate(words):
+        if word.partition("=")[0] == "--on-bad":
+            words[place] = word.replace("--on-bad", "--data.on-bad", 1)
+        # What --data.on-missing-frames called it.
+        if word == "--data.on-bad=error":
+            words[place] = "--data.on-bad=stop"
+        if word == "error" and place and words[place - 1] == "--data.on-bad":
+            words[place] = "stop"
+    return parse_options(type(default), words, "train", default=default)
 
 
 def _help() -> str:

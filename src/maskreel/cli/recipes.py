@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.models import Recipes
 from maskreel.recipes.listing import Listing, listings
 from maskreel.recipes.metrics import WITHOUT_RECIPE, Metrics
@@ -18,8 +18,9 @@ MOST_DIFFERENCES = 5
 
 def run(args: Recipes) -> None:
     """Print one line per recipe, then the published rows without one; nothing is built."""
+    outputs = outputs_for(args)
     rows = listings()
-    if report_json(args.json, [to_json(row) for row in rows]):
+    if report_json(args.json, [to_json(row) for row in rows], outputs):
         print(_text(rows), _without_recipe(), sep="\n\n")
 
 

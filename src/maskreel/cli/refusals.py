@@ -16,6 +16,18 @@ import tyro
 from maskreel.config import nearest, suggestion
 from maskreel.errors import OptionError, UsageError
 
+OTHER_NAMES = {
+    "fps": "frame-rate",
+    "framerate": "frame-rate",
+    "output": "out",
+    "output-dir": "out",
+    "threshold": "min-score",
+    "conf": "min-score",
+    "force": "overwrite",
+    "resolution": "short-side",
+}
+"""What other tools call an option, which no spelling tells."""
+
 WORDS = {
     "INT": "an integer",
     "FLOAT": "a number",
@@ -142,6 +154,9 @@ def _unknown(tokens: Sequence[str], typed: Typed) -> str:
 
 def _near_option(option: str, flags: Sequence[str]) -> str | None:
     """The near option; one of another path where its last name alone is near."""
+    same = f"--{OTHER_NAMES.get(option.lstrip('-').replace('_', '-'))}"
+    if same in flags:
+        return same
     leaves: dict[str, str] = {}
     for flag in flags:
         leaves.setdefault(flag.rpartition(".")[2].lstrip("-"), flag)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.score import Score
 from maskreel.cli.tables import table
 from maskreel.config import suggestion
@@ -17,7 +17,7 @@ from maskreel.evaluation.catalog import METRICS, about
 from maskreel.evaluation.metric import About
 from maskreel.evaluation.report import ScoreOptions, rows_of, score
 from maskreel.evaluation.results import read_predictions
-from maskreel.files import collector_paused, complete_file
+from maskreel.files import collector_paused
 
 TITLES = {"all": "all classes", "detection_averaged": "all detections", "class_averaged": "mean of classes"}
 """Ways to average."""
@@ -39,13 +39,17 @@ def run(args: Score) -> None:
     )
     if args.bootstrap < 0:
         raise UsageError(f"--bootstrap {args.bootstrap}: a number of resamplings, 0 for none")
+    outputs = outputs_for(args, args.ground_truth, args.predictions)
+    if args.csv is not None:
+        outputs.claim(args.csv, "--csv")
     with collector_paused():
         ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
         predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
         report = score(ground_truth, predictions, options)
     if args.csv is not None:
-        _write_csv(args.csv, report)
-    if report_json(args.json, report):
+        with outputs.writing(args.csv) as new:
+            _write_csv(new, report)
+    if report_json(args.json, report, outputs):
         print("\n\n".join(_tables(report, ground_truth, per_class=args.per_class)))
 
 
@@ -62,7 +66,7 @@ def chosen_metrics(words: str) -> tuple[str, ...]:
 
 
 def _write_csv(path: Path, report: Mapping[str, Any]) -> None:
-    with complete_file(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("metric", "group", "item", "figure", "value", "low", "high"))
         writer.writerows(["" if cell is None else cell for cell in row] for row in rows_of(dict(report)))

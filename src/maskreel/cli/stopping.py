@@ -23,7 +23,9 @@ class Stopping:
         return self._number is not None
 
     def __enter__(self) -> "Stopping":
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS} if self._is_active else {}
+        # What is ignored, as under nohup, stays ignored.
+        heard = [number for number in SIGNALS if self._is_active and signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(

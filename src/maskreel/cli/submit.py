@@ -1,6 +1,6 @@
 """`maskreel submit`: validate a results file and zip it for a benchmark server."""
 
-from maskreel.cli.options import report_json
+from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.score import Submit
 from maskreel.config import suggestion
 from maskreel.data.annotation_file import read_videos
@@ -18,14 +18,14 @@ def run(args: Submit) -> None:
     if args.dataset not in BENCHMARKS:
         hint = suggestion(args.dataset, BENCHMARKS, f"there are {', '.join(BENCHMARKS)}.")
         raise UsageError(f"unknown benchmark {args.dataset!r}; {hint}")
+    archive = args.out or args.results.with_suffix(".zip")
+    outputs = outputs_for(args, args.results, args.videos)
+    outputs.claim(archive)
     videos = None if args.videos is None else read_videos(args.videos)
     checked = check_results(args.results, BENCHMARKS[args.dataset], videos)
-    archive = args.out or args.results.with_suffix(".zip")
     if not checked.faults:
-        try:
-            write_archive(args.results, archive)
-        except OSError as error:
-            raise UsageError(f"{archive}: cannot be written ({error.strerror}); choose another --out") from error
+        with outputs.writing(archive) as new:
+            write_archive(args.results, new)
     report = {
         "results": str(args.results),
         "dataset": args.dataset,
@@ -34,7 +34,7 @@ def run(args: Submit) -> None:
         "faults": list(checked.faults),
         "archive": None if checked.faults else str(archive),
     }
-    if report_json(args.json, report):
+    if report_json(args.json, report, outputs):
         lines = [f"{args.results}: {fault}" for fault in checked.faults]
         done = f"{archive}: {checked.num_predictions} predictions for {checked.num_videos} videos, as results.json"
         print("\n".join(lines or [done]))

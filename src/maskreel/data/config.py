@@ -6,6 +6,7 @@ from typing import Literal
 
 from maskreel.data.augment import Augmentation
 from maskreel.errors import OptionError
+from maskreel.left_out import OnBad
 
 FrameChoice = Literal["spread", "consecutive"]
 """Frames of a training clip: an anchor, its neighbours and others from the whole video, or a run of neighbours."""
@@ -39,10 +40,15 @@ class DataConfig:
     """Clips per step and process."""
     workers: int = 2
     """Processes that decode and augment clips; 0 does it in the training process."""
-    on_missing_frames: Literal["error", "skip"] = "error"
-    """What a frame without a file does: stop the run, or be left out of every clip (counted in the log)."""
+    on_bad: OnBad | None = None
+    """What cannot be used is left out (skip) or stops the run (stop), also typed --on-bad; default: odd masks are left
+    out, and a frame that is missing or cannot be read stops. left_out.json of the run lists what was left out."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_frames", 1), ("batch_size", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
+
+
+MOVED = {"on_missing_frames": "on_bad"}
+"""Options by the names that they had; its value `error` is `stop`."""

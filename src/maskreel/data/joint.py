@@ -14,6 +14,7 @@ from torch import Tensor
 from maskreel.data.tracks import AnnotatedTrack, Category, Video
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
+from maskreel.left_out import LeftOut
 from maskreel.structures import ClipTarget
 
 logger = logging.getLogger(__name__)
@@ -64,10 +65,10 @@ class JointSets:
         number, index = self._places[video_index]
         return self.sets[number].decode_frames(index, frame_index)
 
-    def clip_target(self, video_index: int, frame_index: Sequence[int]) -> ClipTarget:
+    def clip_target(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipTarget:
         """As `YouTubeVIS.clip_target`, with the labels of the union."""
         number, index = self._places[video_index]
-        target = self.sets[number].clip_target(index, frame_index)
+        target = self.sets[number].clip_target(index, frame_index, left_out)
         return replace(target, labels=self._labels[number][target.labels])
 
     def class_table(self) -> str:

@@ -3,11 +3,9 @@
 The result depends on the seed and the sampler's position alone, not on the number of workers.
 """
 
-import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,10 +24,9 @@ from maskreel.data.sampling import (
 )
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
+from maskreel.left_out import CanBeLeftOut, LeftOut, Omission, OnBad
 from maskreel.structures import Clip, ClipBatch, ClipTarget
 from maskreel.video.prepare import pad_clips
-
-logger = logging.getLogger(__name__)
 
 MAX_DRAWS = 20
 """Clips tried in search of one with an object, before a clip without any is trained on."""
@@ -43,23 +40,16 @@ class TrainingBatch:
     targets: tuple[ClipTarget, ...]
     video_id: tuple[int, ...]
     frame_index: tuple[tuple[int, ...], ...]
+    left_out: tuple[Omission, ...] = ()
+    """What was met for the first time, by the process that made the batch, and left out."""
 
     def to(self, device: torch.device | str) -> "TrainingBatch":
-        return TrainingBatch(
-            clips=self.clips.to(device),
-            targets=tuple(target.to(device) for target in self.targets),
-            video_id=self.video_id,
-            frame_index=self.frame_index,
-        )
+        targets = tuple(target.to(device) for target in self.targets)
+        return replace(self, clips=self.clips.to(device), targets=targets)
 
     def pin_memory(self) -> "TrainingBatch":
         """Pin the frames; the objects are small."""
-        return TrainingBatch(
-            clips=self.clips.pin_memory(),
-            targets=self.targets,
-            video_id=self.video_id,
-            frame_index=self.frame_index,
-        )
+        return replace(self, clips=self.clips.pin_memory())
 
 
 def load_clip(dataset: YouTubeVIS, video_index: int, frame_index: Sequence[int]) -> tuple[Clip, ClipTarget]:
@@ -88,7 +78,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         num_frames: int,
         augmentation: Augmentation | None,
         seed: int,
-        on_missing_frames: Literal["error", "skip"] = "error",
+        on_bad: OnBad | None = None,
         frames: FrameChoice = "spread",
         stills: StillMotion = "warp",
     ) -> None:
@@ -103,7 +93,8 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         self.seed = seed
         self.stills: StillMotion = stills
         self._choose = sample_clip if frames == "spread" else consecutive_clip
-        self._frames = _usable_frames(dataset, on_missing_frames)
+        self.left_out = LeftOut(on_bad, quiet=True)
+        self._frames = _usable_frames(dataset, self.left_out)
         self._anchors = [(video, place) for video, frames in enumerate(self._frames) for place in range(len(frames))]
 
     def __len__(self) -> int:
@@ -113,10 +104,22 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         """The clip of a token, with the objects that it shows.
 
         While it shows none, another anchor is drawn, and while the augmentation leaves none, another augmentation:
-        at most `MAX_DRAWS` times each, then the clip comes without objects.
+        at most `MAX_DRAWS` times each, then the clip comes without objects. So it is for a frame that cannot be read,
+        where that is to be left out; after as many of them the last is the error.
         """
-        generator = clip_generator(self.seed, token)
-        video_index, frame_index, target = self._find_objects(token.index, generator)
+        generator, index = clip_generator(self.seed, token), token.index
+        for draws_left in reversed(range(MAX_DRAWS)):
+            try:
+                return self._sample(index, generator)
+            except CanBeLeftOut as error:
+                if not draws_left or not self.left_out.is_skipped(error.omission.loss):
+                    raise
+                self.left_out.add([error.omission])
+                index = int(generator.integers(len(self)))
+        raise AssertionError("the last draw returns or raises")
+
+    def _sample(self, index: int, generator: np.random.Generator) -> tuple[Clip, ClipTarget]:
+        video_index, frame_index, target = self._find_objects(index, generator)
         clip, settings = _with_frames(self.dataset, video_index, frame_index), self.augmentation
         if self._is_animated(video_index):
             clip, target = pseudo_clip(clip, target, self.stills, generator)
@@ -153,21 +156,26 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         video_index, anchor = self._anchors[index]
         frames = self._frames[video_index]
         frame_index = [frames[place] for place in self._choose(len(frames), anchor, self.num_frames, generator)]
-        return video_index, frame_index, self.dataset.clip_target(video_index, frame_index)
+        return video_index, frame_index, self.dataset.clip_target(video_index, frame_index, self.left_out)
 
 
 class ClipLoader:
-    """Endless training batches; `state_dict` names the first clip that has not been handed out."""
+    """Endless training batches; `state_dict` names the first clip that has not been handed out.
 
-    def __init__(self, batches: DataLoader, sampler: ClipSampler) -> None:
+    `left_out` is told of everything that the batches go without.
+    """
+
+    def __init__(self, batches: DataLoader, sampler: ClipSampler, left_out: LeftOut) -> None:
         self._batches = batches
         self.sampler = sampler
+        self.left_out = left_out
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         """Raises DataError where a clip cannot be read."""
         for batch in self._batches:
             if isinstance(batch, DataError):
                 raise batch
+            self.left_out.add(batch.left_out)
             # The batch counts as taken once it is handed out, however far the workers have read ahead.
             self.sampler.advance()
             yield batch
@@ -197,29 +205,38 @@ def build_loader(dataset: TrainingSet, sampler: ClipSampler, *, workers: int, pi
         # Without a generator of its own, every iterator would take a number out of the global stream.
         generator=torch.Generator(),
     )
-    return ClipLoader(batches, sampler)
+    left_out = LeftOut(dataset.left_out.on_bad)
+    left_out.add(dataset.left_out.omissions)
+    return ClipLoader(batches, sampler, left_out)
 
 
-class _ErrorsAsValues(Dataset[tuple[Clip, ClipTarget] | DataError]):
+Sample = tuple[Clip, ClipTarget, tuple[Omission, ...]]
+"""With what was left out for the first time on the way to it."""
+
+
+class _ErrorsAsValues(Dataset[Sample | DataError]):
     """Hands errors to the consumer as they are: a worker's exception would arrive wrapped in its traceback."""
 
     def __init__(self, dataset: TrainingSet) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, token: ClipToken) -> tuple[Clip, ClipTarget] | DataError:
+    def __getitem__(self, token: ClipToken) -> Sample | DataError:
+        known = len(self._dataset.left_out.omissions)
         try:
-            return self._dataset[token]
+            clip, target = self._dataset[token]
         except DataError as error:
             return error
+        return clip, target, self._dataset.left_out.omissions[known:]
 
 
-def _collate_or_error(samples: Sequence[tuple[Clip, ClipTarget] | DataError]) -> TrainingBatch | DataError:
-    good: list[tuple[Clip, ClipTarget]] = []
+def _collate_or_error(samples: Sequence[Sample | DataError]) -> TrainingBatch | DataError:
+    good: list[Sample] = []
     for sample in samples:
         if isinstance(sample, DataError):
             return sample
         good.append(sample)
-    return collate(good)
+    batch = collate([(clip, target) for clip, target, _ in good])
+    return replace(batch, left_out=tuple(omission for _, _, omissions in good for omission in omissions))
 
 
 def _with_frames(dataset: TrainingData, video_index: int, frame_index: Sequence[int]) -> Clip:
@@ -232,18 +249,14 @@ def _with_frames(dataset: TrainingData, video_index: int, frame_index: Sequence[
     )
 
 
-def _usable_frames(dataset: TrainingData, on_missing_frames: Literal["error", "skip"]) -> list[tuple[int, ...]]:
-    """Per video the frames that clips may be drawn from."""
+def _usable_frames(dataset: TrainingData, left_out: LeftOut) -> list[tuple[int, ...]]:
+    """Per video the frames that clips may be drawn from: all, or those that have a file where others are left out."""
     every = [tuple(range(video.length)) for video in dataset.videos]
-    if on_missing_frames == "error":
+    if not left_out.is_skipped("image"):
         return every
     usable = [dataset.available_frames(video_index) for video_index in range(len(dataset.videos))]
-    gaps = [len(all_frames) - len(kept) for all_frames, kept in zip(every, usable, strict=True)]
-    if any(gaps):
-        logger.warning(
-            "%s: %d frames of %d videos have no file and are left out of every clip",
-            dataset.annotation_path,
-            sum(gaps),
-            sum(gap > 0 for gap in gaps),
-        )
+    for video, frames, kept in zip(dataset.videos, every, usable, strict=True):
+        for frame in sorted(set(frames) - set(kept)):
+            name = video.file_names[frame]
+            left_out.leave_out("image", dataset.annotation_path, f"video {video.id}, frame {frame}", f"no file {name}")
     return usable

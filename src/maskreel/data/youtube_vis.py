@@ -24,6 +24,8 @@ from maskreel.data.tracks import AnnotatedTrack, GroundTruth
 from maskreel.errors import DataError, VideoReadError
 from maskreel.geometry import rle
 from maskreel.geometry.masks import boxes_from_masks
+from maskreel.geometry.rle import RleError
+from maskreel.left_out import CanBeLeftOut, LeftOut
 from maskreel.structures import ClipTarget
 from maskreel.video.images import UNREADABLE, open_image, size_words, upright, upright_size
 
@@ -111,10 +113,11 @@ class YouTubeVIS:
         frames = np.stack([self._decode_frame(video_index, int(frame)) for frame in distinct])
         return rearrange(torch.from_numpy(frames[place]), "t h w c -> t c h w")
 
-    def clip_target(self, video_index: int, frame_index: Sequence[int]) -> ClipTarget:
+    def clip_target(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipTarget:
         """Every track of the video but crowds, at the video's own size, also those absent from all of the frames.
 
-        Boxes are drawn around the masks (`boxes_from_masks`); the boxes in the file are not read.
+        Boxes are drawn around the masks (`boxes_from_masks`); the boxes in the file are not read. A mask that cannot be
+        read is a DataError, or absent where `left_out` takes it.
         """
         video = self.videos[video_index]
         self._check_stated_size(video_index, int(next(iter(frame_index), 0)))
@@ -124,7 +127,14 @@ class YouTubeVIS:
         for n, track in enumerate(tracks):
             for t, frame in enumerate(distinct):
                 where = f"{self.truth.place(video_index, track)}, frame {frame}"
-                mask = rle.parse(track.segmentations[frame], height=video.height, width=video.width, where=where)
+                try:
+                    mask = rle.parse(track.segmentations[frame], height=video.height, width=video.width, where=where)
+                except RleError as error:
+                    if left_out is None:
+                        raise
+                    item = where.removeprefix(f"{self.annotation_path}: ")
+                    left_out.leave_out("shape", self.annotation_path, item, str(error).removeprefix(f"{where}: "))
+                    continue
                 if mask is not None:
                     masks[n, t] = rle.decode(mask)
         clip_masks = torch.from_numpy(masks[:, place])
@@ -163,23 +173,21 @@ class YouTubeVIS:
 
     def _decode_frame(self, video_index: int, frame: int) -> np.ndarray:
         video, path = self.videos[video_index], self.frame_path(video_index, frame)
+        item = f"frame {frame} of video {video.id}"
         try:
             with open_image(path) as image:
                 size, stored = upright_size(image), image.size
                 pixels = upright(image) if size == (video.width, video.height) else None
         except FileNotFoundError as error:
-            raise DataError(
-                f"{path}: frame {frame} of video {video.id} is missing. "
-                "Extract the frames again or pass --data.on-missing-frames skip."
+            raise CanBeLeftOut(
+                "image", path, item, "is missing", "Extract the frames again or pass --on-bad skip."
             ) from error
         except (VideoReadError, *UNREADABLE) as error:
             reason = error.reason if isinstance(error, VideoReadError) else error
-            raise DataError(
-                f"{path}: frame {frame} of video {video.id} cannot be decoded ({reason}). Extract it again."
-            ) from error
+            advice = "Extract it again or pass --on-bad skip."
+            raise CanBeLeftOut("image", path, item, f"cannot be decoded ({reason})", advice) from error
         if pixels is None:
-            raise DataError(
-                f"{path}: frame {frame} of video {video.id} has {size_words(size, stored)} (width x height) but "
-                f"{self.annotation_path.name} states {video.width}x{video.height}; extract the frames at that size."
-            )
+            stated = f"{self.annotation_path.name} states {video.width}x{video.height}"
+            reason = f"has {size_words(size, stored)} (width x height) but {stated}"
+            raise CanBeLeftOut("image", path, item, reason, "Extract the frames at that size or pass --on-bad skip.")
         return pixels

@@ -1,6 +1,6 @@
 """Run a model over every video of a split and score what it finds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from maskreel.data.dataset_video import DatasetVideo
+from maskreel.data.tracks import GroundTruth
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
 from maskreel.evaluation.average_precision import AveragePrecision, AveragePrecisionMeter
@@ -17,6 +18,7 @@ from maskreel.evaluation.overlap import measure
 from maskreel.evaluation.results import Predictions, write_results
 from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.inference.predictor import VideoPredictor
+from maskreel.left_out import LeftOut
 
 SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
 """Metrics given overall, per size, per class and per dial."""
@@ -65,12 +67,14 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
     on_video: Callable[[int], None] | None = None,
+    left_out: LeftOut | None = None,
 ) -> Evaluation:
     """Predict every video of a split and measure AP and AR. Leaves the model in evaluation mode.
 
     `classes` are (category id, name) per label of the model; `on_video` is told how many videos are done. What is found
-    of classes that the data lacks, as a model trained on several sets has them, is left out. Raises DataError when a
-    class of the data is not the model's, or the split has no annotations.
+    of classes that the data lacks, as a model trained on several sets has them, is left out. A video that cannot be
+    read is an error, or is not measured where `left_out` takes it. Raises DataError when a class of the data is not the
+    model's, the split has no annotations, or no video can be read.
     """
     check_classes(classes, dataset)
     ground_truth = dataset.truth
@@ -81,10 +85,20 @@ def evaluate(
     predictor = VideoPredictor(model, classes, replace(config.predictor, max_objects=None), device=device)
     tracks: dict[int, list[Masklet]] = {}
     for index, video in enumerate(dataset.videos):
-        found = predicted_tracks(predictor.predict(DatasetVideo(dataset, index)).pairs(config.predictor.min_score))
+        try:
+            masklets = predictor.predict(DatasetVideo(dataset, index)).pairs(config.predictor.min_score)
+        except DataError as error:
+            if left_out is None or not left_out.is_skipped("video") or len(dataset.videos) == 1:
+                raise
+            left_out.leave_out("video", dataset.annotation_path, f"video {video.id}", str(error))
+            continue
+        found = predicted_tracks(masklets)
         tracks[video.id] = [track for track in found if track.category_id in class_names]
         if on_video is not None:
             on_video(index + 1)
+    if not tracks and dataset.videos:
+        raise DataError(f"{dataset.annotation_path}: none of its {len(dataset.videos)} videos can be read")
+    ground_truth = of_videos(ground_truth, tracks)
     overall = AveragePrecisionMeter(ground_truth)
     dials = {video.id: video.dials for video in dataset.videos}
     per_dial = {
@@ -101,6 +115,18 @@ def evaluate(
         metrics=overall.result(),
         per_size={size: _shown(overall.in_range(index)) for index, size in enumerate(SIZES, start=1)},
         per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
+    )
+
+
+def of_videos(truth: GroundTruth, ids: Collection[int]) -> GroundTruth:
+    """The truth of some of its videos."""
+    kept = [place for place, video in enumerate(truth.videos) if video.id in ids]
+    if truth.tracks is None or len(kept) == len(truth.videos):
+        return truth
+    return replace(
+        truth,
+        videos=tuple(truth.videos[place] for place in kept),
+        tracks=tuple(truth.tracks[place] for place in kept),
     )
 
 

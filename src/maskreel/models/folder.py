@@ -26,6 +26,8 @@ PUBLISHED_FRAMES = 5
 """Of the training clips of SeqFormer and the models that grew from it."""
 UNUSED = "unused.safetensors"
 """What the checkpoint that a model was converted from holds beyond it."""
+MODEL_FILES = ("config.json", "model.safetensors", UNUSED, "sums.json")
+"""All that may be in a model folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

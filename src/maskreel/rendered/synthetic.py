@@ -10,7 +10,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from maskreel.errors import DataError, UsageError
+from maskreel.files import discard
 from maskreel.geometry.rle import encode
 from maskreel.rendered.dials import EVENT_NAMES, MOTION_CLASSES, SyntheticDials
 from maskreel.rendered.rendering import RenderedVideo, render_video
@@ -164,7 +164,7 @@ def _unfinished_folder(root: Path, split: str) -> Iterator[Path]:
         ) from error
     finally:
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
 
 
 def _in_order(

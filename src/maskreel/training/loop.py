@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskreel.checkpoints.initialise import Start, fit, read_initial
 from maskreel.data.loading import TrainingBatch
-from maskreel.errors import UsageError
+from maskreel.errors import Ended, UsageError
 from maskreel.files import write_json
 from maskreel.training import pictures
 from maskreel.training.checkpoint import has_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
@@ -51,7 +51,12 @@ def train(
 
 
 def resume(recipe: Recipe, folder: Path, *, loggers: Sequence[RunLogger] = (), quiet: bool = False) -> Path:
-    """Go on with a run from its newest checkpoint; on the CPU it ends with the bits of an uninterrupted run."""
+    """Go on with a run from its newest checkpoint; on the CPU it ends with the bits of an uninterrupted run.
+
+    One that had not come to its first checkpoint begins anew. UsageError where it had begun from weights.
+    """
+    if not has_checkpoints(folder) and (folder / "init.json").is_file():
+        raise UsageError(f"{folder}: has no checkpoint yet, and began from weights; train anew with the same --init")
     return _train(recipe, lambda: folder, loggers=loggers, is_resumed=True, quiet=quiet)
 
 
@@ -92,19 +97,20 @@ def _train_first(
     (folder / FIRST).mkdir(exist_ok=True)
     run = TrainingRun(recipe, folder / FIRST, group, replace(data, validation=None))
     try:
-        if _run(run, start, is_resumed=is_resumed, quiet=quiet):
+        if late := _run(run, start, is_resumed=is_resumed, quiet=quiet):
             # It came while the last step was written: this stage is complete, the next one has not begun.
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
+            raise late
+    except KeyboardInterrupt as error:
         done = f"interrupted after step {run.progress.step} of the first stage"
-        raise KeyboardInterrupt(f"{done}; go on with: maskreel train --resume {folder}") from None
+        sentence = f"{done}; go on with: maskreel train --resume {folder}"
+        raise (Ended(error.number, sentence) if isinstance(error, Ended) else KeyboardInterrupt(sentence)) from None
 
 
-def _run(run: "TrainingRun", start: Start | None, *, is_resumed: bool, quiet: bool) -> bool:
+def _run(run: "TrainingRun", start: Start | None, *, is_resumed: bool, quiet: bool) -> KeyboardInterrupt | None:
     """Train to the end; returns what `TrainingRun.go_on` does."""
     if start is not None:
         run.start_from(start)
-    run.begin(is_resumed=is_resumed)
+    run.begin(is_resumed=is_resumed and has_checkpoints(run.folder))
     return run.go_on(quiet=quiet)
 
 
@@ -168,10 +174,10 @@ class TrainingRun:
             if not is_resumed:
                 labels(self.folder / "labels.png", self.data.training)
 
-    def go_on(self, *, quiet: bool = False) -> bool:
-        """Train to the last step of the recipe; KeyboardInterrupt after Ctrl-C, when everything is on disk.
+    def go_on(self, *, quiet: bool = False) -> KeyboardInterrupt | None:
+        """Train to the last step of the recipe; KeyboardInterrupt after a signal, when everything is on disk.
 
-        Returns whether Ctrl-C came when nothing was left to do.
+        Returns what would have been raised where the signal came when nothing was left to do.
         """
         config, progress, batches = self.recipe.training, self.progress, self._batches()
         display = TrainingDisplay(total=config.steps, done=progress.step, quiet=quiet)
@@ -188,10 +194,10 @@ class TrainingRun:
                 if not interruption.is_agreed(self.group):
                     self._report(display, loggers, interruption)
                 self._finish_step(interruption, is_saving=self._is_due(config.checkpoint_every))
-            is_stopping = interruption.is_agreed(self.group)
+            is_late = interruption.is_agreed(self.group)
         if self.group.is_first:
             pictures.results(self.folder / "results.png", self.table)
-        return is_stopping
+        return interruption.stop("interrupted") if is_late else None
 
     def _batches(self) -> Iterator[TrainingBatch]:
         """Batches on the device; a picture is taken of the very first one of a run."""
@@ -248,7 +254,7 @@ class TrainingRun:
         if is_saving or is_stopping:
             self._save()
         if is_stopping:
-            raise KeyboardInterrupt(f"interrupted after step {step}; go on with: maskreel train --resume {self.folder}")
+            raise interruption.stop(f"interrupted after step {step}; go on with: maskreel train --resume {self.folder}")
 
     def _save(self) -> None:
         self._write_weights("last")
@@ -256,6 +262,8 @@ class TrainingRun:
             self._write_weights("best")
         if self.group.is_first:
             keep = self.recipe.training.keep_checkpoints
+            if self.loader.left_out.omissions:
+                write_json(self.folder / "left_out.json", self.loader.left_out.to_json())
             save_checkpoint(self.folder, self.learner, self.loader, self.progress, keep=keep)
         wait_for_all()
 

@@ -14,6 +14,7 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.evaluation.evaluate import Evaluation
 from maskreel.files import complete_file
 from maskreel.geometry import rle
+from maskreel.left_out import LeftOut
 from maskreel.training.log import METRICS, ResultsTable
 from maskreel.video.prepare import IMAGENET_MEAN, IMAGENET_STD
 from maskreel.visualize.draw import DrawnObject, contact_sheet, draw_objects, evenly_spaced, save_picture
@@ -48,7 +49,7 @@ def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) 
     for index, video in enumerate(dataset.videos[:SHOWN_CLIPS]):
         chosen = evenly_spaced(video.length, SHOWN_FRAMES)
         frames = dataset.decode_frames(index, chosen).permute(0, 2, 3, 1).numpy()
-        target = dataset.clip_target(index, chosen)
+        target = dataset.clip_target(index, chosen, LeftOut(quiet=True))
         captions = [names[label] for label in target.labels.tolist()]
         masks = target.masks.numpy()
         labelled.append([_painted(frame, masks[:, t], captions) for t, frame in enumerate(frames)])

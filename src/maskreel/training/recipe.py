@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from maskreel.config import in_new_places
+from maskreel.data import config as data
 from maskreel.data.config import DataConfig
 from maskreel.errors import OptionError
 from maskreel.evaluation import options as evaluation
@@ -104,7 +105,7 @@ class Recipe:
 
 def moved_options(kind: str) -> dict[str, str]:
     """Old path to new path of every option of a recipe that has moved, for one kind of model."""
-    tables = {"model": models.MOVED.get(kind, {}), "evaluation": evaluation.MOVED}
+    tables = {"model": models.MOVED.get(kind, {}), "evaluation": evaluation.MOVED, "data": data.MOVED}
     return {f"{part}.{old}": f"{part}.{new}" for part, table in tables.items() for old, new in table.items()}
 
 
@@ -112,4 +113,7 @@ def in_todays_places(description: Any) -> Any:
     """A recipe as `config.json` holds it, with options that have moved where they stand today; nothing is checked."""
     model = description.get("model") if isinstance(description, Mapping) else None
     kind = model.get("kind") if isinstance(model, Mapping) else None
-    return in_new_places(description, moved_options(str(kind)))
+    description = in_new_places(description, moved_options(str(kind)))
+    if isinstance(description, dict) and isinstance(description.get("data"), dict):
+        description["data"] |= {"on_bad": "stop"} if description["data"].get("on_bad") == "error" else {}
+    return description

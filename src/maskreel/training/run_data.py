@@ -99,7 +99,7 @@ def training_loader(training: TrainingData, data: DataConfig, group: Processes, 
         num_frames=data.num_frames,
         augmentation=data.augmentation,
         seed=seed,
-        on_missing_frames=data.on_missing_frames,
+        on_bad=data.on_bad,
         frames=data.frames,
         stills=data.stills,
     )

@@ -15,7 +15,7 @@ from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.data.config import DataConfig
 from maskreel.data.joint import JointSets
 from maskreel.errors import DataError, UsageError
-from maskreel.files import numbered_folder, read_json, remove_unfinished, write_json
+from maskreel.files import UNFINISHED, numbered_folder, read_json, remove_unfinished, write_json
 from maskreel.models.folder import save_model
 from maskreel.training.recipe import Recipe, in_todays_places
 from maskreel.training.run_data import RunData
@@ -24,12 +24,15 @@ REPORTED_PACKAGES = ("maskreel", "torch", "numpy", "scipy", "numba", "pillow", "
 
 
 def new_run_folder(out: Path | None, name: str) -> Path:
-    """Make the folder of a new run: `out`, which must be empty, or runs/train/NAME, then NAME-2 and so on."""
+    """Make the folder of a new run: `out`, or runs/train/NAME, then NAME-2 and so on.
+
+    `out` must be empty but for files that a killed process was still writing.
+    """
     if out is None:
         return numbered_folder(Path("runs") / "train" / name)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: a file of that name exists; choose another --out")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and not all(UNFINISHED.fullmatch(entry.name) for entry in out.iterdir()):
         raise UsageError(f"{out}: the folder is not empty; choose another --out, or go on with --resume {out}")
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from maskreel.geometry.masklets import SkippedFrame
 from maskreel.video.animations import num_images
 from maskreel.video.files import Frame
 from maskreel.video.frame_order import check_holes, in_frame_order
-from maskreel.video.images import IMAGE_SUFFIXES, UNREADABLE, is_image, read_image
+from maskreel.video.images import IMAGE_SUFFIXES, UNREADABLE, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -19,14 +19,14 @@ FRAME_RATE = Fraction(10)
 """Frames per second of images, which know no time."""
 
 
-def numbered_frames(folder: Path) -> list[Path]:
+def numbered_frames(folder: Path, images: Sequence[Path]) -> list[Path]:
     """The images of a folder in the order of the numbers in their names.
 
     Numbers may start anywhere and count in equal steps; a hole is a DataError that names the missing number. Images
     without numbers, in a folder where none has one, come in the order of their names. A link that leads nowhere is a
     frame that cannot be read.
     """
-    paths = sorted(path for path in folder.iterdir() if is_image(path) and not path.is_dir())
+    paths = sorted(images)
     if not paths:
         raise VideoReadError(folder, f"no images in the folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
     unnumbered = [path.name for path in paths if not re.search("[0-9]", path.stem)]

@@ -30,6 +30,7 @@ from maskreel.video.streams import (
     without_password,
 )
 from maskreel.video.unlisted import unread
+from maskreel.written import without_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,8 @@ def find_sources(words: Sequence[str], *, frame_rate: Fraction = FRAME_RATE) -> 
     """
     sources: list[NamedSource] = []
     loose: list[Path] = []
+    if len(words) > 1:
+        words = _named_alone(words)
     for word in words:
         path = Path(word)
         is_loose = is_image(path) and path.is_file()
@@ -141,7 +144,7 @@ def _from_path(path: Path, frame_rate: Fraction, *, is_inner: bool = False) -> l
     """Videos of a path; a folder that stands in one that is read (`is_inner`) is not searched for further folders."""
     if not path.is_dir():
         return [_video(path)]
-    entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    entries = _sources_alone([entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")], str(path))
     videos = [entry for entry in entries if _is_video(entry)]
     images = [entry for entry in entries if is_image(entry) and not entry.is_dir()]
     folders = [] if is_inner else [entry for entry in entries if _is_folder_below(entry, path)]
@@ -165,7 +168,7 @@ def _from_path(path: Path, frame_rate: Fraction, *, is_inner: bool = False) -> l
     stem = path.resolve().name or "frames"
 
     def open_frames() -> FrameSource:
-        return FrameImages(numbered_frames(path), name=str(path), frame_rate=frame_rate)
+        return FrameImages(numbered_frames(path, images), name=str(path), frame_rate=frame_rate)
 
     return [NamedSource(name=str(path), stem=stem, open=open_frames, paths=tuple(images))]
 
@@ -204,19 +207,40 @@ def _warn_of_rest(path: Path, what: str, others: dict[str, Sequence[Path]]) -> N
             logger.warning("%s: holds %s; %s", path, what, _left_out(found, kind))
 
 
+def _named_alone(words: Sequence[str]) -> Sequence[str]:
+    """The words but those of files that commands wrote, which a pattern of the shell brings; not where all are such."""
+    kept = without_outputs([Path(word) for word in words])
+    ours = [word for word in words if Path(word) not in kept]
+    if kept and ours:
+        logger.warning("%s", _left_out([Path(word) for word in ours], "file", OURS))
+    return [word for word in words if word not in ours] if kept else words
+
+
+def _sources_alone(paths: list[Path], name: str) -> list[Path]:
+    """The paths without what an earlier command wrote there."""
+    kept = without_outputs(paths)
+    ours = [path for path in paths if path not in kept and path.suffix.lower() != ".json"]
+    if ours:
+        logger.warning("%s: %s", name, _left_out(ours, "file", OURS))
+    return kept
+
+
 def _natural(path: Path) -> list[tuple[int, int, str]]:
     return natural_key(path.name)
 
 
-def _left_out(paths: Sequence[Path], what: str) -> str:
+OURS = "written by an earlier command; name it alone to have it read"
+
+
+def _left_out(paths: Sequence[Path], what: str, why: str = "name it to have it read") -> str:
     names = paths[0].name if len(paths) == 1 else f"{len(paths)} {what}s such as {paths[0].name}"
-    return f"{names} left out (name it to have it read)"
+    return f"{names} left out ({why})"
 
 
 def _from_pattern(pattern: str, frame_rate: Fraction) -> list[NamedSource]:
     # A link may lead to the same file once more, or to a folder above.
     real = {path.resolve(): path for path in map(Path, sorted(glob.glob(pattern, recursive=True), reverse=True))}
-    paths = sorted(real.values(), key=lambda path: natural_key(str(path)))
+    paths = _sources_alone(sorted(real.values(), key=lambda path: natural_key(str(path))), pattern)
     if not paths:
         return [_missing(pattern, "no file matches this pattern")]
     is_frame = [is_image(path) and path.is_file() for path in paths]

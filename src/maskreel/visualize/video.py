@@ -94,7 +94,7 @@ def _encode(
     matrix = Colorspace.ITU601
     for time, pixels, seconds in frames:
         count += 1
-        pixels = _with_even_sides(_within_limits(pixels, path if stream is None else None))
+        pixels = _with_even_sides(_within_limits(pixels, is_first=stream is None))
         if stream is None:
             matrix = matrix_of_lines(pixels.shape[0])
             stream = _stream(container, pixels.shape[1], pixels.shape[0], frame_rate, path, matrix)
@@ -139,15 +139,15 @@ def _stream(
     return stream
 
 
-def _within_limits(pixels: UInt8[np.ndarray, "h w 3"], path: Path | None) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Pixels scaled down to what H.264 can hold; `path` is that of the file, where a line has to be said about it."""
+def _within_limits(pixels: UInt8[np.ndarray, "h w 3"], *, is_first: bool) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Pixels scaled down to what H.264 can hold; with a line about it where `is_first`."""
     height, width = pixels.shape[:2]
     scale = min(1.0, MAX_SIDE / max(height, width))
     if scale == 1.0:
         return pixels
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    if path is not None:
-        logger.warning("%s: %dx%d pixels are more than H.264 can hold; scaled to %dx%d", path, width, height, *size)
+    if is_first:
+        logger.warning("overlay: %dx%d pixels are more than H.264 can hold; scaled to %dx%d", width, height, *size)
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 

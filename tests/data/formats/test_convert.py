@@ -99,16 +99,38 @@ def test_missing_pictures_are_asked_for_and_can_be_named_or_left_out(own: Path, 
     assert not (back / "train").exists()
 
 
-def test_a_second_split_goes_into_the_same_folder_but_nothing_is_replaced(own: Path, tmp_path: Path) -> None:
+def test_a_second_split_goes_into_the_same_folder_and_only_what_is_ours_is_replaced(own: Path, tmp_path: Path) -> None:
     shutil.copy(own / "train.json", own / "half.json")
     for split in ("train", "half"):
         options = ReadOptions(split=split)
         convert(own, tmp_path / "set", read_as="youtube-vis", write_as="youtube-vis", options=options)
     before = sorted(path.name for path in (tmp_path / "set").iterdir())
-    assert before == ["half", "half.json", "train", "train.json"]
-    with pytest.raises(UsageError, match="half exists already"):
-        convert(own, tmp_path / "set", read_as="youtube-vis", write_as="youtube-vis", options=ReadOptions(split="half"))
+    assert before == ["half", "half.json", "train", "train.json", "written.json"]
+
+    def again(*, overwrite: bool = False) -> None:
+        options = ReadOptions(split="half")
+        convert(
+            own,
+            tmp_path / "set",
+            read_as="youtube-vis",
+            write_as="youtube-vis",
+            options=options,
+            overwrite=overwrite,
+        )
+
+    again()
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == before
+    written = tmp_path / "set" / "half.json"
+    content = written.read_text()
+    written.write_text(content + " ")
+    with pytest.raises(UsageError, match=r"half\.json: exists, and is not as maskreel wrote it"):
+        again()
+    assert written.read_text() == content + " "
+    again(overwrite=True)
+    assert written.read_text() == content
+    (tmp_path / "set/half/mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"mine\.txt: exists and is no part of this conversion"):
+        again(overwrite=True)
 
 
 def test_two_frames_of_one_name_are_refused_and_no_picture_is_harmed(own: Path, tmp_path: Path) -> None:

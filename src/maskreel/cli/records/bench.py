@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from maskreel.cli.records.overwrite import Overwrite
 from maskreel.runtimes.precision import Precision
 
 
@@ -23,6 +24,7 @@ class Bench:
     """Quiet samples wanted of everything; at most twice as many are taken."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
 
@@ -39,6 +41,7 @@ class BenchSampling:
     """Quiet samples wanted of each side; at most twice as many are taken."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
 
@@ -65,5 +68,6 @@ class BenchModel:
     """Quiet samples wanted of each stage; at most twice as many are taken."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from maskreel.cli.records.overwrite import Overwrite
 from maskreel.cli.records.rate import Rate
 from maskreel.data.formats.catalog import FormatName, ImageTransfer
 from maskreel.left_out import OnBad
@@ -37,6 +38,7 @@ class Synth:
     """Processes that render; the result does not depend on it."""
     quiet: bool = False
     """No progress bar."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write what was rendered as JSON here; without a path, JSON alone on stdout."""
     dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()
@@ -57,6 +59,7 @@ class Check:
     """Folder of the images, where they do not lie beside the annotations in the usual way; not for youtube-vis."""
     fix: bool = False
     """Repair what is safe into a new file, the split NAME.fixed; exit code 1 when something remains."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the findings as JSON here; without a path, JSON alone on stdout."""
 
@@ -72,6 +75,7 @@ class Stats:
     """Name of the split."""
     picture: Path | None = None
     """Also draw objects per class, objects per video, lengths and sizes here (PNG, JPEG, PDF, SVG)."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the counts as JSON here; without a path, JSON alone on stdout."""
 
@@ -91,6 +95,7 @@ class Split:
     """Names the division."""
     names: tuple[str, str] | None = None
     """Names of the two new splits; default SPLIT_fit SPLIT_held."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write what was divided as JSON here; without a path, JSON alone on stdout."""
 
@@ -120,6 +125,7 @@ class View:
     """Write overlay videos beside the filmstrips."""
     out: Path | None = None
     """Folder for the pictures; default runs/view/SPLIT, then SPLIT-2 and so on."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the names of the files as JSON here; without a path, JSON alone on stdout."""
 
@@ -152,5 +158,6 @@ class Convert:
     on_bad: OnBad | None = None
     """What cannot be used is left out (skip) or an error (stop); default: odd shapes of objects are left out, pictures
     that cannot be read and whole annotation files stop. What was left out is listed in DST/left_out.SPLIT.json."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write what was converted as JSON here; without a path, JSON alone on stdout."""

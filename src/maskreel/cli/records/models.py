@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from maskreel.cli.records.overwrite import Overwrite
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipes:
@@ -17,6 +19,7 @@ class Recipes:
     The other metrics are those of the report, or of our own run where nothing was reported.
     """
 
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the list as JSON here; without a path, JSON alone."""
 
@@ -30,6 +33,7 @@ class Models:
 
     published: bool = False
     """Compare with published counts instead: our models written out in the published layout, one row per count."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the rows as JSON here; without a path, JSON alone."""
 
@@ -60,6 +64,7 @@ class Convert:
     """What the classes are called: ytvis19, ytvis21, or an annotation file; without it they have numbers."""
     report: Path | None = None
     """Write what became of every tensor as JSON here, also when the conversion fails."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the summary as JSON here; without a path, JSON alone."""
 
@@ -72,5 +77,6 @@ class ExportWeights:
     """Run folder, model folder, or the word bundled."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write, .pth or .safetensors; must not exist yet."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write what was written as JSON here; without a path, JSON alone on stdout."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from maskreel.cli.records.overwrite import Overwrite
 from maskreel.evaluation.catalog import DEFAULT, described, with_scores
 
 METRICS_HELP = (
@@ -36,6 +37,7 @@ class Score:
     """Say what AP is lost to: wrong classes, weak masks, lost identities, duplicates, missed and spurious objects."""
     strict_reference: bool = False
     """Reproduce the faults of the reference evaluators instead of repairing or refusing."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
     csv: Path | None = None
@@ -55,6 +57,7 @@ class Submit:
     """Annotation file of the split (its annotations may be null); also checks ids, lengths and sizes of the videos."""
     out: Path | None = None
     """Archive to write; default the results file's name with .zip."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the findings as JSON here; without a path, JSON alone on stdout."""
 
@@ -73,5 +76,6 @@ class Compare:
     percent points from A to B: 0 allows no loss, --fail-below=-0.5 half a point, 1 asks for a gain of one."""
     rows: int = 20
     """Most classes and videos to print, the largest losses first."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write all differences as JSON here; without a path, JSON alone on stdout."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from maskreel.cli.records.overwrite import Overwrite
 from maskreel.data.config import DataConfig
 from maskreel.evaluation.options import EvaluationConfig
 from maskreel.models.catalog import ModelConfig
@@ -35,6 +36,7 @@ class Train:
     """Run folder to go on with (instead of a recipe)."""
     quiet: bool = False
     """Report nothing but warnings and errors."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the run folder and the last line of its results as JSON here; without a path, JSON alone on stdout."""
 

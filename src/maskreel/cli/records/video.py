@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from maskreel.cli.records.overwrite import Overwrite
 from maskreel.cli.records.rate import Rate
+from maskreel.left_out import OnBad
 from maskreel.runtimes.precision import Precision
 from maskreel.visualize.takeaways.kinds import described
 
@@ -90,6 +92,10 @@ class Predict:
     region: str | None = None
     """Keep objects only while the centre of their box lies in a part of the picture: x,y,width,height in pixels, or the
     corners of a polygon, x,y,x,y,x,y ..."""
+    on_bad: OnBad | None = None
+    """What cannot be read is left out (skip) or an error (stop); default: of several sources those that fail are left
+    out (exit code 3), and single frames. left_out.json beside the results lists the sources."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write what was made as JSON here; without a path, JSON alone on stdout."""
     quiet: bool = False
@@ -118,6 +124,10 @@ class Evaluate:
     report: bool = False
     """Also write report.html, one page for a browser that needs nothing else (intervals, classes, sizes, errors,
     curves, best and worst videos), and its plots as PNG with their numbers as CSV beside each."""
+    on_bad: OnBad | None = None
+    """What cannot be read is left out (skip) or an error (stop); default: of several videos those that fail are not
+    measured (exit code 3). left_out.json beside the metrics lists them."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
     short_side: int | None = None
@@ -147,5 +157,6 @@ class Demo:
     """Weights to use: a run folder, a model folder, or the word bundled."""
     out: Path | None = None
     """Folder to write to; default runs/demo/demo, then demo-2 and so on."""
+    overwrite: Overwrite = False
     json: str | None = None
     """Also write metrics and files as JSON here; without a path, JSON alone on stdout."""

@@ -12,7 +12,8 @@ from maskreel.data.check.problems import Problems
 from maskreel.data.check.repair import repaired
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames, find_splits
 from maskreel.errors import UsageError
-from maskreel.files import collector_paused, complete_file
+from maskreel.files import collector_paused
+from maskreel.outputs import Outputs
 
 SECTIONS = ("videos", "annotations", "categories")
 FIXED = ".fixed"
@@ -70,10 +71,10 @@ def check_split(root: Path, split: str, *, is_asked_for: bool) -> CheckedSplit:
     )
 
 
-def fix_split(root: Path, checked: CheckedSplit) -> tuple[Path, CheckedSplit] | None:
+def fix_split(root: Path, checked: CheckedSplit, outputs: Outputs) -> tuple[Path, CheckedSplit] | None:
     """Write what can be repaired into a new file and check that; None where there is nothing to repair.
 
-    Raises UsageError when the new file exists.
+    Raises UsageError when a file that is not ours has the name of the new one.
     """
     if not checked.is_layout or not any(problem.is_repaired for problem in checked.problems):
         return None
@@ -81,9 +82,8 @@ def fix_split(root: Path, checked: CheckedSplit) -> tuple[Path, CheckedSplit] | 
     assert document is not None, "a file that was checked"
     videos = check_document(document, Problems())
     path = _fixed_path(root, checked)
-    if path.exists():
-        raise UsageError(f"{path}: exists; move it away before --fix writes it anew")
-    with complete_file(path) as new:
+    outputs.claim(path, "DIR")
+    with outputs.writing(path) as new:
         new.write_text(json.dumps(repaired(document, videos, checked.renamed)), encoding="utf-8")
     return path, check_split(root, f"{checked.split}{FIXED}", is_asked_for=True)
 

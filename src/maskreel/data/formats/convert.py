@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +14,11 @@ from maskreel.data.formats.catalog import FORMATS, Format, FormatName, ImageTran
 from maskreel.data.formats.reading import read_annotations
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
+from maskreel.files import discard
 from maskreel.left_out import LeftOut
+from maskreel.outputs import Outputs
 from maskreel.video.images import MAX_PIXELS
+from maskreel.written import Record
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +32,25 @@ def convert(
     options: ReadOptions,
     images: ImageTransfer = "link",
     is_loss_allowed: bool = False,
+    overwrite: bool = False,
 ) -> Annotations:
     """Write the annotations of `given` into the folder `target` and return them as they stand there.
 
     Without `read_as` the format is recognised. A zip archive is unpacked for as long as it is read.
     Nothing gets its final name before everything is written and read back. What comes back changed (masks, ids,
     classes, frame times) is refused by name, DataError, or with `is_loss_allowed` a warning. Raises UsageError where
-    `target` holds something of the same name, or images are missing.
+    `target` holds something of the same name that is not ours (or, with `overwrite`, that is read), or images are
+    missing.
     """
     writer = FORMATS[write_as]
     if writer.write is None:
         raise UsageError(f"{write_as} is read but not written; write one of {', '.join(_written())}")
     if LEAVES_ROOT.search(options.split) or Path(options.split).name != options.split:
         raise UsageError(f"--split is {options.split!r}; give a plain word such as train or valid.")
+    outputs = Outputs([given, *([] if options.images is None else [options.images])], overwrite=overwrite)
     with read_annotations(given, read_as, options, wants_images=images != "none") as (annotations, _):
         annotations = replace(annotations, videos=with_distinct_names(annotations.videos, folders=writer.folders))
-        return _write(annotations, target, write_as, options, images=images, is_loss_allowed=is_loss_allowed)
+        return _write(annotations, target, write_as, options, outputs, images=images, is_loss_allowed=is_loss_allowed)
 
 
 def _write(
@@ -52,6 +58,7 @@ def _write(
     target: Path,
     write_as: FormatName,
     options: ReadOptions,
+    outputs: Outputs,
     *,
     images: ImageTransfer,
     is_loss_allowed: bool,
@@ -60,7 +67,7 @@ def _write(
     assert writer.write is not None, "looked at before"
     if writer.is_drawn:
         _refuse_large(annotations, write_as)
-    with _into(target) as folder:
+    with _into(target, outputs) as folder:
         writer.write(annotations, folder, options.split)
         if images != "none":
             _transfer(annotations, folder, writer, options, is_copy=images == "copy")
@@ -122,23 +129,43 @@ def _put(image: Path, place: Path, *, is_copy: bool) -> None:
 
 
 @contextmanager
-def _into(target: Path) -> Iterator[Path]:
-    """A folder to fill, whose entries move into `target` when the block has finished; on an error nothing changes."""
+def _into(target: Path, outputs: Outputs) -> Iterator[Path]:
+    """A folder to fill, whose files move into `target` when the block has finished; on an error nothing changes."""
     existed = target.exists()
+    folder = target / f".unfinished-{uuid.uuid4().hex[:8]}"
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror}); choose another folder") from error
-    try:
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"{target}: cannot be written ({error.strerror}); choose another folder") from error
         yield folder
-        entries = sorted(folder.iterdir())
-        taken = [entry.name for entry in entries if (target / entry.name).exists()]
-        if taken:
-            raise UsageError(f"{target / taken[0]} exists already; choose another folder or --split, or remove it.")
-        for entry in entries:
-            os.replace(entry, target / entry.name)
+        files = _claimed(folder, target, outputs)
+        # Hard links are known by the file that they lead to, which may be large.
+        own = {name: folder / name for name in files if (folder / name).stat().st_nlink == 1}
+        with Record(target).taking(own):
+            for name in files:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(folder / name, target / name)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not existed and not any(target.iterdir()):
+        discard(folder)
+        if not existed and target.is_dir() and not any(target.iterdir()):
             target.rmdir()
+
+
+def _claimed(folder: Path, target: Path, outputs: Outputs) -> list[str]:
+    """The files that move, those in folders first; UsageError where something is in the way that is not ours."""
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    for entry in sorted({target / Path(name).parts[0] for name in names if "/" in name}):
+        other = next(
+            (path for path in sorted(entry.rglob("*")) if not (folder / path.relative_to(target)).exists()), None
+        )
+        if other is not None:
+            raise UsageError(f"{other}: exists and is no part of this conversion; choose another folder or --split")
+    moved = [name for name in names if not _is_same(folder / name, target / name)]
+    for name in moved:
+        outputs.claim(target / name, "folder or --split", root=target)
+    return sorted(moved, key=lambda name: "/" not in name)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.samefile(other)

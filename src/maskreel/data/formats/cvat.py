@@ -145,7 +145,7 @@ def parse_xml(path: Path) -> ET.Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:
         raise DataError(f"{path}: not an XML file ({error}); export it again.") from error
     return builder.close()
 

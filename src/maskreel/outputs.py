@@ -1,0 +1,265 @@
+"""What a command writes is decided before it works, and never takes the place of what people have.
+
+One rule for every command. A file that is read is never written, whatever the switches: not by its name, nor through a
+link, nor inside a folder that is read. A file that is there already is replaced where it is ours, which is said by
+`written.json` of its folder and proved by size and SHA-256, or with `--overwrite`. Files take their names when they are
+whole, and the record knows them just before, so that a command that was killed goes on over what it left.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from maskreel.errors import DataError, UsageError
+from maskreel.files import RECORD, complete_file, complete_folder, numbered_folder, write_json
+from maskreel.written import Record, digest
+
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "files may not grow that large here",
+    errno.EROFS: "it can only be read from",
+    errno.EIO: "the disk fails",
+}
+"""Reasons for which a file that was begun cannot be finished, whoever raises them."""
+
+MAX_STEM = 200
+"""Bytes of the part of a name that comes from a source; with endings and temporary marks a name may have 255."""
+
+RESERVED = ("written", "left_out")
+"""Stems of files that stand beside results."""
+
+
+class Outputs:
+    """The files of one command: `claim` each before work begins, then write each within `writing`.
+
+    `inputs` are what the command reads: files, and folders of which all files count. Used as a context, the
+    folder that was made goes again where the command fails before there is anything in it.
+    """
+
+    def __init__(self, inputs: Iterable[str | Path] = (), *, overwrite: bool = False) -> None:
+        self._overwrite = overwrite
+        self._files: set[tuple[int, int]] = set()
+        self._folders: list[Path] = []
+        self._read: set[str] = set()
+        self._options: dict[str, str] = {}
+        self._records: dict[Path, Record] = {}
+        self._made: Path | None = None
+        self.add_inputs(inputs)
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._made is not None:
+            with contextlib.suppress(OSError):
+                self._made.rmdir()
+
+    def add_inputs(self, inputs: Iterable[str | Path]) -> None:
+        """Further files and folders that are read."""
+        for path in map(Path, inputs):
+            with contextlib.suppress(OSError):
+                found = path.stat()
+                self._read.add(_key(path))
+                if path.is_dir():
+                    self._folders.append(path.resolve())
+                else:
+                    self._files.add((found.st_dev, found.st_ino))
+
+    def claim(self, path: Path, option: str = "--out", *, root: Path | None = None) -> Path:
+        """Say that a file will be written; UsageError where that must not or cannot be.
+
+        `option` names where the user can choose another place, `root` the folder whose record knows the file: its own,
+        unless the command fills a tree.
+        """
+        key = _key(path)
+        if key in self._options:
+            others = {self._options[key], option}
+            raise UsageError(f"{path}: is named twice ({' and '.join(sorted(others))}); choose another {option}")
+        self._check(path, option, self._record(root or path.parent, option))
+        self._options[key] = option
+        return path
+
+    def claim_folder(self, out: Path | None, default: Path) -> Path:
+        """The folder that `--out` names, or else a new one beside others of its kind; what goes in is claimed apart."""
+        if out is not None:
+            _require_writable(out, "--out")
+            return out
+        try:
+            self._made = numbered_folder(default)
+        except OSError as error:
+            raise _unwritable(default.parent, "--out", error) from error
+        return self._made
+
+    def claim_whole_folder(self, folder: Path, names: Iterable[str] | None, option: str) -> Path:
+        """Say that a folder will be written that holds `names` and nothing else; None: all in it must be ours."""
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise UsageError(f"{folder}: a file of that name exists; choose another {option}")
+        present = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
+        allowed = None if names is None else {*names, RECORD}
+        for path in present:
+            if allowed is not None and path.relative_to(folder).as_posix() not in allowed:
+                raise UsageError(f"{folder}: exists already and holds {path.name}; choose another {option}")
+            if allowed is None and not self._record(folder, option).is_ours(path):
+                raise UsageError(f"{folder}: exists already, and not all in it is ours; choose another {option}")
+            self._check(path, option, self._record(folder, option))
+        _require_writable(folder.parent, option)
+        self._options[_key(folder)] = option
+        return folder
+
+    @contextlib.contextmanager
+    def writing(self, path: Path, *, root: Path | None = None) -> Iterator[Path]:
+        """A file to fill that takes the place of a claimed one when the block is done; DataError for a full disk."""
+        assert _key(path) in self._options, f"{path} was not claimed"
+        root = root or path.parent
+        if path.exists() and not path.is_file():
+            with _into_device(path) as new:
+                yield new
+            return
+        with self._told_of(path), contextlib.ExitStack() as stack, complete_file(path) as new:
+            try:
+                yield new
+            except DataError as error:
+                # The writer knows the temporary name alone.
+                if str(new) not in str(error):
+                    raise
+                raise DataError(str(error).replace(str(new), str(path))) from error
+            stack.enter_context(Record(root).taking({path.relative_to(root).as_posix(): new}))
+
+    @contextlib.contextmanager
+    def growing(self, path: Path) -> Iterator[Path]:
+        """A claimed file that is read while it grows: it has its name from the start, and is ours however it ends."""
+        assert _key(path) in self._options, f"{path} was not claimed"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = Record(path.parent)
+        record.begin(path.name)
+        yield path
+        with self._told_of(path), record.taking({path.name: path}):
+            pass
+
+    @contextlib.contextmanager
+    def writing_folder(self, folder: Path) -> Iterator[Path]:
+        """A folder to make that takes the place of a claimed one when the block is done; its record is in it."""
+        assert _key(folder) in self._options, f"{folder} was not claimed"
+        with self._told_of(folder), complete_folder(folder) as new:
+            yield new
+            found = {
+                path.relative_to(new).as_posix(): digest(path) for path in sorted(new.rglob("*")) if path.is_file()
+            }
+            write_json(new / RECORD, {"files": found, "pending": {}})
+
+    @contextlib.contextmanager
+    def _told_of(self, path: Path) -> Iterator[None]:
+        """Failures to write become a sentence with the name that the user knows."""
+        option = self._options[_key(path)]
+        try:
+            yield
+        except OSError as error:
+            is_own = error.filename is not None and str(error.filename).startswith(f"{path.parent}{os.sep}.")
+            if not is_own and error.errno not in FULL:
+                raise
+            reason = FULL.get(error.errno or 0, error.strerror or "it cannot be opened")
+            raise DataError(f"{path}: cannot be written ({reason}); make room, or choose another {option}") from error
+
+    def _record(self, folder: Path, option: str) -> Record:
+        """Of a folder that is written into; UsageError where that is not possible."""
+        if folder not in self._records:
+            _require_writable(folder, option)
+            record = Record(folder)
+            if self._is_read(record.path) or (record.is_damaged and not self._overwrite):
+                raise UsageError(f"{record.path}: is no record of what maskreel wrote; choose another {option}")
+            self._records[folder] = record
+        return self._records[folder]
+
+    def _check(self, path: Path, option: str, record: Record) -> None:
+        if not os.path.lexists(path) or (path.exists() and not path.is_file() and not path.is_dir()):
+            return
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file with {option}")
+        if self._is_read(path):
+            raise UsageError(f"{path}: is read by this command and would be overwritten; choose another {option}")
+        if record.is_ours(path):
+            return
+        if self._is_below_input(path):
+            raise UsageError(f"{path}: lies in a folder that is read and would be overwritten; choose another {option}")
+        if not self._overwrite:
+            raise UsageError(
+                f"{path}: exists, and is not as maskreel wrote it; choose another {option}, or pass --overwrite"
+            )
+
+    def _is_read(self, path: Path) -> bool:
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) in self._files or _key(path) in self._read
+
+    def _is_below_input(self, path: Path) -> bool:
+        real = path.resolve()
+        return any(real.is_relative_to(folder) for folder in self._folders)
+
+
+def told_apart(stems: Sequence[str], *, reserved: Iterable[str] = ()) -> list[str]:
+    """A name of its own for each stem, of a length that file systems take: the second `a` becomes `a-2`.
+
+    Names that differ in case or in the composition of letters alone meet on some systems.
+    """
+    taken = {_folded(name) for name in (*RESERVED, *reserved)}
+    names = []
+    for stem in stems:
+        short = _shortened(stem, MAX_STEM)
+        number = 1
+        while _folded(name := short if number == 1 else f"{short}-{number}") in taken:
+            number += 1
+        taken.add(_folded(name))
+        names.append(name)
+    return names
+
+
+def _shortened(stem: str, most: int) -> str:
+    while len(os.fsencode(stem)) > most:
+        stem = stem[: -max(1, (len(os.fsencode(stem)) - most) // 4)]
+    return stem
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _key(path: Path) -> str:
+    """By which two ways to write a place are compared: links resolved, as systems without case see it."""
+    return _folded(os.path.realpath(path))
+
+
+def _require_writable(folder: Path, option: str) -> None:
+    """UsageError unless files can be made in a folder, or in the one that it would be made in."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, option, error) from error
+
+
+def _unwritable(folder: Path, option: str, error: OSError) -> UsageError:
+    reason = FULL.get(error.errno or 0, error.strerror)
+    return UsageError(f"{folder}: cannot write there ({reason}); choose another {option}")
+
+
+@contextlib.contextmanager
+def _into_device(path: Path) -> Iterator[Path]:
+    """A pipe, or /dev/null, is written into and stays what it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = Path(folder) / f"new{path.suffix}"
+        yield new
+        with new.open("rb") as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
