@@ -5,9 +5,11 @@ and 4, with and without keeping the features of frames that windows share, and o
 model take turns in one process, `--frames` frames each, after two frames that do not count. What is printed per frame:
 
 - milliseconds of `push`, over all frames of a turn (the median of the turns), and frames per second;
-- the factor over the same frame offline;
+- processor milliseconds, and their factor over the same frame offline, which a busy machine changes less;
 - delay: from a frame's push to the end of the push that hands it out, where the next frame comes when the one before is
   done (p50 and p95).
+
+Every turn is also printed as it ends, so that a run that is cut off is not lost.
 """
 
 import argparse
@@ -41,8 +43,9 @@ class Row:
     way: str
     ms_per_frame: float
     frames_per_second: float
+    cpu_ms_per_frame: float
     factor: float
-    """Over the same frame offline."""
+    """Of processor time, over the same frame offline."""
     delay_p50_ms: float
     delay_p95_ms: float
 
@@ -77,18 +80,24 @@ def measure(name: str, frames: int, turns: int, size: tuple[int, int], *, is_fas
     predictor = VideoPredictor(model, classes, options, trained_frames=WINDOW)
     ways = {"offline": (None, True), "latency 1": (1, True)}
     if not is_fast:
-        ways |= {"latency 4": (4, True), "latency 1, no reuse": (1, False), "latency 4, no reuse": (4, False)}
+        ways |= {"latency 4": (4, True), "latency 4, no reuse": (4, False), "latency 1, no reuse": (1, False)}
     pictures = noise(frames, size)
     times: dict[str, list[float]] = {way: [] for way in ways}
+    work: dict[str, list[float]] = {way: [] for way in ways}
     delays: dict[str, list[float]] = {way: [] for way in ways}
     run(predictor.session(latency=1, keep=False), pictures[:2])
     for _ in range(turns):
         for way, (latency, reuse) in ways.items():
             session = predictor.session(latency=latency, keep=False, reuse=reuse)
+            before = time.process_time()
             total, waited = run(session, pictures)
+            work[way].append(1000 * (time.process_time() - before) / frames)
             times[way].append(1000 * total / frames)
             delays[way] += waited
-    offline = float(np.median(times["offline"]))
+            print(
+                f"# {name}, {way}: {times[way][-1]:.0f} ms, {work[way][-1]:.0f} ms of processors per frame", flush=True
+            )
+    offline = float(np.median(work["offline"]))
     for way in ways:
         per_frame = float(np.median(times[way]))
         p50, p95 = np.percentile(delays[way], [50, 95])
@@ -97,7 +106,8 @@ def measure(name: str, frames: int, turns: int, size: tuple[int, int], *, is_fas
             way=way,
             ms_per_frame=round(per_frame, 1),
             frames_per_second=round(1000 / per_frame, 2),
-            factor=round(per_frame / offline, 2),
+            cpu_ms_per_frame=round(float(np.median(work[way])), 1),
+            factor=round(float(np.median(work[way])) / offline, 2),
             delay_p50_ms=round(1000 * p50, 1),
             delay_p95_ms=round(1000 * p95, 1),
         )
