@@ -29,7 +29,7 @@ from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recor
 from maskreel.left_out import LeftOut
 from maskreel.models.folder import BUNDLED, load_model
 from maskreel.outputs import MAX_STEM, Outputs, told_apart
-from maskreel.video.ahead import ReadAhead
+from maskreel.video.ahead import DROPPED, STOPPED, ReadAhead
 from maskreel.video.choice import FrameChoice
 from maskreel.video.sources import MAX_DENOMINATOR, VIDEO_SUFFIXES, NamedSource, find_sources
 from maskreel.visualize.takeaways.kinds import Kind
@@ -279,8 +279,9 @@ def _predict(work: _Work, job: _Job, label: str) -> dict[str, Any]:
             session = predictor.session(latency=latency, window=args.window)
             result = one_pass.run(session, source, on_frame=partial(advance, 1))
         masklets = work.choice.kept(result.masklets(options.min_score, duplicates=options.duplicates))
-        if masklets.skipped and args.on_bad == "stop":
-            lost = masklets.skipped[0]
+        bad = [lost for lost in masklets.skipped if lost.reason not in (DROPPED, STOPPED)]
+        if bad and args.on_bad == "stop":
+            lost = bad[0]
             raise DataError(f"{source.name}: frame {lost.index}: {lost.reason}")
     with work.outputs.writing(job.masklets) as new:
         masklets.save(new)
