@@ -66,7 +66,7 @@ def black(width: int, height: int, mode: str = "L") -> bytes:
     """An image that is as large as it says, in as few bytes as can be."""
     file = io.BytesIO()
     image = Image.new(mode, (width, height))
-    image.putpixel((3, 3), 1)
+    image.putpixel((3, 3), (1, 0, 0) if mode == "RGB" else 1)
     image.save(file, format="PNG", compress_level=1)
     return file.getvalue()
 
@@ -171,9 +171,23 @@ def burst(root: Path, **sizes: int) -> None:
     (root / "a.json").write_text(json.dumps({"sequences": [sequence], "categories": [{"id": 1, "name": "a"}]}))
 
 
+def vipseg(root: Path, content: bytes) -> None:
+    (root / "panomasksRGB/clip").mkdir(parents=True)
+    (root / "panomasksRGB/clip/0.png").write_bytes(content)
+    segments = [{"id": 1, "category_id": 1, "iscrowd": 0}]
+    document = {
+        "videos": [{"video_id": "clip", "images": [{"id": "0", "file_name": "0.jpg", "width": 8192, "height": 8192}]}],
+        "annotations": [{"video_id": "clip", "annotations": [{"image_id": "0", "segments_info": segments}]}],
+        "categories": [{"id": 1, "name": "a", "isthing": 1}],
+    }
+    (root / "panoptic_gt_VIPSeg.json").write_text(json.dumps(document))
+
+
 HUGE = {"size": [60000, 60000], "counts": "0"}
 POLYGONS = "".join(f'<polygon frame="{t}" points="10,10;{WIDE - 10},20;{WIDE - 20},{HIGH - 10}"/>' for t in (0, 2))
 MASK = f'<mask frame="0" left="0" top="0" width="{WIDE}" height="{HIGH}" rle="7, 9, {WIDE * HIGH - 16}"/>'
+
+WIDE_MASK = f'<mask frame="0" left="0" top="0" width="{2 * WIDE}" height="{HIGH}" rle="7, 9, {2 * WIDE * HIGH - 16}"/>'
 
 CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     # claims that are refused, or cost nothing
@@ -218,10 +232,13 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
         reader("labelme"),
     ),
     "largest, CVAT mask": (lambda r: cvat(r, MASK), reader("cvat")),
+    "beyond the largest, CVAT mask": (lambda r: cvat(r, WIDE_MASK), reader("cvat")),
     "largest, LabelMe mask": (
         lambda r: labelme(r, [labelme_shape("mask", 1, mask=base64.b64encode(black(8192, 8192, "1")).decode())], 1),
         reader("labelme"),
     ),
+    "largest PNG, VIPSeg": (lambda r: vipseg(r, black(8192, 8192, "RGB")), reader("vipseg")),
+    "large PNG, VIPSeg": (lambda r: vipseg(r, black(4096, 4096, "RGB")), reader("vipseg")),
     "largest PNG, DAVIS": (lambda r: davis(r, black(8192, 8192)), reader("davis")),
     "largest PNG, MOTS": (lambda r: mots_png(r, black(8192, 8192, "I;16")), reader("mots-png")),
     **{f"largest to {name}": (youtube_vis, to(name)) for name, one in FORMATS.items() if one.write is not None},
@@ -314,3 +331,44 @@ def test_postscript_starts_no_program_wherever_it_lies(tmp_path: Path, mark: Pat
     with suppress(DataError, UsageError):
         work(root)
     assert not mark.exists()
+
+
+# Names that would lead out of the folder
+
+
+ESCAPES = ("../up", "/tmp/up", "a/../../up", "..\\up", "C:\\up", "a\0b", "\\\\host\\up")
+
+
+@pytest.mark.parametrize("name", [*ESCAPES, "fine"])
+@pytest.mark.parametrize("place", ["youtube-vis", "coco", "coco-tracks", "burst", "vipseg"])
+def test_names_of_files_do_not_leave_the_folder(tmp_path: Path, place: str, name: str) -> None:
+    """What is written lies in the target, whether such a name is refused or made harmless."""
+    root = tmp_path / "inner/set"
+    root.mkdir(parents=True)
+    if place == "youtube-vis":
+        youtube_vis(root, width=8, height=8, mask=None, file_names=[f"{name}/0.png"])
+    elif place == "burst":
+        burst(root)
+        text = (root / "a.json").read_text().replace('"b"', json.dumps(name))
+        (root / "a.json").write_text(text)
+    elif place == "vipseg":
+        vipseg(root, black(16, 16, "RGB"))
+        path = root / "panoptic_gt_VIPSeg.json"
+        path.write_text(path.read_text().replace('"clip"', json.dumps(name)))
+    else:
+        coco(root, [[1.0, 1.0, 5.0, 1.0, 5.0, 5.0]], file_name=f"{name}.png", width=8, height=8, video_id=1, frame_id=0)
+        document = json.loads((root / "instances.json").read_text())
+        document["videos"] = [{"id": 1, "name": name}]
+        (root / "instances.json").write_text(json.dumps(document))
+    before = set(tmp_path.rglob("*"))
+    for target in ("labelme", "davis", "cvat", "youtube-vis"):
+        with suppress(DataError, UsageError):
+            out = tmp_path / f"inner/{target}"
+            convert(
+                root, out, read_as=place, write_as=target, options=ReadOptions(), images="none", is_loss_allowed=True
+            )
+    made = set(tmp_path.rglob("*")) - before
+    targets = [tmp_path / f"inner/{target}" for target in ("labelme", "davis", "cvat", "youtube-vis")]
+    assert all(any(path.is_relative_to(target) for target in targets) for path in made)
+    assert made or name != "fine"
+    assert not Path("/tmp/up").exists()

@@ -14,6 +14,7 @@ from maskreel.cli.options import STDOUT, outputs_for, refused_as_typed, report_j
 from maskreel.cli.records.video import Evaluate
 from maskreel.cli.tables import table
 from maskreel.config import to_dict
+from maskreel.data.annotation_file import warn_without_objects
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import DataError, PartialFailure, UsageError
@@ -42,6 +43,7 @@ def run(args: Evaluate) -> None:
             f"{dataset.annotation_path}: there is no ground truth in it, as in the public validation files; "
             "write a results file with maskreel predict, or evaluate a split with annotations"
         )
+    warn_without_objects(dataset.truth)
     loaded = load_model(args.run, device)
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)

@@ -54,11 +54,16 @@ def read_ground_truth(path: Path, *, strict_reference: bool = False) -> GroundTr
             f"{path}: there is no ground truth in it (no annotations), as in the public validation files; "
             "score against a file with annotations, such as a part held out of the train file"
         )
-    if not any(not track.is_crowd for tracks in truth.tracks for track in tracks):
-        crowds = sum(map(len, truth.tracks))
-        what = f"only crowds ({crowds}), which are ignored" if crowds else "no annotation"
-        log.warning("%s: no object to measure against: it holds %s; metrics of objects are null", path, what)
+    warn_without_objects(truth)
     return truth
+
+
+def warn_without_objects(truth: GroundTruth) -> None:
+    """Say that there is nothing to measure against, where that is so."""
+    tracks = [track for of_video in truth.tracks or () for track in of_video]
+    if all(track.is_crowd for track in tracks):
+        what = f"only crowds ({len(tracks)}), which are ignored" if tracks else "no annotation"
+        log.warning("%s: no object to measure against: it holds %s; metrics of objects are null", truth.source, what)
 
 
 def read_videos(path: Path) -> GroundTruth:

@@ -63,7 +63,8 @@ class AnnotatedVideo:
 
     def __post_init__(self) -> None:
         where = f"video {self.name!r}"
-        check_name(self.name, where)
+        for name in (self.name, *self.file_names):
+            check_name(name, where)
         pairs = zip((-1, *self.frame_numbers[:-1]), self.frame_numbers, strict=True)
         for before, after in pairs:
             if after <= before:

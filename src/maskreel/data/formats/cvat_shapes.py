@@ -68,7 +68,7 @@ def _mask(shape: ET.Element, size: tuple[int, int], where: str) -> Rle:
         math.floor(_number(shape.get(key), f"{where}: {key}")) for key in ("left", "top", "width", "height")
     )
     inside = max(0, min(left + columns, width) - max(left, 0)), max(0, min(top + rows, height) - max(top, 0))
-    if columns < 1 or rows < 1 or columns * rows > BOXES * height * width or 0 in inside:
+    if columns < 1 or rows < 1 or columns * rows > min(rle.MAX_PIXELS, BOXES * height * width) or 0 in inside:
         raise RleError(f"{where}: box of {columns}x{rows} at {left},{top} lies outside the frame of {width}x{height}")
     box = decode_runs(shape.get("rle", ""), width=columns, height=rows, where=where)
     if inside != (columns, rows):

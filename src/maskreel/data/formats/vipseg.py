@@ -36,7 +36,7 @@ from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
-from maskreel.video.images import UNREADABLE, open_image
+from maskreel.video.images import UNREADABLE, open_image, turned
 
 logger = logging.getLogger(__name__)
 
@@ -272,12 +272,15 @@ def _segment_ids(path: Path) -> Int[np.ndarray, "h w"]:
         with open_image(path) as image:
             if image.width * image.height > MOST_COLOURED:
                 raise DataError(f"{path}: {image.width}x{image.height} pixels in colour, more than {MOST_COLOURED}")
-            colours = pixels_of(image.convert("RGB"))
+            shown = turned(image)
+            colours = pixels_of(shown if shown.mode == "RGB" else shown.convert("RGB"))
         ids = colours[..., 2].astype(np.int32)
         for channel in (1, 0):
             ids <<= 8
             ids |= colours[..., channel]
         return ids
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: the masks of a frame are missing; unpack the set again") from error
     except UNREADABLE as error:
