@@ -354,11 +354,13 @@ def test_names_of_files_do_not_leave_the_folder(tmp_path: Path, place: str, name
     elif place == "vipseg":
         vipseg(root, black(16, 16, "RGB"))
         path = root / "panoptic_gt_VIPSeg.json"
-        path.write_text(path.read_text().replace('"clip"', json.dumps(name)))
+        (root / "panomasksRGB/clip").rename(root / "panomasksRGB" / (name if name == "fine" else "clip"))
+        path.write_text(path.read_text().replace('"clip"', json.dumps(name)).replace("8192", "16"))
     else:
         coco(root, [[1.0, 1.0, 5.0, 1.0, 5.0, 5.0]], file_name=f"{name}.png", width=8, height=8, video_id=1, frame_id=0)
         document = json.loads((root / "instances.json").read_text())
         document["videos"] = [{"id": 1, "name": name}]
+        document["annotations"] = [one | {"instance_id": one["id"]} for one in document["annotations"]]
         (root / "instances.json").write_text(json.dumps(document))
     before = set(tmp_path.rglob("*"))
     for target in ("labelme", "davis", "cvat", "youtube-vis"):
