@@ -129,6 +129,56 @@ def test_view_draws_truth_and_results(data: Path, tmp_path: Path, capsys: pytest
         assert sum(1 for _ in container.decode(video=0)) == 6
 
 
+def test_view_puts_several_systems_below_the_truth_and_many_videos_on_a_sheet(data: Path, tmp_path: Path) -> None:
+    document = json.loads((data / "train.json").read_text())
+    keys = ("video_id", "category_id", "segmentations")
+    entries = [{key: track[key] for key in keys} | {"score": 0.9} for track in document["annotations"]]
+    for name, found in (("ours", entries), ("theirs", entries[:1])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    out = tmp_path / "out"
+    results = ["--results", str(tmp_path / "ours.json"), str(tmp_path / "theirs.json")]
+    words = [
+        "data",
+        "view",
+        str(data),
+        "--videos",
+        "all",
+        *results,
+        "--out",
+        str(out),
+        "--no-video",
+        "--gif",
+        "--sheet",
+    ]
+    assert main([*words, "--frames", "3"]) == 0
+    kinds = ("ours", "theirs", "truth")
+    gifs = [f"{video}_{kind}.gif" for video in ("video0", "video1") for kind in kinds]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [*(f"sheet_{kind}.jpg" for kind in kinds), "video0.jpg", "video1.jpg", *gifs, "written.json"]
+    )
+    row = 24 + 18 + 4  # frame, caption, gap
+    assert Image.open(out / "video1.jpg").height == 3 * row + 4  # truth, ours, theirs
+    assert Image.open(out / "sheet_truth.jpg").height == 2 * row + 4  # both videos
+    with Image.open(out / "video1_ours.gif") as gif:
+        assert gif.n_frames == 6
+        assert gif.info["duration"] == 170
+
+
+def test_results_files_that_share_a_name_are_told_apart_or_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / folder / "results.json" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("[]")
+    words = ["data", "view", str(data), "--videos", "video1", "--no-video", "--sheet", "--out"]
+    assert main([*words, str(tmp_path / "out"), "--results", *map(str, paths)]) == 0
+    assert (tmp_path / "out/sheet_b_results.jpg").exists()
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "none"), "--results", str(paths[0]), str(paths[0])]) == 2
+    assert "would be called 'a_results'" in capsys.readouterr().err
+
+
 def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video, found, out = tmp_path / "clip.mp4", tmp_path / "clip.json", tmp_path / "out"
     masks = [None, *(rle.encode(np.eye(32, 48, k, dtype=bool)) for k in range(1, 5))]
@@ -144,8 +194,16 @@ def test_view_draws_what_predict_found_in_a_video(tmp_path: Path, capsys: pytest
         timestamps=tuple(t / 10 for t in range(5)),
         masklets=(Masklet(track_id=1, label=0, category_id=1, score=0.9, segmentations=masks),),
     ).save(found)
-    assert main(["data", "view", str(video), "--results", str(found), "--out", str(out), "--frames", "2"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["clip.jpg", "clip_results.mp4", "written.json"]
+    words = ["data", "view", str(video), "--results", str(found), "--out", str(out), "--frames", "2", "--gif"]
+    assert main(words) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "clip.jpg",
+        "clip_results.gif",
+        "clip_results.mp4",
+        "written.json",
+    ]
+    with Image.open(out / "clip_results.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (5, 100)
     assert Image.open(out / "clip.jpg").width >= 2 * 48
     capsys.readouterr()
     assert main(["data", "view", str(video)]) == 2

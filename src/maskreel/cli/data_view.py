@@ -23,6 +23,8 @@ from maskreel.visualize.filmstrips import (
     annotated_tracks,
     write_filmstrip,
     write_masklet_filmstrip,
+    write_masklet_gif,
+    write_sheet,
     write_track_video,
 )
 from maskreel.visualize.video import write_overlay
@@ -38,7 +40,7 @@ def run(args: View) -> None:
     """
     if args.frames < 1:
         raise UsageError(f"--frames {args.frames}: a filmstrip needs at least one")
-    with outputs_for(args, args.results) as outputs:
+    with outputs_for(args, *args.results) as outputs:
         written = _of_video(args, outputs) if _is_one_video(args) else _of_dataset(args, outputs)
         report = {"out": str(written[0].parent) if written else None, "files": [str(path) for path in written]}
         report_json(args.json, report, outputs)
@@ -46,7 +48,7 @@ def run(args: View) -> None:
 
 def _is_one_video(args: View) -> bool:
     """Whether a video and the JSON of predict were given; UsageError for a video without them."""
-    is_masklets = args.results is not None and args.results.is_file() and is_masklet_file(args.results)
+    is_masklets = len(args.results) == 1 and args.results[0].is_file() and is_masklet_file(args.results[0])
     if args.root.is_file() and not is_masklets:
         raise UsageError(f"{args.root}: to draw a video, give the JSON that predict wrote for it with --results")
     return is_masklets
@@ -54,22 +56,27 @@ def _is_one_video(args: View) -> bool:
 
 def _of_video(args: View, outputs: Outputs) -> list[Path]:
     """Draw what predict found in one video."""
-    assert args.results is not None, "a video comes with its results"
-    masklets = Masklets.load(args.results)
+    if args.sheet:
+        raise UsageError("--sheet has a row per video of a data set; of one video there is the filmstrip")
+    masklets = Masklets.load(args.results[0])
     frame_rate = _typed_rate(args) or _rate(masklets.timestamps)
     kept = tuple(masklet for masklet in masklets.masklets if masklet.score >= args.min_score)
     masklets = replace(masklets, masklets=kept)
     outputs.add_inputs([args.root])
     (stem,) = told_apart([args.root.stem])
     folder = outputs.claim_folder(args.out, Path("runs/view") / stem)
-    endings = (".jpg", "_results.mp4") if args.video else (".jpg",)
+    endings = (".jpg", *(f"_results{ending}" for ending in _endings(args)))
     strip, *videos = (outputs.claim(folder / f"{stem}{ending}") for ending in endings)
     with outputs.writing(strip) as new:
         source = open_video(args.root, frame_rate=frame_rate)
         write_masklet_filmstrip(new, source, masklets, num_frames=args.frames)
     for path in videos:
         with outputs.writing(path) as new:
-            write_overlay(new, open_video(args.root, frame_rate=frame_rate), masklets)
+            source = open_video(args.root, frame_rate=frame_rate)
+            if path.suffix == ".gif":
+                write_masklet_gif(new, source, masklets)
+            else:
+                write_overlay(new, source, masklets)
     return _listed(args, [strip, *videos])
 
 
@@ -89,24 +96,53 @@ def _rate(times: Sequence[float]) -> Fraction:
 def _of_dataset(args: View, outputs: Outputs) -> list[Path]:
     dataset = YouTubeVIS.load(args.root, args.split)
     chosen = chosen_videos(dataset, args.videos)
-    predictions = None if args.results is None else read_predictions(args.results, dataset.truth)
-    if predictions is None and not dataset.has_annotations:
+    predictions = {
+        kind: read_predictions(path, dataset.truth)
+        for kind, path in zip(_kinds(args.results), args.results, strict=True)
+    }
+    if not predictions and not dataset.has_annotations:
         raise UsageError(f"{dataset.annotation_path}: annotations are held back (null); give --results to draw")
     outputs.add_inputs([dataset.annotation_path, dataset.frames_folder])
     folder = outputs.claim_folder(args.out, Path("runs/view") / args.split)
-    kinds = ["truth"] * dataset.has_annotations + ["results"] * (predictions is not None)
-    endings = [".jpg", *(f"_{kind}.mp4" for kind in kinds if args.video)]
+    kinds = [*["truth"] * dataset.has_annotations, *predictions]
+    endings = [".jpg", *(f"_{kind}{ending}" for ending in _endings(args) for kind in kinds)]
     stems = _stems(dataset)
     for index in chosen:
         for ending in endings:
             outputs.claim(folder / f"{stems[index]}{ending}")
+    sheets: dict[str, dict[int, list[ShownTrack]]] = {kind: {} for kind in kinds if args.sheet}
+    for kind in sheets:
+        outputs.claim(folder / f"sheet_{kind}.jpg")
     written: list[Path] = []
     for index in chosen:
         rows = {"truth": annotated_tracks(dataset, index)} if dataset.has_annotations else {}
-        if predictions is not None:
-            rows["results"] = _shown(predictions, dataset, index, args.min_score)
+        rows |= {kind: _shown(found, dataset, index, args.min_score) for kind, found in predictions.items()}
         written += _listed(args, _draw(args, dataset, index, rows, folder / stems[index], outputs))
+        for kind in sheets:
+            sheets[kind][index] = rows[kind]
+    for kind, videos in sheets.items():
+        path = folder / f"sheet_{kind}.jpg"
+        with outputs.writing(path) as new:
+            write_sheet(new, dataset, videos, num_frames=args.frames)
+        written += _listed(args, [path])
     return written
+
+
+def _kinds(results: Sequence[Path]) -> list[str]:
+    """A word for each results file, for captions and names: "results" for a single one, else what tells them apart.
+
+    UsageError where two files cannot be told apart by their names and those of their folders.
+    """
+    if len(results) == 1:
+        return ["results"]
+    words = [path.stem for path in results]
+    if len(set(words)) < len(words):
+        words = [f"{path.resolve().parent.name}_{path.stem}" for path in results]
+    words = [re.sub(r"[^\w.-]", "_", word) for word in words]
+    for word in words:
+        if words.count(word) > 1 or word == "truth":
+            raise UsageError(f"--results: two files would be called {word!r}; rename one, or its folder")
+    return words
 
 
 def _listed(args: View, paths: list[Path]) -> list[Path]:
@@ -163,14 +199,18 @@ def _draw(
     args: View, dataset: YouTubeVIS, index: int, rows: dict[str, list[ShownTrack]], base: Path, outputs: Outputs
 ) -> list[Path]:
     paths = [base.with_name(f"{base.name}.jpg")]
-    captions = {"truth": "truth", "results": f"results with a score of {args.min_score:g} or more"}
+    captions = {kind: f"{kind} with a score of {args.min_score:g} or more" for kind in rows} | {"truth": "truth"}
     strips = {f"{captions[kind]} ({len(tracks)} objects)": tracks for kind, tracks in rows.items()}
     with outputs.writing(paths[0]) as new:
         write_filmstrip(new, dataset, index, strips, num_frames=args.frames)
-    if args.video:
-        frame_rate = _typed_rate(args) or DATASET_RATE
+    frame_rate = _typed_rate(args) or DATASET_RATE
+    for ending in _endings(args):
         for kind, tracks in rows.items():
-            paths.append(base.with_name(f"{base.name}_{kind}.mp4"))
+            paths.append(base.with_name(f"{base.name}_{kind}{ending}"))
             with outputs.writing(paths[-1]) as new:
                 write_track_video(new, dataset, index, tracks, frame_rate=frame_rate)
     return paths
+
+
+def _endings(args: View) -> list[str]:
+    return [".mp4"] * args.video + [".gif"] * args.gif

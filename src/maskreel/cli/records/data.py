@@ -111,9 +111,9 @@ class View:
     """Name of the split."""
     videos: str | None = None
     """Ids or folder names of videos, comma-separated, or all; default the first four."""
-    results: Path | None = None
-    """Results file in the YouTube-VIS layout, whose predictions are drawn too; or of one video the <stem>.json of
-    predict."""
+    results: tuple[Path, ...] = ()
+    """Results files in the YouTube-VIS layout, whose predictions are drawn too, a row per file below the truth; or of
+    one video the <stem>.json of predict."""
     min_score: float = 0.3
     """Leave out predictions below this score."""
     frames: int = 8
@@ -123,6 +123,10 @@ class View:
     none."""
     video: bool = True
     """Write overlay videos beside the filmstrips."""
+    gif: bool = False
+    """Write animated GIFs, too; at most 480 pixels and 600 frames each."""
+    sheet: bool = False
+    """Also write sheet_KIND.jpg, of truth and of each results file: a row per video, all on one page."""
     out: Path | None = None
     """Folder for the pictures; default runs/view/SPLIT, then SPLIT-2 and so on."""
     overwrite: Overwrite = False
