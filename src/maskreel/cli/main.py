@@ -98,6 +98,12 @@ COMMANDS = {
         "time a model: network, post-processing, whole video",
         is_heavy=True,
     ),
+    "serve": Command(
+        "maskreel.cli.serve",
+        "maskreel.cli.records.serve:Serve",
+        "a page in a browser to try a model on one's own videos",
+        is_heavy=True,
+    ),
     "doctor": Command(
         "maskreel.cli.doctor",
         "maskreel.cli.records.doctor:Doctor",

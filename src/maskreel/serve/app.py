@@ -1,0 +1,155 @@
+"""The page: a form made with Gradio, and the routes of results beside it."""
+
+import base64
+import html
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+
+from maskreel.errors import DataError
+from maskreel.serve.results import DOWNLOADS, Progress, Result, Results
+from maskreel.video.files import VideoReadError
+
+EVERY = 5
+"""Frames between two words about progress."""
+NOT_FOUND = "There is no such result any more; it was deleted after half an hour, or when its page was closed."
+
+
+def application(results: Results, *, title: str, password: str | None) -> FastAPI:
+    """The whole application; with a password every request has to carry it."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    if password is not None:
+        app.add_middleware(_Guard, password=password)
+
+    @app.get("/result/{token}")
+    def page(token: str) -> Response:
+        found = results.page(token)
+        if found is None:
+            return HTMLResponse(f"<p>{NOT_FOUND}</p>", status_code=404)
+        return HTMLResponse(found, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+    @app.get("/result/{token}/{kind}")
+    def download(token: str, kind: str, least: float = 0.0) -> Response:
+        try:
+            path = results.download(token, kind, least)
+        except DataError as error:
+            return JSONResponse({"error": str(error)}, status_code=422)
+        if path is None:
+            return JSONResponse({"error": NOT_FOUND}, status_code=404)
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        return FileResponse(
+            path, filename=DOWNLOADS[kind].name, headers=headers, background=BackgroundTask(path.unlink)
+        )
+
+    form = _form(results, title)
+    return gr.mount_gradio_app(
+        app,
+        form,
+        path="/",
+        max_file_size=f"{results.limits.megabytes}mb",
+        allowed_paths=[str(path) for path in results.examples],
+        show_error=True,
+        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        footer_links=[],
+        run_history=False,
+    )
+
+
+def _form(results: Results, title: str) -> gr.Blocks:
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(60, 3600)) as form:
+        gr.Markdown(
+            f"# {title}\n\nDrop a video, record one with the camera, or take an example; every object that the model "
+            f"knows is found and followed. Taken: {results.limits.described()}. Your video stays on this machine and "
+            "is deleted when you leave, or after half an hour."
+        )
+        camera = gr.WebcamOptions(mirror=False)
+        video = gr.Video(sources=["upload", "webcam"], label="video", webcam_options=camera, height=300)
+        if results.examples:
+            gr.Examples(
+                [[str(path)] for path in results.examples],
+                inputs=video,
+                label="rendered examples",
+                cache_examples=False,
+            )
+        with gr.Row():
+            start = gr.Button("find the objects", variant="primary")
+            cancel = gr.Button("cancel")
+        said = gr.HTML(elem_id="said")
+        shown = gr.HTML(elem_id="shown")
+
+        def find(path: str | None, request: gr.Request) -> Iterator[tuple[str, Any]]:
+            yield from _find(results, path, request.session_hash or secrets.token_hex(8))
+
+        def leave(request: gr.Request) -> None:
+            results.forget(request.session_hash or "")
+
+        def hold(path: str | None, request: gr.Request) -> None:
+            if path:
+                results.hold(Path(path), request.session_hash or "")
+
+        waiting = start.click(hold, inputs=video, queue=False, show_progress="hidden")
+        running = waiting.then(find, inputs=video, outputs=[said, shown], show_progress="hidden", concurrency_limit=1)
+        cancel.click(lambda: (_status("Cancelled."), ""), outputs=[said, shown], cancels=[running], queue=False)
+        form.unload(leave)
+    form.queue(max_size=64)
+    return form
+
+
+def _find(results: Results, path: str | None, visitor: str) -> Iterator[tuple[str, Any]]:
+    """What the page says while a video is looked at, and the result at last."""
+    if not path:
+        yield _status("There is no video yet: drop one above, or take an example."), ""
+        return
+    try:
+        for news in results.find(Path(path), visitor):
+            if isinstance(news, Result):
+                about = f"{len(news.masklets)} objects in {news.masklets.decoded} frames."
+                frame = f'<iframe title="the result" src="/result/{news.token}" allow="autoplay"></iframe>'
+                yield _status(about), _STYLE + frame
+            elif isinstance(news, Progress) and news.frames % EVERY == 0:
+                of = "" if news.declared is None else f" of {news.declared}"
+                yield _status(f"Looked at {news.frames}{of} frames."), gr.skip()
+    except DataError as error:
+        reason = error.reason if isinstance(error, VideoReadError) else str(error)
+        yield _status(f"This video cannot be used: {reason}."), ""
+    except MemoryError:
+        yield _status("This video needs more memory than there is; send a smaller or shorter one."), ""
+
+
+def _status(sentence: str) -> str:
+    return f'<p role="status" aria-live="polite">{html.escape(sentence)}</p>'
+
+
+_STYLE = "<style>#shown iframe { width: 100%; height: 92vh; border: 0; }</style>"
+
+
+class _Guard(BaseHTTPMiddleware):
+    """Asks for the password; any name will do."""
+
+    def __init__(self, app: Any, *, password: str) -> None:
+        super().__init__(app)
+        self._password = password.encode()
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        try:
+            typed = base64.b64decode(encoded, validate=True).partition(b":")[2]
+        except ValueError:
+            typed = b""
+        if kind.lower() == "basic" and secrets.compare_digest(typed, self._password):
+            return await call_next(request)
+        return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="maskreel"'})
+
+
+def keep_uploads_in(folder: Path) -> None:
+    """Where Gradio puts what visitors send, and nothing else; before anything of it is started."""
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -1,0 +1,218 @@
+"""The page of `maskreel serve` in a browser, with a predictor that knows its objects."""
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maskreel.serve.limits import Limits
+from maskreel.serve.results import Results
+from maskreel.visualize.video import TimedImage, write_video
+from tests.browser.chromium import PHONE, WIDE, browser, screenshot, until
+from tests.browser.clips import Blocks
+from tests.browser.test_report import PICTURES
+from tests.serve.test_results import KnownObjects, KnownSession
+
+pytest.importorskip("gradio")
+pytestmark = pytest.mark.nightly
+
+
+class SlowObjects(KnownObjects):
+    """Takes its time, so that one can watch and cancel."""
+
+    pause = 0.0
+
+    def session(self, **_: object) -> KnownSession:  # type: ignore[override]
+        pause = self.pause
+
+        class Slow(KnownSession):
+            def push(self, frame: object) -> None:
+                time.sleep(pause)
+                super().push(frame)
+
+        return Slow()
+
+
+class Served:
+    """A server in a thread of this process."""
+
+    def __init__(self, password: str | None = None) -> None:
+        import uvicorn
+
+        from maskreel.serve import app
+
+        self.predictor = SlowObjects()
+        self.results = Results(self.predictor, Limits(megabytes=5, seconds=60.0, side=400, frames=500))
+        app.keep_uploads_in(self.results.folder / "uploads")
+        application = app.application(self.results, title="Maskreel: known", password=password)
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=30)
+        self.results.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    made = Served()
+    yield made
+    made.close()
+    assert not made.results.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def visit(chromium, served: Served) -> Iterator:
+    contexts = []
+
+    def open_page():
+        context = chromium.new_context(viewport=WIDE, accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.outside = []
+        page.on(
+            "request",
+            lambda request: (
+                page.outside.append(request.url)
+                if not request.url.startswith((served.address, "data:", "blob:"))
+                else None
+            ),
+        )
+        page.goto(served.address)
+        page.get_by_role("button", name="find the objects").wait_for()
+        return page
+
+    yield open_page
+    served.predictor.pause = 0.0
+    for context in contexts:
+        context.close()
+
+
+def video(path: Path, num_frames: int = 20, width: int = 320) -> Path:
+    clip = Blocks(num_frames, 180, width)
+    frames = (TimedImage(frame.time, frame.pixels, frame.duration) for frame in clip)
+    write_video(path, frames, frame_rate=clip.frame_rate)
+    return path
+
+
+def send(page, path: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(path)
+    page.locator("video").first.wait_for(state="attached")
+    page.get_by_role("button", name="find the objects").click()
+
+
+def said(page, words: str) -> str:
+    until(page, f"document.querySelector('#said').innerText.includes({json.dumps(words)})")
+    return page.locator("#said").inner_text()
+
+
+def test_a_video_is_sent_watched_played_and_taken_away(visit, served: Served, tmp_path: Path) -> None:
+    served.predictor.pause = 0.1
+    page = visit()
+    assert "up to 5 MB, 1 minutes, 500 frames and 400 pixels" in page.locator("body").inner_text()
+    send(page, video(tmp_path / "mine.mp4"))
+    said(page, "of 20 frames")
+    said(page, "3 objects in 20 frames")
+    frame = page.frame_locator("#shown iframe")
+    assert frame.locator("tbody tr").count() == 3
+    inside = page.frames[-1]
+    inside.evaluate("(v => { v.playbackRate = 4; v.play() })(document.querySelector('video'))")
+    until(inside, "document.querySelector('video').ended")
+    frame.get_by_role("button", name="solo disc 2").click()
+    assert inside.evaluate("document.documentElement.dataset.drawn") in ("2", "")
+    frame.get_by_label("score from").fill("0.8")
+    for kind, check in {
+        "json": lambda path: [one["score"] for one in json.loads(path.read_text())["masklets"]] == [0.92],
+        "csv": lambda path: {line.split(",")[2] for line in path.read_text().splitlines()[1:]} == {"1"},
+        "cutouts": lambda path: len(zipfile.ZipFile(path).namelist()) == 20,
+    }.items():
+        with page.expect_download() as download:
+            frame.locator(f"a.download[data-kind={kind}]").click()
+        target = tmp_path / f"taken-{kind}"
+        download.value.save_as(target)
+        assert check(target), kind
+    assert page.outside == []
+    screenshot(page, PICTURES, "serve_wide")
+    page.set_viewport_size(PHONE)
+    screenshot(page, PICTURES, "serve_phone")
+
+
+def test_cancel_stops_the_work_and_leaves_nothing(visit, served: Served, tmp_path: Path) -> None:
+    served.predictor.pause = 0.5
+    page = visit()
+    before = set(served.results.folder.iterdir())
+    send(page, video(tmp_path / "mine.mp4"))
+    said(page, "Looked at")
+    page.get_by_role("button", name="cancel").click()
+    said(page, "Cancelled")
+    end = time.monotonic() + 60
+    while set(served.results.folder.iterdir()) - before - {served.results.folder / "uploads"}:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_bad_files_are_one_sentence(visit, tmp_path: Path) -> None:
+    page = visit()
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video")
+    send(page, text)
+    assert said(page, "cannot be used").count(".") == 1
+    send(page, video(tmp_path / "wide.mp4", num_frames=2, width=480))
+    assert "at most 400" in said(page, "480 x 180")
+
+
+def test_two_visitors_at_once_see_their_own(visit, tmp_path: Path) -> None:
+    pages = [visit(), visit()]
+    for number, page in enumerate(pages):
+        send(page, video(tmp_path / f"{number}.mp4", num_frames=10 + number))
+    for number, page in enumerate(pages):
+        said(page, f"in {10 + number} frames")
+    addresses = [page.locator("#shown iframe").get_attribute("src") for page in pages]
+    assert addresses[0] != addresses[1]
+
+
+def test_a_visitor_who_leaves_leaves_nothing(visit, served: Served, tmp_path: Path) -> None:
+    page = visit()
+    send(page, video(tmp_path / "mine.mp4", num_frames=7))
+    said(page, "in 7 frames")
+    token = page.locator("#shown iframe").get_attribute("src").rpartition("/")[2]
+    assert served.results.page(token) is not None
+    page.close()
+    end = time.monotonic() + 60
+    while served.results.page(token) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_with_a_password_nothing_is_shown_without_it() -> None:
+    guarded = Served(password="opensesame")
+    try:
+        for path in ("/", "/result/x", "/gradio_api/info", "/config"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(guarded.address + path)
+            assert refused.value.code == 401, path
+        asked = urllib.request.Request(guarded.address, headers={"Authorization": "Basic eDpvcGVuc2VzYW1l"})
+        assert urllib.request.urlopen(asked).status == 200
+    finally:
+        guarded.close()
