@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskreel.cli.main import main
 from maskreel.data.formats import archives, shapes
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
 from maskreel.data.formats.archives import unpacked
@@ -22,7 +23,7 @@ from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.left_out import LeftOut
 from tests.data.formats import exports
-from tests.data.formats.exports import CLASSES, FRAMES, HEIGHT, OBJECTS, WIDTH
+from tests.data.formats.exports import CLASSES, EXPORTS, FRAMES, HEIGHT, OBJECTS, WIDTH
 
 
 def read(name: str, given: Path, **options: Any) -> Annotations:
@@ -379,3 +380,10 @@ def test_classes_keep_their_order_and_ids(tmp_path: Path) -> None:
     categories = read("datumaro", tmp_path).categories
     assert [(category.id, category.name) for category in categories] == list(enumerate(CLASSES, start=1))
     assert sorted(OBJECTS) == [3, 8]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_export_passes_data_check(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    EXPORTS[name][1](tmp_path / "clip")
+    assert main(["data", "check", str(tmp_path / "clip")]) == 0
+    assert "1 videos, 4 frames, 2 tracks, 7 masks: nothing wrong" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from maskreel.data.check.frames import Renamed, check_frames
 from maskreel.data.check.overlap import ListedVideos, note_shared
 from maskreel.data.check.problems import Problems
 from maskreel.data.check.repair import repaired
+from maskreel.data.formats.recognise import Document
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames, find_splits
 from maskreel.errors import UsageError
 from maskreel.files import collector_paused
@@ -106,10 +107,17 @@ def _read(path: Path, problems: Problems) -> Any:
     return None
 
 
+OTHERS = {"images": "COCO images", "items": "Datumaro items", "sequences": "BURST sequences"}
+"""What a file holds that is none of ours, by a key of it."""
+
+
 def _is_youtube_vis(document: Any, problems: Problems, *, is_asked_for: bool) -> bool:
-    if isinstance(document, dict) and "images" not in document and any(key in document for key in SECTIONS):
+    keys = set(document) if isinstance(document, dict) else set[str]()
+    is_panoptic = "segments_info" in Document(document).nested("annotations", "annotations")
+    if keys.isdisjoint(OTHERS) and not is_panoptic and not keys.isdisjoint(SECTIONS):
         return True
-    what = "COCO images" if isinstance(document, dict) and "images" in document else f"a {type(document).__name__}"
+    what = next((words for key, words in OTHERS.items() if key in keys), f"a {type(document).__name__}")
+    what = "panoptic videos" if is_panoptic else what
     kind = "section" if is_asked_for else "other-format"
     problems.note(kind, "file", f"holds {what}, not an object with videos, categories and annotations")
     return False

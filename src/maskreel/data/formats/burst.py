@@ -20,7 +20,7 @@ from maskreel.data.formats.annotations import (
 )
 from maskreel.data.formats.recognise import Look
 from maskreel.data.listed_frames import warn_of_order
-from maskreel.data.records import field_of, frame_rate, read_categories, read_document, records_of
+from maskreel.data.records import field_of, frame_rate, id_of, read_categories, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack
 from maskreel.errors import DataError
 from maskreel.geometry import rle
@@ -122,7 +122,7 @@ def _read_tracks(
             masks[track][t] = tidy(rle.parse(mask, height=size[0], width=size[1], where=place))
     tracks = []
     for track, per_frame in masks.items():
-        category_id = field_of(classes, track, int, f"{where}, track_category_ids")
+        category_id = id_of(classes, track, f"{where}, track_category_ids")
         if not track.isdecimal() or len(track) > 18 or category_id not in known:
             raise DataError(f"{where}: track {track!r} of class {category_id}; expected a number and a listed class.")
         tracks.append(AnnotatedTrack(id=int(track), category_id=category_id, segmentations=tuple(per_frame)))
