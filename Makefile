@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesse
 SHELL := /bin/bash -o pipefail
 NIGHT := runs/nightly/$(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: demo quick test lint unit sample mutants nightly wheel docs clean
+.PHONY: demo quick test lint unit sample mutants gpu nightly wheel docs clean
 
 demo: $(READY)  ## find, cut out and follow objects in a rendered clip
 	$(VENV)/bin/maskreel demo
@@ -34,6 +34,9 @@ sample: $(READY)  ## a fixed tenth of the planted faults
 
 mutants: $(READY)  ## every planted fault, and whatever MUTANTS asks for, such as MUTANTS="--random 200 7"
 	$(VENV)/bin/python -m tests.mutants $(MUTANTS)
+
+gpu: $(READY)  ## eight minutes on a CUDA device; goes on where it was cut off, runs/gpu/session.jsonl
+	$(VENV)/bin/python benchmarks/gpu_session.py --out runs/gpu/session.jsonl
 
 nightly: $(NIGHT)/suite $(NIGHT)/shipped $(NIGHT)/fuzz $(NIGHT)/mutants  ## all there is; goes on where it stopped
 

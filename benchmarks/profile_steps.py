@@ -75,18 +75,22 @@ def prediction_step(name: str, size: tuple[int, int], precision: Precision) -> C
     return step
 
 
-def training_step(name: str, size: tuple[int, int]) -> Callable[[], object]:
+def training_step(
+    name: str, size: tuple[int, int], *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Callable[[], object]:
+    """Forward, loss, backward and optimizer over one clip, the forward pass in `dtype`."""
     torch.manual_seed(0)
     recipe = RECIPES[name]()
-    objective = Objective(build_model(recipe.model).train(), build_criterion(recipe.model))
+    objective = Objective(build_model(recipe.model), build_criterion(recipe.model)).to(device).train()
     optimizers = Optimizers(objective, recipe.training)
-    batch, wanted = clip(size), [target(size)]
+    batch, wanted = clip(size).to(device), [target(size).to(device)]
 
     def step() -> object:
         objective.zero_grad()
-        losses = objective.criterion(objective.model(batch), wanted, batch)
-        torch.stack(list(losses.values())).sum().backward()
-        return optimizers.step(torch.amp.GradScaler("cpu", enabled=False))
+        with torch.autocast(device, dtype, enabled=dtype != torch.float32):
+            losses = objective(batch, wanted)
+        torch.stack([loss.float() for loss in losses.values()]).sum().backward()
+        return optimizers.step(torch.amp.GradScaler(device, enabled=False))
 
     return step
 
