@@ -35,6 +35,7 @@ METRICS = {
     "identity": Entry("identity:IdentityMeter", "detections that keep their identity"),
     "trackmap": Entry("track_map:TrackMAPMeter", "average precision as tracking benchmarks have it", uses_scores=True),
     "jf": Entry("j_and_f:JAndFMeter", "region similarity and boundary accuracy"),
+    "consistency": Entry("consistency:ConsistencyMeter", "change of mask overlap from frame to frame"),
     "temporal": Entry("temporal:TemporalMeter", "average precision by length and speed of tracks", uses_scores=True),
 }
 
