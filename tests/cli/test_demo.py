@@ -9,7 +9,9 @@ from PIL import Image
 
 from maskreel.cli import demo
 from maskreel.cli.main import main
-from maskreel.models.folder import BUNDLED, build_model, load_model, model_folder, save_model
+from maskreel.errors import UsageError
+from maskreel.models.catalog import CATALOG
+from maskreel.models.folder import BUNDLED, BUNDLED_MODELS, build_model, load_model, model_folder, save_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.rendered.synthetic import DEMO_SEED, TEST_SEEDS, TRAIN_SEEDS
 from maskreel.video.sources import open_video
@@ -59,3 +61,41 @@ def test_the_bundled_model_is_far_better_than_random_weights(tmp_path: Path) -> 
     _, bundled = demo.show(BUNDLED, tmp_path / "b")
     assert 100 * random.stats["AP"] < 5
     assert 100 * bundled.stats["AP"] > 40
+
+
+@pytest.mark.parametrize("word", BUNDLED_MODELS)
+def test_a_model_by_its_word_is_that_of_the_small_recipe_or_is_named_with_what_makes_it(word: str) -> None:
+    recipe = BUNDLED_MODELS[word]
+    if word != "bundled-seqformer" and not (Path(__file__).parents[2] / "weights" / recipe).is_dir():
+        makes = f"{word}: .*maskreel train {recipe} --data.root DATA --out weights/{recipe}"
+        with pytest.raises(UsageError, match=makes):
+            load_model(word)
+        return
+    assert load_model(word).config == RECIPES[recipe]().model
+    assert (model_folder(word) / "model.safetensors").stat().st_size <= 7.5 * MEGABYTE
+
+
+def test_there_is_a_word_for_every_system() -> None:
+    assert {word.removeprefix("bundled-").replace("-", "_") for word in BUNDLED_MODELS} == set(CATALOG)
+    assert set(BUNDLED_MODELS.values()) <= set(RECIPES)
+
+
+def test_all_and_a_run_of_your_own_are_refused_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--all", "--run", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_all_systems_are_shown_on_the_same_clip_or_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--all", "--out", str(tmp_path / "shown"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {*report["models"], *report["absent"]} == {word.removeprefix("bundled-") for word in BUNDLED_MODELS}
+    assert not report["models"].keys() & report["absent"].keys()
+    for name, model in report["models"].items():
+        masklets = json.loads((tmp_path / "shown" / f"{name}.json").read_text())["masklets"]
+        assert len(masklets) == model["objects"]
+        assert model["seconds"] > 0
+    assert report["models"]["seqformer"]["metrics"]["AP"] > 0.4
+    rows = 1 + len(report["models"])
+    assert Image.open(report["picture"]).height > rows * 100

@@ -29,7 +29,7 @@ from maskreel.criteria.adversarial import AdversarialLoss
 from maskreel.errors import DataError, OptionError
 from maskreel.files import check_sums, read_json
 from maskreel.models.catalog import ModelConfig
-from maskreel.models.folder import BUNDLED, build_criterion, build_model, load_model, model_folder, read_tensors
+from maskreel.models.folder import build_criterion, build_model, is_bundled, load_model, model_folder, read_tensors
 
 COUNTER = "num_batches_tracked"
 """Of batch norm in training; frozen weights have none."""
@@ -107,7 +107,7 @@ def read_initial(where: str, *, heads: int = HEADS) -> Initial:
     Raises UsageError when there is nothing of that name, DataError when it cannot be used.
     """
     path = Path(where)
-    if where == BUNDLED or path.is_dir():
+    if is_bundled(where) or path.is_dir():
         return _read_folder(where)
     state = read_foreign(path)
     try:

@@ -18,7 +18,7 @@ from maskreel.config import suggestion
 from maskreel.device import choose_device
 from maskreel.errors import UsageError
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
-from maskreel.models.folder import BUNDLED, build_model, load_model
+from maskreel.models.folder import BUNDLED, build_model, is_bundled, load_model
 from maskreel.recipes.catalog import RECIPES
 from maskreel.runtimes.pytorch import PyTorchRuntime
 
@@ -44,7 +44,7 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
         model = build_model(recipe.model)
         classes = numbered(recipe.model.num_classes)
         recorded: dict[str, Any] = {"short_side": recipe.evaluation.predictor.short_side}
-    elif args.name == BUNDLED or Path(args.name).exists():
+    elif is_bundled(args.name) or Path(args.name).exists():
         loaded = load_model(args.name, device)
         model, classes, recorded = loaded.model, loaded.classes, loaded.inference
     else:

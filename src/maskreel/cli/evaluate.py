@@ -24,7 +24,7 @@ from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
 from maskreel.evaluation.plots import draw_plots, files, measured_curves
 from maskreel.files import write_json
 from maskreel.left_out import LeftOut
-from maskreel.models.folder import BUNDLED, LoadedModel, load_model, model_folder
+from maskreel.models.folder import LoadedModel, is_bundled, load_model, model_folder
 from maskreel.outputs import Outputs
 
 FILES = ("config.json", "metrics.json", "results.json", "left_out.json")
@@ -48,7 +48,7 @@ def run(args: Evaluate) -> None:
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
     inputs = (dataset.annotation_path, dataset.frames_folder, args.run, model_folder(args.run))
-    name = BUNDLED if args.run == BUNDLED else Path(args.run).resolve().name
+    name = args.run if is_bundled(args.run) else Path(args.run).resolve().name
     with outputs_for(args, *inputs) as outputs:
         folder = outputs.claim_folder(args.out, Path("runs/evaluate") / name)
         for file in (*FILES, *((REPORT, *files()) if args.report else ())):

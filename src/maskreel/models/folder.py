@@ -21,6 +21,9 @@ from maskreel.models.catalog import CATALOG, ModelConfig
 from maskreel.models.moved import moved, renamed
 
 BUNDLED = "bundled"
+"""The word for the weights that come with the package."""
+BUNDLED_MODELS = {f"bundled-{kind.replace('_', '-')}": f"{kind.replace('_', '-')}-tiny" for kind in CATALOG}
+"""Words for the weights of every model's small recipe, and the recipes; all but SeqFormer's lie in a clone alone."""
 FORMAT = 2
 PUBLISHED_FRAMES = 5
 """Of the training clips of SeqFormer and the models that grew from it."""
@@ -120,7 +123,7 @@ def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
-    """Build the very model that was saved. `run` is a run folder, a model folder, or "bundled".
+    """Build the very model that was saved. `run` is a run folder, a model folder, "bundled" or "bundled-MODEL".
 
     Raises UsageError when there is no such folder, DataError when its content is damaged or is another model's.
     """
@@ -181,8 +184,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> Non
 
 def model_folder(run: str | Path) -> Path:
     """The folder that holds the weights that `run` names."""
-    if str(run) == BUNDLED:
-        return Path(str(files("maskreel"))) / "weights" / "seqformer-tiny"
+    if is_bundled(run):
+        return _bundled_folder(str(run))
     run = Path(run)
     for folder in (run / "weights" / "best", run / "weights" / "last", run):
         if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
@@ -190,6 +193,24 @@ def model_folder(run: str | Path) -> Path:
     if not run.exists():
         raise UsageError(f"{run}: no such folder; give a run folder, a model folder, or the word {BUNDLED!r}")
     raise UsageError(f"{run}: neither a run folder nor a model folder (no config.json with model.safetensors in it)")
+
+
+def is_bundled(run: str | Path) -> bool:
+    """Whether `run` is a word for weights of ours, not a path."""
+    return str(run) == BUNDLED or str(run) in BUNDLED_MODELS
+
+
+def _bundled_folder(word: str) -> Path:
+    """In the package, or in `weights/` of the clone that the package stands in; UsageError names what makes them."""
+    package = Path(str(files("maskreel")))
+    recipe = BUNDLED_MODELS.get(word, "seqformer-tiny")
+    for folder in (package / "weights" / recipe, package.parents[1] / "weights" / recipe):
+        if (folder / "config.json").is_file():
+            return folder
+    raise UsageError(
+        f"{word}: its weights are not in this installation; make them in a clone with: maskreel train {recipe} "
+        f"--data.root DATA --out weights/{recipe}"
+    )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -155,6 +155,8 @@ class Demo:
 
     run: str = "bundled"
     """Weights to use: a run folder, a model folder, or the word bundled."""
+    all: bool = False
+    """Run all six systems on the clip, side by side, each with the weights of its small recipe where they are."""
     out: Path | None = None
     """Folder to write to; default runs/demo/demo, then demo-2 and so on."""
     overwrite: Overwrite = False
