@@ -86,9 +86,10 @@ _TWINS_VALUES = {
 }
 
 OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
-    "vistr": {**_prefixed("backbone", _RESNET_VALUES), **_SHARED_VALUES},
+    "vistr": {**_prefixed("backbone", _RESNET_VALUES), "backbone": (_TWINS,), **_SHARED_VALUES},
     "deformable_vistr": {
         **_prefixed("backbone", _RESNET_VALUES),
+        "backbone": (_TWINS,),
         **_SHARED_VALUES,
         "num_points": (4,),
         "encoder_attention": ("frames_as_levels",),
@@ -96,14 +97,17 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "tt_spn": {
         **_prefixed("backbone", _TWINS_VALUES),
+        "backbone": (_RESNET,),
         **_SHARED_VALUES,
         "head": (PerceptronHeads(),),
         "head.class_layers": (1,),
         "head.w0": (2.0,),
+        "head.start": ("siren",),
         "head.dropout": (0.5,),
     },
     "tt_spn_mlp": {
         **_prefixed("backbone", _TWINS_VALUES),
+        "backbone": (_RESNET,),
         **_SHARED_VALUES,
         "queries.placed": (None,),
         "queries.placed.rows": (1,),
@@ -114,6 +118,7 @@ OTHER_VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
 """By name and option (a dotted path); a choice lists all its values but the one in `TINY`."""
 
 START_ONLY = {
+    ("tt_spn", "head.start"): r"(classify|boxes)\.sines\.0\..*",
     **dict.fromkeys(((name, "queries.placed") for name in TINY), r"(decoder|classify|boxes|mask_head)\..*"),
     **dict.fromkeys(
         (("tt_spn_mlp", f"queries.placed.{name}") for name in ("rows", "columns")), r"decoder\.queries\.weight"

@@ -266,6 +266,22 @@ def test_an_odd_mask_is_absent_unless_it_is_to_stop(root):
         take(loader(training_set(root, on_bad="stop")), 12)
 
 
+def test_an_epoch_may_have_one_clip_of_every_video_at_a_frame_drawn_anew(root):
+    options = {"num_frames": 1, "augmentation": None, "seed": 0}
+    per_frame = TrainingSet(YouTubeVIS.load(root, "train"), **options)
+    dataset = TrainingSet(YouTubeVIS.load(root, "train"), anchors="per_video", **options)
+    videos = len(dataset.dataset.videos)
+    assert (len(dataset), len(per_frame)) == (videos, sum(video.length for video in dataset.dataset.videos))
+    batches = take(loader(dataset, batch_size=videos), 20)
+    assert all(sorted(batch.video_id) == sorted({*batch.video_id}) for batch in batches)
+    frames = {}
+    for batch in batches:
+        for video_id, (frame,) in zip(batch.video_id, batch.frame_index, strict=True):
+            frames.setdefault(video_id, set()).add(frame)
+    assert all(len(drawn) > 2 for drawn in frames.values())
+    assert_same(batches, take(loader(dataset, batch_size=videos), 20))
+
+
 def test_a_sampler_of_other_data_is_refused(root):
     dataset = training_set(root)
     with pytest.raises(ValueError, match="counts 13 clips, the data set 12"):

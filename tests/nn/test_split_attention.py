@@ -76,13 +76,36 @@ def test_attention_among_frames_is_attention_at_every_position_alone() -> None:
 def test_the_intra_scale_block_equals_a_loop_over_positions(residual: str) -> None:
     block = redraw(IntraScaleBlock(8, inner=4, hidden=6, num_heads=2, dropout=0.0, residual=residual, is_last=False))
     x = tokens()
-    ours = block(x)
+    ours = block(x, pairs())
     for b, t, s in product(range(2), range(3), range(TOKENS)):
         query, keys, values = block.qkv(x[b, :, s]).chunk(3, -1)
         y = block.attention_out(attended(query[t], keys, values, 2))
         y = block.norm(x[b, t, s] + y if residual == "inside" else y)
         added = block.out(block.linear1(y).relu())
         torch.testing.assert_close(ours[b, t, s], y + added if residual == "inside" else added)
+
+
+def test_an_intra_scale_window_equals_a_loop_over_the_cells_around_a_position() -> None:
+    shape = {"inner": 4, "hidden": 6, "num_heads": 2, "dropout": 0.0, "residual": "inside", "is_last": False}
+    block = redraw(IntraScaleBlock(8, window=3, **shape))
+    x = tokens()
+    ours = block(x, pairs())
+    for b, level in product(range(2), range(len(SIZES))):
+        height, width = SIZES[level]
+        for t, y, i in product(range(3), range(height), range(width)):
+            if not is_valid(b, level, y, i):
+                continue
+            near = [
+                token(level, v, u)
+                for v, u in product(range(y - 1, y + 2), range(i - 1, i + 2))
+                if 0 <= v < height and 0 <= u < width and is_valid(b, level, v, u)
+            ]
+            _, keys, values = block.qkv(x[b, :, near].flatten(0, 1)).chunk(3, -1)
+            own = x[b, t, token(level, y, i)]
+            query = block.qkv(own).chunk(3, -1)[0]
+            z = block.norm(own + block.attention_out(attended(query, keys, values, 2)))
+            expected = z + block.out(block.linear1(z).relu())
+            torch.testing.assert_close(ours[b, t, token(level, y, i)], expected)
 
 
 def upsampled(coarse: Tensor, clip: int, level: int, y: int, x: int) -> Tensor:
@@ -204,7 +227,9 @@ def test_padded_tokens_change_nothing_elsewhere(reach: str) -> None:
     assert module(other, grid).isfinite().all()
 
 
-@pytest.mark.parametrize(("intra", "inter"), [("temporal", None), (None, "colocated"), ("paired", "colocated")])
+@pytest.mark.parametrize(
+    ("intra", "inter"), [("temporal", None), ("window", None), (None, "colocated"), ("paired", "colocated")]
+)
 def test_the_module_adds_nothing_at_first(intra: str | None, inter: str | None) -> None:
     module = SplitScaleAttention(8, inner=4, hidden=6, num_heads=2, intra=intra, inter=inter)
     module.start_at_zero()
@@ -214,7 +239,7 @@ def test_the_module_adds_nothing_at_first(intra: str | None, inter: str | None) 
 def test_the_inter_scale_block_reads_the_levels_that_the_intra_scale_block_leaves() -> None:
     module = redraw(SplitScaleAttention(8, inner=4, hidden=6, num_heads=2, dropout=0.0))
     x = tokens()
-    y = module.intra(x)
+    y = module.intra(x, pairs())
     partners = torch.cat((y[:, :, STARTS[1] :], x[:, :, STARTS[2] :]), 2)
     torch.testing.assert_close(module(x, pairs()), module.inter(y, partners, pairs()))
 
@@ -237,11 +262,13 @@ def test_gradients_of_split_attention(reach: str) -> None:
 def test_an_even_window_is_refused() -> None:
     with pytest.raises(ValueError, match="window 4"):
         SplitScaleAttention(8, inner=4, hidden=6, num_heads=2, inter="window", window=4)
+    with pytest.raises(ValueError, match="window 2"):
+        SplitScaleAttention(8, inner=4, hidden=6, num_heads=2, intra="window", intra_window=2)
 
 
 def test_frames_of_one_position_do_not_mix_with_other_positions() -> None:
     block = redraw(IntraScaleBlock(8, inner=4, hidden=6, num_heads=2, dropout=0.0, residual="inside", is_last=False))
     x = tokens().requires_grad_()
-    block(x)[0, 1, 4].sum().backward()
+    block(x, pairs())[0, 1, 4].sum().backward()
     assert x.grad is not None
     assert {tuple(place) for place in x.grad.abs().sum(-1).nonzero().tolist()} == {(0, 0, 4), (0, 1, 4), (0, 2, 4)}

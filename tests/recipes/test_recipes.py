@@ -70,13 +70,47 @@ COUNTS = {
     "tt-spn-twins-ytvis19-mlp": Counts(trainable=42_494_992, parameters=42_494_992, state_dict=42_494_992),
     "tt-spn-tiny": Counts(trainable=2_292_496, parameters=2_292_496, state_dict=2_292_496),
     "tt-spn-tiny-mlp": Counts(trainable=2_266_192, parameters=2_266_192, state_dict=2_266_192),
+    "seqformer-r50-ytvis21-joint": Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577),
+    "ms-sts-r50-ytvis19-joint": Counts(trainable=49_093_633, parameters=49_316_033, state_dict=49_422_273),
+    "ms-sts-r101-ytvis19-joint": Counts(trainable=68_033_537, parameters=68_255_937, state_dict=68_466_625),
+    "ms-sts-swin-l-ytvis19-joint": Counts(trainable=219_652_917, parameters=219_652_917, state_dict=220_150_581),
+    "ms-sts-r50-ytvis19-consecutive": Counts(trainable=49_093_633, parameters=49_316_033, state_dict=49_422_273),
+    "ms-sts-r50-ytvis19-without-decoder": Counts(trainable=48_829_953, parameters=49_052_353, state_dict=49_158_593),
+    "ms-sts-r50-ytvis19-decoder": Counts(trainable=48_047_617, parameters=48_270_017, state_dict=48_376_257),
+    "ms-sts-r50-ytvis19-adversary": Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577),
+    "ms-sts-r50-ytvis19-intra-paired": Counts(trainable=48_232_449, parameters=48_454_849, state_dict=48_561_089),
+    "ms-sts-r50-ytvis19-intra-window": Counts(trainable=48_381_441, parameters=48_603_841, state_dict=48_710_081),
+    "ms-sts-r50-ytvis19-inter-window": Counts(trainable=48_232_449, parameters=48_454_849, state_dict=48_561_089),
+    "ms-sts-r50-ytvis19-t2-linked": Counts(trainable=49_093_633, parameters=49_316_033, state_dict=49_422_273),
+    "ms-sts-r50-ytvis19-t3-linked": Counts(trainable=49_093_633, parameters=49_316_033, state_dict=49_422_273),
+    "ms-sts-r50-ytvis19-t4-linked": Counts(trainable=49_093_633, parameters=49_316_033, state_dict=49_422_273),
+    "ms-sts-r50-ytvis19-t5-linked": Counts(trainable=49_093_633, parameters=49_316_033, state_dict=49_422_273),
+    "ms-sts-r50-ytvis19-baseline-t2-linked": Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577),
+    "ms-sts-r50-ytvis19-baseline-t3-linked": Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577),
+    "ms-sts-r50-ytvis19-baseline-t4-linked": Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577),
+    "ms-sts-r50-ytvis19-baseline-t5-linked": Counts(trainable=47_783_937, parameters=48_006_337, state_dict=48_112_577),
+    "taformer-r50-coco": Counts(trainable=50_760_113, parameters=50_982_513, state_dict=51_088_753),
+    "taformer-r50-ytvis19-consecutive": Counts(trainable=50_698_433, parameters=50_920_833, state_dict=51_027_073),
+    "taformer-r50-ytvis19-raw-time": Counts(trainable=50_698_433, parameters=50_920_833, state_dict=51_027_073),
+    "taformer-r50-ytvis19-baseline-one-level-tokens": Counts(
+        trainable=42_175_617, parameters=42_398_017, state_dict=42_504_257
+    ),
+    "taformer-r50-ytvis19-encoder-one-level-tokens": Counts(
+        trainable=42_918_465, parameters=43_140_865, state_dict=43_247_105
+    ),
+    "taformer-r50-ytvis19-contrast-sum": Counts(trainable=50_698_433, parameters=50_920_833, state_dict=51_027_073),
+    "vistr-r50-ytvis21": Counts(trainable=56_893_344, parameters=57_115_744, state_dict=57_221_984),
+    "tt-spn-twins-ytvis19-deep": Counts(trainable=55_049_328, parameters=55_049_328, state_dict=55_049_328),
+    "tt-spn-twins-ytvis19-stated": Counts(trainable=42_439_792, parameters=42_439_792, state_dict=42_439_792),
+    "tt-spn-twins-ytvis19-siren": Counts(trainable=42_439_792, parameters=42_439_792, state_dict=42_439_792),
+    "tt-spn-r50-ytvis19": Counts(trainable=42_647_792, parameters=42_870_192, state_dict=42_976_432),
 }
 """In our own layout."""
 DISCRIMINATORS = {"ms_sts": 2_891_008}
 """Parameters of discriminators, which belong to the loss, at the published width."""
 SCHEME = (
     r"(?P<model>seqformer|ms-sts|taformer|vistr|deformable-vistr|tt-spn)-"
-    r"((?P<backbone>r18|r34|r50|r101|swin-[tsbl]|twins)-(?P<data>ytvis19|ytvis21)|tiny)(?P<row>(-[a-z0-9]+)*)"
+    r"((?P<backbone>r18|r34|r50|r101|swin-[tsbl]|twins)-(?P<data>ytvis19|ytvis21|coco)|tiny)(?P<row>(-[a-z0-9]+)*)"
 )
 """<model>-<backbone>-<dataset>[-<row>], or <model>-tiny for small ones."""
 

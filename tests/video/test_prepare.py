@@ -68,6 +68,13 @@ def test_a_very_long_frame_is_shrunk_until_it_fits() -> None:
     assert show_frame(np.zeros((10, 200, 3), dtype=np.uint8), 10).shape == (3, 2, 10 * MAX_ASPECT)
 
 
+def test_a_longest_side_wins_over_the_shortest() -> None:
+    wide = np.zeros((360, 640, 3), dtype=np.uint8)
+    assert show_frame(wide, 300).shape == (3, 300, 533)
+    assert show_frame(wide, 300, 540).shape == (3, 300, 533)
+    assert show_frame(np.zeros((300, 600, 3), dtype=np.uint8), 300, 540).shape == (3, 270, 540)
+
+
 def test_clips_are_padded_on_the_right_and_at_the_bottom_and_kept_apart() -> None:
     one, other = torch.full((2, 3, 5, 7), 1.0), torch.full((2, 3, 6, 4), 2.0)
     batch = pad_frames([one, other], multiple=4)

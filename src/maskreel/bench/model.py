@@ -60,7 +60,10 @@ def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> li
     source = open_video(video)
     options, runtime = predictor.options, predictor.runtime
     frames = torch.stack(
-        [show_frame(frame.pixels, options.short_side) for frame in islice(source, options.clip_frames)]
+        [
+            show_frame(frame.pixels, options.short_side, options.long_side)
+            for frame in islice(source, options.clip_frames)
+        ]
     )
     clip = Clip(frames=frames, frame_index=torch.arange(len(frames)), video_id=0, size=source.size)
     batch = pad_clips([clip]).to(runtime.device)

@@ -10,6 +10,8 @@ from maskreel.left_out import OnBad
 
 FrameChoice = Literal["spread", "consecutive"]
 """Frames of a training clip: an anchor, its neighbours and others from the whole video, or a run of neighbours."""
+Anchors = Literal["per_frame", "per_video"]
+"""What an epoch has a clip of: every frame, or every video."""
 StillMotion = Literal["warp", "rotate", "repeat"]
 """How a still moves: the image and warped copies of it (SeqFormer), turned in every frame (TAFormer), not at all."""
 
@@ -31,6 +33,9 @@ class DataConfig:
     """Frames of a training clip."""
     frames: FrameChoice = "spread"
     """Which they are: an anchor, its neighbours and others from the whole video (SeqFormer), or consecutive (VisTR)."""
+    anchors: Anchors = "per_frame"
+    """What an epoch goes through: a clip around every frame, so that long videos come up more often (SeqFormer, VisTR),
+    or one around a frame drawn anew from every video (Deformable VisTR)."""
     stills: StillMotion = "warp"
     """How a video of one frame, such as a COCO image, becomes a clip: among warped copies of itself (SeqFormer),
     turned by up to 20 degrees in every frame (TAFormer), or repeated as it is."""

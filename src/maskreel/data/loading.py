@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskreel.data.augment import Augmentation, augment, drop_absent
 from maskreel.data.coco_clips import is_crowded, pseudo_clip
-from maskreel.data.config import FrameChoice, StillMotion
+from maskreel.data.config import Anchors, FrameChoice, StillMotion
 from maskreel.data.joint import TrainingData
 from maskreel.data.sampling import (
     ClipSampler,
@@ -69,7 +69,7 @@ def collate(samples: Sequence[tuple[Clip, ClipTarget]]) -> TrainingBatch:
 
 
 class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
-    """Clips of a split by token: every frame of every video is the anchor of one clip per epoch."""
+    """Clips of a split by token: every frame of every video, or one of them, is the anchor of a clip per epoch."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         seed: int,
         on_bad: OnBad | None = None,
         frames: FrameChoice = "spread",
+        anchors: Anchors = "per_frame",
         stills: StillMotion = "warp",
     ) -> None:
         if not dataset.has_annotations:
@@ -95,7 +96,11 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         self._choose = sample_clip if frames == "spread" else consecutive_clip
         self.left_out = LeftOut(on_bad, quiet=True)
         self._frames = _usable_frames(dataset, self.left_out)
-        self._anchors = [(video, place) for video, frames in enumerate(self._frames) for place in range(len(frames))]
+        self._anchors: list[tuple[int, int | None]] = [
+            (video, place)
+            for video, frames in enumerate(self._frames)
+            for place in (range(len(frames)) if anchors == "per_frame" else [None] * bool(frames))
+        ]
 
     def __len__(self) -> int:
         return len(self._anchors)
@@ -155,6 +160,8 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
     def _draw(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
         video_index, anchor = self._anchors[index]
         frames = self._frames[video_index]
+        if anchor is None:
+            anchor = int(generator.integers(len(frames)))
         frame_index = [frames[place] for place in self._choose(len(frames), anchor, self.num_frames, generator)]
         return video_index, frame_index, self.dataset.clip_target(video_index, frame_index, self.left_out)
 

@@ -21,6 +21,8 @@ class PredictorOptions:
 
     short_side: int = 360
     """Frames are resized to this shortest side, in pixels."""
+    long_side: int | None = None
+    """Or less, where the longest side would exceed this; default four times the shortest."""
     clip_frames: int = 36
     """Frames per clip; longer videos are cut into windows."""
     clip_overlap: int = 6
@@ -49,6 +51,8 @@ class PredictorOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise OptionError(f"{name} {value}: must be at least {least}")
+        if self.long_side is not None and self.long_side < self.short_side:
+            raise OptionError(f"long_side {self.long_side}: must be at least short_side {self.short_side}")
         if not 0 <= self.clip_overlap < self.clip_frames:
             raise OptionError(
                 f"clip_overlap {self.clip_overlap}: must be at least 0 and below clip_frames {self.clip_frames}"
@@ -68,6 +72,7 @@ class OptionChanges(TypedDict, total=False):
     """Options of `PredictorOptions` by name, any of them."""
 
     short_side: int
+    long_side: int | None
     clip_frames: int
     clip_overlap: int
     top_k: int

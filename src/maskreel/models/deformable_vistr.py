@@ -11,7 +11,7 @@ from torch import nn
 
 from maskreel.criteria.sequence_loss import SequenceLoss
 from maskreel.models.parts import frame_queries as parts
-from maskreel.models.parts.backbones import ResNetConfig, build_backbone
+from maskreel.models.parts.backbones import FineBackboneConfig, ResNetConfig, build_backbone
 from maskreel.models.parts.checks import require_at_least
 from maskreel.nn.backbones.pyramid import Projection
 from maskreel.nn.decoders.frame_queries import CrossAttention
@@ -28,7 +28,7 @@ class DeformableVisTRConfig:
     """Defaults are the published R50 model with 32 points."""
 
     kind: Literal["deformable_vistr"] = "deformable_vistr"
-    backbone: ResNetConfig = ResNetConfig(padding="masked")
+    backbone: FineBackboneConfig = ResNetConfig(padding="masked")
     num_classes: int = 40
     """Classes of the data, without the "no object" entry."""
     transformer: parts.ClipTransformer = parts.ClipTransformer()

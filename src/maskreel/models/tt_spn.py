@@ -8,7 +8,7 @@ from torch import nn
 from maskreel.criteria.sequence_loss import SequenceLoss
 from maskreel.errors import OptionError
 from maskreel.models.parts import frame_queries as parts
-from maskreel.models.parts.backbones import TwinsConfig, build_backbone
+from maskreel.models.parts.backbones import FineBackboneConfig, TwinsConfig, build_backbone
 from maskreel.models.parts.checks import check_chances, require_at_least
 from maskreel.nn.backbones.pyramid import Projection
 from maskreel.nn.heads.boxes import FrameBoxHead
@@ -28,6 +28,8 @@ class SineHeads:
     """Sine layers of the class head: two in the paper, one in its code. The box head has two."""
     w0: float = 1.0
     """Factor inside the sines; 30 in the original SIREN."""
+    start: Literal["published_code", "siren"] = "published_code"
+    """How the first sine layer is drawn: as the later ones, or within one over its inputs (SIREN, section 3.2)."""
     dropout: float = 0.2
     """Behind every sine layer."""
 
@@ -49,7 +51,7 @@ class TTSPNConfig:
     """Defaults are the paper's model."""
 
     kind: Literal["tt_spn"] = "tt_spn"
-    backbone: TwinsConfig = TwinsConfig()
+    backbone: FineBackboneConfig = TwinsConfig()
     num_classes: int = 40
     """Classes of the data, without the "no object" entry."""
     transformer: parts.ClipTransformer = parts.ClipTransformer(width=256)
@@ -103,8 +105,9 @@ def build_heads(config: TTSPNConfig) -> tuple[nn.Module, nn.Module]:
     head, width = config.head, config.transformer.width
     if isinstance(head, PerceptronHeads):
         return FrameClassHead(width, config.num_classes), FrameBoxHead(width)
-    classify = SineClassHead(width, config.num_classes, sine_layers=head.class_layers, w0=head.w0, dropout=head.dropout)
-    return classify, SineBoxHead(width, w0=head.w0, dropout=head.dropout)
+    sines = {"w0": head.w0, "dropout": head.dropout, "is_siren": head.start == "siren"}
+    classify = SineClassHead(width, config.num_classes, sine_layers=head.class_layers, **sines)
+    return classify, SineBoxHead(width, **sines)
 
 
 def criterion(config: TTSPNConfig) -> SequenceLoss:

@@ -7,7 +7,7 @@ from torch import nn
 
 from maskreel.criteria.sequence_loss import SequenceLoss
 from maskreel.models.parts import frame_queries as parts
-from maskreel.models.parts.backbones import ResNetConfig, build_backbone
+from maskreel.models.parts.backbones import FineBackboneConfig, ResNetConfig, build_backbone
 from maskreel.models.parts.checks import require_at_least
 from maskreel.nn.backbones.pyramid import Projection
 from maskreel.nn.heads.boxes import FrameBoxHead
@@ -22,7 +22,7 @@ class VisTRConfig:
     """Defaults are the published R50 model."""
 
     kind: Literal["vistr"] = "vistr"
-    backbone: ResNetConfig = ResNetConfig(padding="masked")
+    backbone: FineBackboneConfig = ResNetConfig(padding="masked")
     num_classes: int = 40
     """Classes of the data, without the "no object" entry."""
     transformer: parts.ClipTransformer = parts.ClipTransformer()

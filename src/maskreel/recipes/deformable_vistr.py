@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from maskreel.data.augment import Augmentation
 from maskreel.data.config import DataConfig
 from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
@@ -36,11 +35,14 @@ def _published(name: str, *, num_points: int) -> Recipe:
         data=DataConfig(
             num_frames=36,
             frames="consecutive",
+            anchors="per_video",
             batch_size=1,
-            augmentation=Augmentation(scales=(300,), max_size=540),
+            augmentation=vistr.augmentation(300, 540),
         ),
         training=TrainingConfig(steps=50 * epoch, drops=(40 * epoch,), accumulate=BATCH, learning_rate=1e-4),
-        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=300)),
+        evaluation=EvaluationConfig(
+            predictor=replace(EVERY_SCORE, short_side=300, long_side=540, short_clips="repeat")
+        ),
     )
 
 

@@ -13,6 +13,8 @@ from maskreel.training.recipe import Recipe, TrainingConfig
 
 CLIPS_PER_EPOCH = 61_845
 """Frames of YouTube-VIS 2019 train; each is the anchor of one clip per epoch."""
+CLIPS_PER_EPOCH_2021 = 90_160
+"""Frames of YouTube-VIS 2021 train."""
 COCO_PICTURES = 80_000
 """Pictures of COCO train 2017 with a class of YouTube-VIS, about; each is one pseudo clip per epoch of a joint run."""
 BATCH = 16
@@ -66,8 +68,24 @@ def swin_l_ytvis19_joint() -> Recipe:
     )
 
 
-def _published(name: str, backbone: BackboneConfig, *, drops: tuple[int, int], is_joint: bool = False) -> Recipe:
-    epoch = (CLIPS_PER_EPOCH + is_joint * COCO_PICTURES) // BATCH
+def r50_ytvis21_joint() -> Recipe:
+    """ResNet-50 on YouTube-VIS 2021 joined with COCO pseudo clips, as TAFormer's paper lists it.
+
+    --data.joint names the folder of the COCO part.
+    """
+    clips = CLIPS_PER_EPOCH_2021
+    return _published("seqformer-r50-ytvis21-joint", ResNetConfig(), drops=(4, 10), is_joint=True, clips=clips)
+
+
+def _published(
+    name: str,
+    backbone: BackboneConfig,
+    *,
+    drops: tuple[int, int],
+    is_joint: bool = False,
+    clips: int = CLIPS_PER_EPOCH,
+) -> Recipe:
+    epoch = (clips + is_joint * COCO_PICTURES) // BATCH
     return Recipe(
         name=name,
         model=SeqFormerConfig(backbone=backbone),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from maskreel.data.augment import Augmentation
 from maskreel.data.config import DataConfig
 from maskreel.evaluation.options import EVERY_SCORE, EvaluationConfig
-from maskreel.models.parts.backbones import TwinsConfig
+from maskreel.models.parts.backbones import ResNetConfig, TwinsConfig
 from maskreel.models.tt_spn import PerceptronHeads, SineHeads, TTSPNConfig
 from maskreel.recipes import seqformer, vistr
 from maskreel.training.recipe import Recipe, TrainingConfig
@@ -29,8 +29,40 @@ def twins_ytvis19() -> Recipe:
             augmentation=Augmentation(photometric="none", scales=(300,), max_size=540, crop_probability=0.0),
         ),
         training=TrainingConfig(steps=18 * epoch, drops=(12 * epoch,), accumulate=BATCH, learning_rate=1e-4),
-        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=300, min_score=0.6)),
+        evaluation=EvaluationConfig(
+            predictor=replace(EVERY_SCORE, short_side=300, long_side=540, min_score=0.6, short_clips="repeat")
+        ),
     )
+
+
+def twins_ytvis19_deep() -> Recipe:
+    """Blocks counted as the paper's equation 1 has them: a last stage of depth 4 is eight of ours, not four."""
+    recipe = twins_ytvis19()
+    backbone = TwinsConfig(depths=(2, 2, 10, 8))
+    return replace(recipe, name="tt-spn-twins-ytvis19-deep", model=replace(recipe.model, backbone=backbone))
+
+
+def twins_ytvis19_stated() -> Recipe:
+    """The schedule that the text states: one rate for all layers, a tenth of it every three epochs."""
+    recipe = twins_ytvis19()
+    epoch = seqformer.CLIPS_PER_EPOCH // BATCH
+    drops = tuple(number * epoch for number in range(3, 18, 3))
+    training = replace(recipe.training, backbone_factor=1.0, drops=drops)
+    return replace(recipe, name="tt-spn-twins-ytvis19-stated", training=training)
+
+
+def twins_ytvis19_siren() -> Recipe:
+    """Sine layers that begin as the SIREN paper says, with its factor of 30, where the public code takes 1."""
+    recipe = twins_ytvis19()
+    head = SineHeads(w0=30.0, start="siren")
+    return replace(recipe, name="tt-spn-twins-ytvis19-siren", model=replace(recipe.model, head=head))
+
+
+def r50_ytvis19() -> Recipe:
+    """ResNet-50 instead of Twins, to tell what the backbone does; nothing was reported of it."""
+    recipe = twins_ytvis19()
+    model = replace(recipe.model, backbone=ResNetConfig(padding="masked"))
+    return replace(recipe, name="tt-spn-r50-ytvis19", model=model)
 
 
 def twins_ytvis19_mlp() -> Recipe:

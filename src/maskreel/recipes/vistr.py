@@ -40,8 +40,21 @@ def r101_ytvis19() -> Recipe:
     return _published("vistr-r101-ytvis19", depth=101, short_side=280, long_side=504)
 
 
-def _published(name: str, *, depth: Literal[50, 101], short_side: int, long_side: int) -> Recipe:
-    epoch = seqformer.CLIPS_PER_EPOCH // BATCH
+def r50_ytvis21() -> Recipe:
+    """ResNet-50 on YouTube-VIS 2021, as TAFormer's paper lists it."""
+    clips = seqformer.CLIPS_PER_EPOCH_2021
+    return _published("vistr-r50-ytvis21", depth=50, short_side=300, long_side=540, clips=clips)
+
+
+def _published(
+    name: str,
+    *,
+    depth: Literal[50, 101],
+    short_side: int,
+    long_side: int,
+    clips: int = seqformer.CLIPS_PER_EPOCH,
+) -> Recipe:
+    epoch = clips // BATCH
     return Recipe(
         name=name,
         model=VisTRConfig(backbone=ResNetConfig(depth=depth, padding="masked")),
@@ -49,11 +62,18 @@ def _published(name: str, *, depth: Literal[50, 101], short_side: int, long_side
             num_frames=36,
             frames="consecutive",
             batch_size=1,
-            augmentation=Augmentation(scales=(short_side,), max_size=long_side),
+            augmentation=augmentation(short_side, long_side),
         ),
         training=TrainingConfig(steps=18 * epoch, drops=(12 * epoch,), accumulate=BATCH, learning_rate=1e-4),
-        evaluation=EvaluationConfig(predictor=replace(EVERY_SCORE, short_side=short_side)),
+        evaluation=EvaluationConfig(
+            predictor=replace(EVERY_SCORE, short_side=short_side, long_side=long_side, short_clips="repeat")
+        ),
     )
+
+
+def augmentation(short_side: int, long_side: int) -> Augmentation:
+    """A window is cut out of every clip, as the public code does it."""
+    return Augmentation(scales=(short_side,), max_size=long_side, crop_probability=1.0)
 
 
 def tiny() -> Recipe:

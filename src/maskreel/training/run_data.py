@@ -100,6 +100,7 @@ def training_loader(training: TrainingData, data: DataConfig, group: Processes, 
         augmentation=data.augmentation,
         seed=seed,
         on_bad=data.on_bad,
+        anchors=data.anchors,
         frames=data.frames,
         stills=data.stills,
     )

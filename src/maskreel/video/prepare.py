@@ -41,9 +41,14 @@ def resize_frames(frames: UInt8[Tensor, "t 3 h w"], size: tuple[int, int]) -> UI
     return F.interpolate(channels_last, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def show_frame(pixels: UInt8[np.ndarray, "h w 3"], short_side: int) -> UInt8[Tensor, "3 new_h new_w"]:
-    """A copy of a frame at the size that a network is to see: `short_side` pixels and at most `MAX_ASPECT` times so."""
-    size = fit_size(*pixels.shape[:2], shortest=short_side, longest=MAX_ASPECT * short_side)
+def show_frame(
+    pixels: UInt8[np.ndarray, "h w 3"], short_side: int, long_side: int | None = None
+) -> UInt8[Tensor, "3 new_h new_w"]:
+    """A copy of a frame at the size that a network is to see: its shortest side, or less to keep within the longest.
+
+    Without a longest side that is `MAX_ASPECT` times the shortest.
+    """
+    size = fit_size(*pixels.shape[:2], shortest=short_side, longest=long_side or MAX_ASPECT * short_side)
     return resize_frames(torch.tensor(pixels).permute(2, 0, 1)[None], size)[0].contiguous()
 
 

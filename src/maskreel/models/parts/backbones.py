@@ -107,6 +107,8 @@ TWINS_LARGE = TwinsConfig(widths=(128, 256, 512, 1024), num_heads=(4, 8, 16, 32)
 
 BackboneConfig = ResNetConfig | SwinConfig
 """Backbones of the models with a pyramid."""
+FineBackboneConfig = ResNetConfig | TwinsConfig
+"""Backbones of the models whose mask head reads a map of stride 4, too."""
 
 
 def build_backbone(config: ResNetConfig | SwinConfig | TwinsConfig) -> ResNet | Swin | TwinsSVT:

@@ -21,7 +21,7 @@ class Colocated:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A token looks at a square of cells around its position in either level, in all frames."""
+    """A token looks at a square of cells around its position, in all frames and in every level that it reads."""
 
     kind: Literal["window"] = "window"
     size: int = 3
@@ -32,8 +32,9 @@ class Window:
 class SplitScale:
     """Attention over frames and scales beside the deformable attention; defaults give the published model size."""
 
-    intra: Literal["temporal", "paired"] | None = "temporal"
-    """Within a level: over the frames of one position, or as the inter-scale block does it, each level with itself."""
+    intra: Window | Literal["temporal", "paired"] | None = "temporal"
+    """Within a level: over the frames of one position, of a square of positions, or as the inter-scale block does it,
+    each level with itself."""
     inter: Colocated | Window | Literal["cross", "full"] | None = Colocated()
     """Between a level and the next coarser one: near a token, over the whole coarser map ("cross"), or over both maps
     ("full"). The last two are quadratic in the size of the maps."""
@@ -52,10 +53,11 @@ class SplitScale:
 
 def build_split(split: SplitScale, width: int, *, dropout: float) -> SplitScaleAttention:
     """One module, for tokens of `width` channels."""
-    inter = split.inter
+    intra, inter = split.intra, split.inter
     return SplitScaleAttention(
         width,
-        intra=split.intra,
+        intra=intra.kind if isinstance(intra, Window) else intra,
+        intra_window=intra.size if isinstance(intra, Window) else 1,
         inter=inter.kind if isinstance(inter, Colocated | Window) else inter,
         inner=split.width,
         hidden=split.hidden,

@@ -1,4 +1,4 @@
-"""Embeddings by which the same instance is told apart from others across frames (TAFormer, section 3.4)."""
+"""Embeddings by which the same instance is told apart from others across frames (TAFormer, section 3.5)."""
 
 from maskreel.nn.layers.feedforward import Perceptron
 

@@ -28,17 +28,28 @@ class SineLayer(nn.Linear):
 
 
 class SineNetwork(nn.Module):
-    """Sine layers with dropout, then a linear layer with GELU, then a linear output (TT-SPN, figure 4).
+    """Sine layers with dropout, then a linear layer with GELU, then a linear output (TT-SPN, figure 3).
 
-    The first layer has `hidden` outputs, each further one half of those before it.
+    The first layer has `hidden` outputs, each further one half of those before it. The linear output behind the GELU is
+    ours: logits and boxes must be able to become negative. With `is_siren` the first layer is drawn as SIREN's.
     """
 
     def __init__(
-        self, width: int, out: int, *, hidden: int = 128, sine_layers: int = 2, w0: float = 1.0, dropout: float = 0.2
+        self,
+        width: int,
+        out: int,
+        *,
+        hidden: int = 128,
+        sine_layers: int = 2,
+        w0: float = 1.0,
+        dropout: float = 0.2,
+        is_siren: bool = False,
     ) -> None:
         super().__init__()
         widths = [width] + [hidden >> index for index in range(sine_layers + 1)]
-        self.sines = nn.ModuleList(SineLayer(widths[i], widths[i + 1], w0=w0) for i in range(sine_layers))
+        self.sines = nn.ModuleList(
+            SineLayer(widths[i], widths[i + 1], w0=w0, first=is_siren and i == 0) for i in range(sine_layers)
+        )
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(widths[-2], widths[-1])
         self.out = nn.Linear(widths[-1], out)

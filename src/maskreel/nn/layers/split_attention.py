@@ -18,18 +18,37 @@ from maskreel.kernels.short_attention import attend_short
 from maskreel.nn.layers.feedforward import activate, add
 from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
 
-Intra = Literal["temporal", "paired"]
+Intra = Literal["temporal", "window", "paired"]
 Inter = Literal["colocated", "window", "cross", "full"]
 Residual = Literal["inside", "none"]
 
 
+def require_middle(window: int) -> None:
+    if window % 2 == 0 or window < 1:
+        raise OptionError(f"window {window} has no middle; use an odd number")
+
+
 class IntraScaleBlock(nn.Module):
-    """Every token looks at the tokens of its own position in the other frames; no mixing in space."""
+    """Every token looks at the tokens of its own position in all frames; no mixing in space.
+
+    With a `window` above 1 it looks at the `window` x `window` cells around its position in all frames.
+    """
 
     def __init__(
-        self, width: int, *, inner: int, hidden: int, num_heads: int, dropout: float, residual: Residual, is_last: bool
+        self,
+        width: int,
+        *,
+        inner: int,
+        hidden: int,
+        num_heads: int,
+        dropout: float,
+        residual: Residual,
+        is_last: bool,
+        window: int = 1,
     ) -> None:
         super().__init__()
+        require_middle(window)
+        self.window = window
         self.num_heads, self.has_residual, self.is_last = num_heads, residual == "inside", is_last
         self.qkv = nn.Linear(width, 3 * inner)
         self.attention_out = nn.Linear(inner, width)
@@ -38,10 +57,16 @@ class IntraScaleBlock(nn.Module):
         self.out = nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "b t s c"]) -> Float[Tensor, "b t s c"]:
+    def forward(self, x: Float[Tensor, "b t s c"], pairs: ScalePairs) -> Float[Tensor, "b t s c"]:
         """With `is_last` only what the module adds: the residual around the feed-forward part is the layer's own."""
         query, key, value = self.qkv(x).chunk(3, -1)
-        y = self.dropout(self.attention_out(attend_short(query, key, value, self.num_heads)))
+        present = None
+        if self.window > 1:
+            valid = windows((~pairs.is_padding)[:, None, :, None].to(x.dtype), pairs.sizes, self.window) > 0
+            # A padded query may look at everything, so that no softmax is empty.
+            present = repeat(valid, "b k s 1 -> b s (t k)", t=x.shape[1]) | pairs.is_padding[..., None]
+            key, value = (windows(each, pairs.sizes, self.window) for each in (key, value))
+        y = self.dropout(self.attention_out(attend_short(query, key, value, self.num_heads, present)))
         y = self.norm(add(y, x) if self.has_residual else y)
         added = self.dropout(self.out(activate(self.linear1(y), "relu")))
         return add(added, y) if self.has_residual and not self.is_last else added
@@ -71,8 +96,7 @@ class InterScaleBlock(nn.Module):
         concat: Literal["token", "channel"] = "token",
     ) -> None:
         super().__init__()
-        if window % 2 == 0 or window < 1:
-            raise OptionError(f"window {window} has no middle; use an odd number")
+        require_middle(window)
         self.num_heads, self.has_residual = num_heads, residual == "inside"
         self.reach: Inter = reach
         self.upsampling: Upsampling = upsampling
@@ -185,6 +209,7 @@ class SplitScaleAttention(nn.Module):
         num_heads: int = 8,
         dropout: float = 0.1,
         residual: Residual = "inside",
+        intra_window: int = 1,
         window: int = 1,
         upsampling: Upsampling = "bilinear",
         concat: Literal["token", "channel"] = "token",
@@ -198,8 +223,8 @@ class SplitScaleAttention(nn.Module):
         self.inter: InterScaleBlock | None = None
         if intra == "paired":
             self.intra = InterScaleBlock(width, reach="colocated", **shape)
-        elif intra == "temporal":
-            self.intra = IntraScaleBlock(width, is_last=inter is None, **shape)
+        elif intra is not None:
+            self.intra = IntraScaleBlock(width, is_last=inter is None, window=intra_window, **shape)
         if inter is not None:
             self.inter = InterScaleBlock(
                 width, reach=inter, window=window, upsampling=upsampling, concat=concat, **shape
@@ -218,5 +243,5 @@ class SplitScaleAttention(nn.Module):
             added = self.intra(x, x, None)
             y = added if self.inter is None else x + added
         elif self.intra is not None:
-            y = self.intra(x)
+            y = self.intra(x, pairs)
         return y if self.inter is None else self.inter(y, pairs.partners(y, x), pairs)
