@@ -1,6 +1,6 @@
 """What is trained to test the claims of the papers, and which claims compare what (`claims.py`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ FRAME_QUERIES = {
     "evaluation.predictor.clip_overlap": 0,
 }
 
-Options = dict[str, object]
+Options = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,8 @@ class Work:
         found = meters[0].groups(weights)[""] | meters[1].groups(weights)["class_averaged"]
         figures = {metric: 100 * np.nan_to_num(found[metric]) for metric in METRICS}
         RESULTS.mkdir(exist_ok=True)
-        np.savez_compressed(_samples(variant.name, unit.seed, name), **figures)
+        samples = _samples(variant.name, unit.seed, name)
+        np.savez_compressed(samples, AP=figures["AP"], AP75=figures["AP75"], AssA=figures["AssA"])
         with (self.folder(unit) / "results.csv").open(newline="") as file:
             last = list(csv.DictReader(file))[-1]
         seconds = float(last["time"]) / steps

@@ -283,7 +283,8 @@ def whole(scale: Scale, name: str, arithmetic: str, *, is_compiled: bool) -> dic
     )
     predictor = VideoPredictor(build_model(config), numbered(config.num_classes), options, device=scale.device)
     if is_compiled:
-        form: Any = predictor.runtime.model
+        runtime: Any = predictor.runtime
+        form = runtime.model
         form.frame_features = torch.compile(form.frame_features, backend=scale.compiler)
         form.clip = torch.compile(form.clip, backend=scale.compiler)
     with tempfile.TemporaryDirectory() as folder, _products(has_tf32=has_tf32):
