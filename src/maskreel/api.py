@@ -28,6 +28,7 @@ from maskreel.inference.options import OptionChanges, changed_options
 from maskreel.models.catalog import ModelConfig
 from maskreel.recipes.catalog import find_recipe
 from maskreel.rendered.synthetic import SyntheticDials, write_dataset
+from maskreel.runtimes.folder import load_runnable
 from maskreel.training.loggers import RunLogger
 from maskreel.training.recipe import Recipe
 
@@ -79,7 +80,7 @@ def evaluate(
     """
     chosen = choose_device(device)
     dataset = YouTubeVIS.load(Path(data), split)
-    loaded = maskreel.models.folder.load_model(run, chosen)
+    loaded = load_runnable(run, chosen)
     recorded = recorded_evaluation(loaded.inference).predictor
     config = EvaluationConfig(predictor=changed_options(recorded, options))
     return maskreel.evaluation.evaluate.evaluate(loaded.model, loaded.classes, dataset, config, device=chosen)

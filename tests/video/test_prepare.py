@@ -98,3 +98,20 @@ def test_clips_are_normalised_before_they_are_padded() -> None:
 def test_clips_of_different_lengths_make_no_batch(lengths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="clips of equal length"):
         pad_frames([torch.zeros(length, 3, 4, 4) for length in lengths])
+
+
+@pytest.mark.parametrize(
+    ("size", "largest", "shown"),
+    [
+        ((96, 160), (96, 160), (96, 160)),
+        ((96, 160), (96, 128), (76, 128)),
+        ((160, 96), (96, 160), (96, 57)),
+        ((48, 64), (96, 160), (96, 128)),
+        ((48, 64), None, (96, 128)),
+    ],
+)
+def test_a_frame_that_does_not_fit_is_shrunk_until_it_does(
+    size: tuple[int, int], largest: tuple[int, int] | None, shown: tuple[int, int]
+) -> None:
+    frame = show_frame(np.zeros((*size, 3), dtype=np.uint8), 96, largest=largest)
+    assert frame.shape == (3, *shown)

@@ -61,7 +61,7 @@ def measure_model(predictor: VideoPredictor, video: Path, *, samples: int) -> li
     options, runtime = predictor.options, predictor.runtime
     frames = torch.stack(
         [
-            show_frame(frame.pixels, options.short_side, options.long_side)
+            show_frame(frame.pixels, options.short_side, options.long_side, options.largest)
             for frame in islice(source, options.clip_frames)
         ]
     )

@@ -18,8 +18,9 @@ from maskreel.config import suggestion
 from maskreel.device import choose_device
 from maskreel.errors import UsageError
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
-from maskreel.models.folder import BUNDLED, build_model, is_bundled, load_model
+from maskreel.models.folder import BUNDLED, build_model, is_bundled
 from maskreel.recipes.catalog import RECIPES
+from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.pytorch import PyTorchRuntime
 
 MAX_FRAMES = 1000
@@ -45,7 +46,7 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
         classes = numbered(recipe.model.num_classes)
         recorded: dict[str, Any] = {"short_side": recipe.evaluation.predictor.short_side}
     elif is_bundled(args.name) or Path(args.name).exists():
-        loaded = load_model(args.name, device)
+        loaded = load_runnable(args.name, device)
         model, classes, recorded = loaded.model, loaded.classes, loaded.inference
     else:
         hint = suggestion(args.name, [*RECIPES, BUNDLED], "maskreel recipes lists them.")
@@ -58,8 +59,8 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
 
 def model_figures(args: BenchModel, predictor: VideoPredictor) -> dict[str, Any]:
     """What was measured, and of which model."""
-    assert isinstance(predictor.runtime, PyTorchRuntime), "models of the catalog are modules"
-    elements = sum(tensor.numel() for tensor in predictor.runtime.model.state_dict().values())
+    runtime = predictor.runtime
+    tensors = runtime.model.state_dict().values() if isinstance(runtime, PyTorchRuntime) else ()
     with tempfile.TemporaryDirectory() as folder:
         video = args.video or Path(folder) / "rendered.mp4"
         if args.video is None:
@@ -67,7 +68,7 @@ def model_figures(args: BenchModel, predictor: VideoPredictor) -> dict[str, Any]
         stages = measure_model(predictor, video, samples=args.samples)
     return {
         "name": args.name,
-        "elements": elements,
+        "elements": sum(tensor.numel() for tensor in tensors) or None,
         "short_side": predictor.options.short_side,
         "precision": predictor.options.precision,
         "video": "rendered, 360x640" if args.video is None else str(args.video),

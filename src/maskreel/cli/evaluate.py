@@ -24,8 +24,9 @@ from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
 from maskreel.evaluation.plots import draw_plots, files, measured_curves
 from maskreel.files import write_json
 from maskreel.left_out import LeftOut
-from maskreel.models.folder import LoadedModel, is_bundled, load_model, model_folder
+from maskreel.models.folder import is_bundled, model_folder
 from maskreel.outputs import Outputs
+from maskreel.runtimes.folder import RunnableModel, load_runnable
 
 FILES = ("config.json", "metrics.json", "results.json", "left_out.json")
 """What is written."""
@@ -44,7 +45,7 @@ def run(args: Evaluate) -> None:
             "write a results file with maskreel predict, or evaluate a split with annotations"
         )
     warn_without_objects(dataset.truth)
-    loaded = load_model(args.run, device)
+    loaded = load_runnable(args.run, device)
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
     inputs = (dataset.annotation_path, dataset.frames_folder, args.run, model_folder(args.run))
@@ -71,7 +72,7 @@ def run(args: Evaluate) -> None:
 
 def _evaluate(
     args: Evaluate,
-    loaded: LoadedModel,
+    loaded: RunnableModel,
     dataset: YouTubeVIS,
     config: EvaluationConfig,
     device: torch.device,

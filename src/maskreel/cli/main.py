@@ -65,6 +65,12 @@ COMMANDS = {
         "maskreel.cli.records.models:Convert",
         "turn weights of published systems into a model folder, strictly",
     ),
+    "export": Command(
+        "maskreel.cli.export",
+        "maskreel.cli.records.models:Export",
+        "write a model for ONNX Runtime, OpenVINO or torch.export, and prove it",
+        is_heavy=True,
+    ),
     "export-weights": Command(
         "maskreel.cli.export_weights",
         "maskreel.cli.records.models:ExportWeights",

@@ -27,8 +27,9 @@ from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import UNKNOWN_CONTENT, content_words
 from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.left_out import LeftOut
-from maskreel.models.folder import BUNDLED, load_model
+from maskreel.models.folder import BUNDLED
 from maskreel.outputs import MAX_STEM, Outputs, told_apart
+from maskreel.runtimes.folder import load_runnable
 from maskreel.video.ahead import DROPPED, STOPPED, ReadAhead
 from maskreel.video.choice import FrameChoice
 from maskreel.video.sources import MAX_DENOMINATOR, VIDEO_SUFFIXES, NamedSource, find_sources
@@ -128,7 +129,7 @@ def run(args: Predict) -> None:
 def _predictor(args: Predict, choice: ResultChoice) -> tuple[VideoPredictor, ResultChoice, float]:
     """The model, what is chosen of its classes, and the least score of pairs in results."""
     device = choose_device(args.device)
-    loaded = load_model(args.run, device)
+    loaded = load_runnable(args.run, device)
     predictor = VideoPredictor(
         loaded.model,
         loaded.classes,

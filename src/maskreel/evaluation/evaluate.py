@@ -19,6 +19,7 @@ from maskreel.evaluation.results import Predictions, write_results
 from maskreel.geometry.masklets import Masklet, Masklets
 from maskreel.inference.predictor import VideoPredictor
 from maskreel.left_out import LeftOut
+from maskreel.runtimes.protocol import Runtime
 
 SHOWN = ("AP", "AP50", "AP75", "AR1", "AR10")
 """Metrics given overall, per size, per class and per dial."""
@@ -60,7 +61,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module,
+    model: nn.Module | Runtime,
     classes: Sequence[tuple[int, str]],
     dataset: YouTubeVIS,
     config: EvaluationConfig,

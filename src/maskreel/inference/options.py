@@ -23,6 +23,8 @@ class PredictorOptions:
     """Frames are resized to this shortest side, in pixels."""
     long_side: int | None = None
     """Or less, where the longest side would exceed this; default four times the shortest."""
+    largest: tuple[int, int] | None = None
+    """(height, width) in pixels that frames must fit into, for exported graphs; larger ones are shrunk further."""
     clip_frames: int = 36
     """Frames per clip; longer videos are cut into windows."""
     clip_overlap: int = 6
@@ -73,6 +75,7 @@ class OptionChanges(TypedDict, total=False):
 
     short_side: int
     long_side: int | None
+    largest: tuple[int, int] | None
     clip_frames: int
     clip_overlap: int
     top_k: int

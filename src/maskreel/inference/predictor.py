@@ -19,7 +19,9 @@ from maskreel.inference.pending import FrameObjects
 from maskreel.inference.pipeline import follow, in_reach
 from maskreel.inference.postprocess import ClipDetections
 from maskreel.inference.session import Pace, Session, VideoResult
-from maskreel.models.folder import PUBLISHED_FRAMES, load_model
+from maskreel.models.folder import PUBLISHED_FRAMES
+from maskreel.runtimes.folder import load_runnable
+from maskreel.runtimes.graphs import GraphRuntime
 from maskreel.runtimes.protocol import Runtime
 from maskreel.runtimes.pytorch import PyTorchRuntime
 from maskreel.structures import Clip
@@ -49,6 +51,10 @@ class VideoPredictor:
         """
         self.options: PredictorOptions = options or PredictorOptions()
         self.classes: tuple[tuple[int, str], ...] = tuple(classes)
+        if not isinstance(model, nn.Module) and self.options.precision != "float32":
+            raise OptionError(
+                f"precision {self.options.precision}: exported graphs compute in the numbers that they were written for"
+            )
         self.runtime: Runtime = (
             PyTorchRuntime(model, device=device, precision=self.options.precision)
             if isinstance(model, nn.Module)
@@ -64,7 +70,7 @@ class VideoPredictor:
         options: PredictorOptions | None = None,
         **changes: Unpack[OptionChanges],
     ) -> "VideoPredictor":
-        """A predictor from a run folder, a model folder, or the word "bundled".
+        """A predictor from a run folder, a model folder, an exported one, or the word "bundled".
 
         It runs as the model was evaluated, or by `options`; either can be changed by the fields of `PredictorOptions`,
         as in `load(run, clip_frames=24, min_score=0.5)`. `device` is cpu, cuda, cuda:1 ..., or auto: CUDA where there
@@ -74,7 +80,7 @@ class VideoPredictor:
         and for a value; DataError for a damaged model.
         """
         chosen = choose_device(str(device))
-        loaded = load_model(run, chosen)
+        loaded = load_runnable(run, chosen)
         options = changed_options(options or recorded_options(loaded.inference), changes)
         return VideoPredictor(
             loaded.model, loaded.classes, options, device=chosen, trained_frames=loaded.trained_frames
@@ -135,6 +141,8 @@ class VideoPredictor:
     @cached_property
     def _fingerprint(self) -> str:
         """Names the model among all others: its type and the sum of its weights."""
+        if isinstance(self.runtime, GraphRuntime):
+            return f"{self.runtime.description.format} {self.runtime.fingerprint}"
         model = self.runtime.model if isinstance(self.runtime, PyTorchRuntime) else self.runtime
         sums = hashlib.sha256()
         if isinstance(model, nn.Module):

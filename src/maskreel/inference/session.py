@@ -140,7 +140,7 @@ class Session:
             raise UsageError("push: the video is finished; begin another session")
         where = f"frame {self._clock.num_frames}"
         pixels = as_pixels(frame, where, self._size)
-        shown = show_frame(pixels, self._options.short_side, self._options.long_side)
+        shown = show_frame(pixels, self._options.short_side, self._options.long_side, self._options.largest)
         if time is None and isinstance(frame, Frame):
             time = frame.time
         seconds = self._clock.tick(None if time is None else float(time), where)

@@ -36,6 +36,8 @@ def dynamic_layers(
     tensors = (inputs, *weights, bias1, bias2, bias3)
     if choose("dynamic layers", *tensors, forms=inference_forms(*tensors)) == "cpu":
         return _on_cpu(inputs, weights, bias1, bias2, bias3)
+    if torch.compiler.is_exporting():
+        return _all_at_once(inputs, weights, bias1, bias2, bias3)
     chunk = max(1, CHUNK[inputs.device.type == "cuda"] // (bias1.shape[2] * inputs.shape[2]))
     parts = [part.split(chunk) for part in (*weights, bias2, bias3)]
     masks = []
@@ -46,6 +48,14 @@ def dynamic_layers(
             x = F.relu(torch.baddbmm(b2[..., None], w2, x), inplace=True)
             masks.append(torch.baddbmm(b3[..., None], w3, x)[:, 0])
     return rearrange(torch.cat(masks), "(t n) s -> n t s", t=len(inputs))
+
+
+def _all_at_once(inputs: Tensor, weights: Sequence[Tensor], bias1: Tensor, bias2: Tensor, bias3: Tensor) -> Tensor:
+    """As products whose counts of instances and frames a graph may leave open."""
+    first, second, third = (weight[:, None] for weight in weights)
+    x = F.relu(first @ inputs + rearrange(bias1, "t n o -> n t o 1"))
+    x = F.relu(second @ x + rearrange(bias2, "n o -> n 1 o 1"))
+    return (third @ x + rearrange(bias3, "n o -> n 1 o 1"))[:, :, 0]
 
 
 def _on_cpu(inputs: Tensor, weights: Sequence[Tensor], bias1: Tensor, bias2: Tensor, bias3: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ BUNDLED_MODELS = {f"bundled-{kind.replace('_', '-')}": f"{kind.replace('_', '-')
 FORMAT = 2
 PUBLISHED_FRAMES = 5
 """Of the training clips of SeqFormer and the models that grew from it."""
+GRAPHS = "graphs.json"
+"""What the graphs of an exported folder are."""
 UNUSED = "unused.safetensors"
 """What the checkpoint that a model was converted from holds beyond it."""
 MODEL_FILES = ("config.json", "model.safetensors", UNUSED, "sums.json")
@@ -56,6 +58,17 @@ class SavedClass:
     name: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """What `config.json` says, checked."""
+
+    format: int
+    config: ModelConfig
+    classes: tuple[tuple[int, str], ...]
+    inference: dict[str, Any]
+    trained_frames: int
+
+
 def build_model(config: ModelConfig) -> nn.Module:
     return CATALOG[config.kind].model(config)
 
@@ -81,17 +94,32 @@ def save_model(
     model, by its names there; it goes into a file of its own, from which the checkpoint can be written again.
     `trained_frames` is the length of the clips that the model was trained on, where that is known.
     """
-    classes = tuple(classes)
+    description = _description(folder, config, tuple(classes), inference or {}, trained_frames)
+    write_model_folder(folder, description, model, dtype=dtype, unused=unused or {})
+
+
+def write_description(folder: Path, loaded: LoadedModel, inference: Mapping[str, Any]) -> None:
+    """The `config.json` of a model folder for a model that came from another."""
+    description = _description(folder, loaded.config, loaded.classes, inference, loaded.trained_frames)
+    (folder / "config.json").write_text(json.dumps(description, indent=1) + "\n")
+
+
+def _description(
+    folder: Path,
+    config: ModelConfig,
+    classes: tuple[tuple[int, str], ...],
+    inference: Mapping[str, Any],
+    trained_frames: int | None,
+) -> dict[str, Any]:
     if len(classes) != config.num_classes:
         raise ValueError(f"{folder}: {len(classes)} class names for a model of {config.num_classes} classes")
-    description = {
+    return {
         "format": FORMAT,
         "model": to_dict(config),
         "classes": [{"id": number, "name": name} for number, name in classes],
-        "inference": dict(inference or {}),
+        "inference": dict(inference),
         **({} if trained_frames is None else {"trained_frames": trained_frames}),
     }
-    write_model_folder(folder, description, model, dtype=dtype, unused=unused or {})
 
 
 def write_model_folder(
@@ -128,32 +156,48 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
     Raises UsageError when there is no such folder, DataError when its content is damaged or is another model's.
     """
     folder = model_folder(run)
-    check_sums(folder, required=("config.json", "model.safetensors"))
-    path = folder / "config.json"
-    description = read_json(path)
-    written = description.get("format")
-    if written not in (1, FORMAT):
+    if is_exported(folder):
         raise DataError(
-            f"{path}: format {written!r} is not {FORMAT}; the folder was written by another version of Maskreel"
+            f"{folder}: holds exported graphs, which can be run and nothing else; name the model that they came from"
         )
-    model = description.get("model")
-    config = from_dict(ModelConfig, moved(model) if written == 1 else model, f"{path}: model")
-    classes = from_dict(tuple[SavedClass, ...], description.get("classes"), f"{path}: classes")
-    if len(classes) != config.num_classes:
-        raise DataError(f"{path}: lists {len(classes)} classes for a model of {config.num_classes} classes")
-    inference = description.get("inference", {})
-    if not isinstance(inference, dict):
-        raise DataError(f"{path}: inference: expected an object, got {inference!r}")
-    trained_frames = description.get("trained_frames", published_frames(config))
-    if type(trained_frames) is not int or trained_frames < 1:
-        raise DataError(f"{path}: trained_frames: expected a number of frames from 1 on, got {trained_frames!r}")
+    check_sums(folder, required=("config.json", "model.safetensors"))
+    description = read_description(folder)
     with torch.device("meta"):
-        model = build_model(config)
+        model = build_model(description.config)
     model = model.to_empty(device="cpu")
     tensors = read_tensors(folder / "model.safetensors")
-    load_state(model, renamed(tensors) if written == 1 else tensors, folder / "model.safetensors")
+    load_state(model, renamed(tensors) if description.format == 1 else tensors, folder / "model.safetensors")
     return LoadedModel(
         model=model.to(device).eval(),
+        config=description.config,
+        classes=description.classes,
+        inference=description.inference,
+        trained_frames=description.trained_frames,
+    )
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """The `config.json` of a model folder; DataError for what cannot be understood."""
+    path = folder / "config.json"
+    written = read_json(path)
+    number = written.get("format")
+    if number not in (1, FORMAT):
+        raise DataError(
+            f"{path}: format {number!r} is not {FORMAT}; the folder was written by another version of Maskreel"
+        )
+    model = written.get("model")
+    config = from_dict(ModelConfig, moved(model) if number == 1 else model, f"{path}: model")
+    classes = from_dict(tuple[SavedClass, ...], written.get("classes"), f"{path}: classes")
+    if len(classes) != config.num_classes:
+        raise DataError(f"{path}: lists {len(classes)} classes for a model of {config.num_classes} classes")
+    inference = written.get("inference", {})
+    if not isinstance(inference, dict):
+        raise DataError(f"{path}: inference: expected an object, got {inference!r}")
+    trained_frames = written.get("trained_frames", published_frames(config))
+    if type(trained_frames) is not int or trained_frames < 1:
+        raise DataError(f"{path}: trained_frames: expected a number of frames from 1 on, got {trained_frames!r}")
+    return ModelDescription(
+        format=number,
         config=config,
         classes=tuple((entry.id, entry.name) for entry in classes),
         inference=inference,
@@ -188,7 +232,7 @@ def model_folder(run: str | Path) -> Path:
         return _bundled_folder(str(run))
     run = Path(run)
     for folder in (run / "weights" / "best", run / "weights" / "last", run):
-        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+        if (folder / "config.json").is_file() and ((folder / "model.safetensors").is_file() or is_exported(folder)):
             return folder
     if not run.exists():
         raise UsageError(f"{run}: no such folder; give a run folder, a model folder, or the word {BUNDLED!r}")
@@ -211,6 +255,11 @@ def _bundled_folder(word: str) -> Path:
         f"{word}: its weights are not in this installation; make them in a clone with: maskreel train {recipe} "
         f"--data.root DATA --out weights/{recipe}"
     )
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a model folder holds graphs for other runtimes, which `runtimes/` reads, in place of tensors."""
+    return (folder / GRAPHS).is_file()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

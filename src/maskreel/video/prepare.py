@@ -42,13 +42,20 @@ def resize_frames(frames: UInt8[Tensor, "t 3 h w"], size: tuple[int, int]) -> UI
 
 
 def show_frame(
-    pixels: UInt8[np.ndarray, "h w 3"], short_side: int, long_side: int | None = None
+    pixels: UInt8[np.ndarray, "h w 3"],
+    short_side: int,
+    long_side: int | None = None,
+    largest: tuple[int, int] | None = None,
 ) -> UInt8[Tensor, "3 new_h new_w"]:
     """A copy of a frame at the size that a network is to see: its shortest side, or less to keep within the longest.
 
-    Without a longest side that is `MAX_ASPECT` times the shortest.
+    Without a longest side that is `MAX_ASPECT` times the shortest. What does not fit into `largest`, (height, width),
+    is shrunk until it does.
     """
     size = fit_size(*pixels.shape[:2], shortest=short_side, longest=long_side or MAX_ASPECT * short_side)
+    if largest is not None and (size[0] > largest[0] or size[1] > largest[1]):
+        share = min(largest[0] / size[0], largest[1] / size[1])
+        size = (max(1, int(size[0] * share)), max(1, int(size[1] * share)))
     return resize_frames(torch.tensor(pixels).permute(2, 0, 1)[None], size)[0].contiguous()
 
 

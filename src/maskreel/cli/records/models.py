@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from maskreel.cli.records.overwrite import Overwrite
+from maskreel.runtimes.description import Format, GraphPrecision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +81,31 @@ class ExportWeights:
     overwrite: Overwrite = False
     json: str | None = None
     """Also write what was written as JSON here; without a path, JSON alone on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a model as graphs that run without PyTorch, or as torch.export programs, and prove that they agree.
+
+    OUT is a model folder like any other: predict, evaluate and bench model take it as RUN. Beyond the bounds (largest
+    relative difference 1e-4 in float32, 2e-2 in float16; AP of rendered videos) nothing is left under OUT.
+    """
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folder, model folder, the word bundled, or a recipe, whose weights are drawn at random."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Model folder to write; must not exist yet, or be empty."""
+    format: Format
+    """What the graphs are for: ONNX Runtime, OpenVINO, or PyTorch alone."""
+    size: tuple[int, int] | None = None
+    """Height and width of frames, in pixels, that the graphs are checked with; default as the model was evaluated."""
+    frames: int | None = None
+    """Frames of a clip; default as the model was evaluated, else 36."""
+    precision: GraphPrecision = "float32"
+    """Numbers of the graphs: float32; float16, stored in 16 bits; int8, backbone and linear layers in 8 bits."""
+    calibrate: Path | None = None
+    """Videos from which int8 takes its ranges: a folder of a data set, or of videos or frames; default, for a model of
+    the rendered classes, rendered videos."""
+    overwrite: Overwrite = False
+    json: str | None = None
+    """Also write what was written and compared as JSON here; without a path, JSON alone."""

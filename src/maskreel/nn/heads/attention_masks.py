@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -132,11 +132,28 @@ class MaskVolume(nn.Sequential):
         super().__init__(*layers, nn.Conv3d(hidden, 1, 1))
 
 
+@runtime_checkable
+class MapHead(Protocol):
+    """What turns queries and maps to masks: the layers below, or their graph in another runtime."""
+
+    @property
+    def area(self) -> Area: ...
+
+    def decode(
+        self,
+        states: Float[Tensor, "t n c"],
+        maps: Sequence[Float[Tensor, "t _ _ _"]],
+        is_padding: Bool[Tensor, "t h w"],
+    ) -> Float[Tensor, "n t i j"]:
+        """Mask logits of n > 0 queries of one clip; `maps` are those of an `AttentionMaskDecoder`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionMaskDecoder:
     """Masks of the last decoder layer, decoded when somebody asks for them."""
 
-    head: "AttentionMasks"
+    head: MapHead
     states: Float[Tensor, "b t q c"]
     maps: tuple[FeatureMap, ...]
     """Strides 4, 8 and 16 of the backbone, and the encoder's memory at stride 32."""
@@ -208,7 +225,6 @@ class AttentionMasks(Checkpointed):
         maps: Sequence[Float[Tensor, "t _ _ _"]],
         is_padding: Bool[Tensor, "t h w"],
     ) -> Float[Tensor, "n t i j"]:
-        """Mask logits of n > 0 queries of one clip; `maps` are those of an `AttentionMaskDecoder`."""
         t, n = states.shape[:2]
         *finer, memory = maps
         attention = rearrange(self.attend(states, memory, is_padding), "t n m h w -> (n t) m h w")

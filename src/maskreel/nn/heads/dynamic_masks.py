@@ -97,7 +97,7 @@ class DynamicMaskDecoder:
             weights = [
                 weight.unflatten(1, (o, -1)) for weight, o in ((weight1, HIDDEN), (weight2, HIDDEN), (weight3, 1))
             ]
-            first_bias = biases[0].expand(len(inputs), -1, -1)
+            first_bias = biases[0].expand(inputs.shape[0], -1, -1)
             if self.is_relative:
                 centres = self.centres[clip][:, queries].to(dtype)
                 first_bias = first_bias + torch.einsum("nor,tnr->tno", weights[0][..., :2], centres)

@@ -1,0 +1,124 @@
+"""`maskreel export`: what is refused before any work, and that every command takes what it wrote."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import maskreel.cli.export
+from maskreel.cli.main import main
+from maskreel.models.folder import save_model
+from tests.export.exporting import exported_once, tiny_model
+from tests.other_user import as_nobody, open_folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The sentence of a command line that exits with 2."""
+    assert main(["export", *words]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--format", "tflite"], "--format 'tflite': no such choice; choose one of onnx, openvino, torch"),
+        ([], "--format"),
+        (["--format", "torch", "--precision", "int8"], "--precision int8: torch is written in float32 alone"),
+        (["--format", "torch", "--precision", "float16"], "--precision float16: torch is written in float32 alone"),
+        (["--format", "onnx", "--frames", "0"], "--frames 0: must be at least 1"),
+        (["--format", "onnx", "--size", "16", "64"], "--size 16 64: both must lie between 32 and 4096"),
+        (["--format", "onnx", "--calibrate", "."], "--calibrate .: only --precision int8 takes ranges from videos"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sentence in refused(capsys, "bundled", str(tmp_path / "out"), *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "exists already" in refused(capsys, "bundled", str(tmp_path), "--format", "onnx")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_missing_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = refused(capsys, str(tmp_path / "nowhere"), str(tmp_path / "out"), "--format", "onnx")
+    assert "no such folder" in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [
+        (("onnx", "float32"), "onnxscript", "export"),
+        (("onnx", "float32"), "onnxruntime", "export"),
+        (("openvino", "float32"), "openvino", "export"),
+        (("openvino", "int8"), "nncf", "quantize"),
+    ],
+)
+def test_a_format_that_is_not_installed_is_named(
+    words: tuple[str, str],
+    package: str,
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    find = importlib.util.find_spec
+    installed = lambda name, *rest: None if name == package else find(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", installed)
+    form, precision = words
+    sentence = refused(capsys, "bundled", str(tmp_path / "out"), "--format", form, "--precision", precision)
+    assert f"needs {package}, which is not installed" in sentence
+    assert f"'maskreel[{extra}]'" in sentence
+
+
+def test_a_place_where_one_cannot_write_is_refused_before_any_work() -> None:
+    assert maskreel.cli.export
+    with open_folder() as folder:
+        code, text = as_nobody(lambda: main(["export", "bundled", str(folder / "out"), "--format", "torch"]))
+    assert code == 2
+    assert "cannot write there" in text
+    assert len(text.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_every_command_takes_an_exported_folder_as_run(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(exported_once(tmp_path_factory, "seqformer") / "onnx", "onnx")
+    loaded = tiny_model("seqformer")
+    save_model(tmp_path / "trained", loaded.model, loaded.config, loaded.classes, inference=loaded.inference)
+    assert main(["data", "synth", "data", "--videos", "1", "--split", "valid", "--frames", "3"]) == 0
+    video = str(next((tmp_path / "data/valid/JPEGImages").iterdir()))
+    found = []
+    for run in ("trained", "onnx"):
+        options = [
+            "--short-side",
+            "57",
+            "--min-score",
+            "0",
+            "--no-overlay",
+            "--clip-frames",
+            "3",
+            "--clip-overlap",
+            "0",
+        ]
+        assert main(["predict", run, video, "--out", run + "-out", *options]) == 0
+        found.append(json.loads(next((tmp_path / f"{run}-out").glob("*.json")).read_text())["masklets"])
+    assert found[0]
+    assert [entry["track_id"] for entry in found[0]] == [entry["track_id"] for entry in found[1]]
+    assert [entry["score"] for entry in found[0]] == pytest.approx([entry["score"] for entry in found[1]], abs=1e-4)
+    assert main(["bench", "model", "onnx", "--frames", "2", "--samples", "1", "--json", "bench.json"]) == 0
+    capsys.readouterr()
+    assert main(["export", "onnx", "again", "--format", "torch"]) == 1
+    assert "holds exported graphs, which can be run and nothing else" in capsys.readouterr().err

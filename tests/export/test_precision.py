@@ -1,0 +1,102 @@
+"""Graphs in 16 and in 8 bits: what is stored so, what stays, and what they say."""
+
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from maskreel.errors import UsageError
+from maskreel.export.calibration import calibration_clips
+from maskreel.export.proof import difference
+from maskreel.export.quantize import graph_inputs, products, quantize_onnx
+from maskreel.export.writers import store_halves
+from maskreel.files import write_sums
+from maskreel.runtimes.folder import load_runnable
+from maskreel.runtimes.graphs import GraphRuntime
+from maskreel.runtimes.onnx import open_graph
+from maskreel.runtimes.pytorch import PyTorchRuntime
+from tests.builders import clip_batch, write_youtube_vis
+from tests.export.exporting import FRAMES, SIZE, exported_once, tiny_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported_once(tmp_path_factory, "seqformer") / "onnx", tmp_path / "model"))
+
+
+def runtime(folder: Path) -> GraphRuntime:
+    write_sums(folder)
+    opened = load_runnable(folder).model
+    assert isinstance(opened, GraphRuntime)
+    return opened
+
+
+def test_halves_take_half_the_space_and_say_nearly_the_same(folder: Path) -> None:
+    path = folder / "features.onnx"
+    before = path.stat().st_size
+    for name in ("features", "clip", "masks"):
+        store_halves(folder / f"{name}.onnx")
+        onnx.checker.check_model(onnx.load(folder / f"{name}.onnx"), full_check=True)
+    assert path.stat().st_size < 0.75 * before
+    graph = onnx.load(path).graph
+    halves = {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    assert "model.backbone.conv1.weight.half" in halves
+    assert sum(node.op_type == "Cast" and node.input[0] in halves for node in graph.node) == len(halves) > 20
+    model = tiny_model("seqformer").model
+    found = difference(PyTorchRuntime(model), runtime(folder), clip_batch((SIZE,), num_frames=FRAMES))
+    assert 1e-6 < found.largest < 2e-2
+
+
+def test_backbone_and_linear_layers_become_8_bits_and_heads_and_sampling_stay(folder: Path) -> None:
+    clips = calibration_clips(None, size=SIZE, frames=2, is_rendered=True)
+    assert len(clips) == 8
+    frames, whole = graph_inputs(open_graph(folder / "features.onnx"), clips)
+    assert len(frames) == 16
+    assert whole[0]["sizes"].shape == (2, 2)
+    chosen = {name: products(folder / f"{name}.onnx") for name in ("features", "clip")}
+    quantize_onnx(folder / "features.onnx", frames[:4])
+    quantize_onnx(folder / "clip.onnx", whole[:2])
+    for name in ("features", "clip"):
+        graph = onnx.load(folder / f"{name}.onnx").graph
+        made = {output: node for node in graph.node for output in node.output}
+        quantised = {
+            node.name
+            for node in graph.node
+            if node.op_type in ("Conv", "MatMul", "Gemm")
+            and all(made[each].op_type == "DequantizeLinear" for each in node.input[:2] if each in made)
+            and node.input[1] in made
+            and made[node.input[1]].op_type == "DequantizeLinear"
+        }
+        assert quantised == set(chosen[name])
+        assert quantised
+    scopes = {
+        node.name: entry.value
+        for name in ("features", "clip")
+        for node in onnx.load(folder / f"{name}.onnx").graph.node
+        for entry in node.metadata_props
+        if entry.key == "pkg.torch.onnx.name_scopes"
+    }
+    for name in (*chosen["features"], *chosen["clip"]):
+        for word in ("sampling_offsets", "attention_weights", "mask_head", "classify", "box_heads"):
+            assert word not in scopes.get(name, "")
+    model = tiny_model("seqformer").model
+    found = difference(PyTorchRuntime(model), runtime(folder), clips[0])
+    assert 1e-4 < found.logits < 0.3
+
+
+def test_ranges_come_from_the_videos_that_are_named(tmp_path: Path) -> None:
+    write_youtube_vis(tmp_path / "set", num_videos=3, num_frames=4, size=(64, 96))
+    for source in (tmp_path / "set", tmp_path / "set" / "train" / "JPEGImages"):
+        clips = calibration_clips(source, size=SIZE, frames=4, is_rendered=True)
+        assert len(clips) == 3
+        assert all(clip.frames.shape == (1, 4, 3, 64, 96) for clip in clips)
+        assert not torch.equal(clips[0].frames, clips[1].frames)
+    with pytest.raises(UsageError, match=r"--calibrate .*: no video of 5 frames or more in it"):
+        calibration_clips(tmp_path / "set", size=SIZE, frames=5, is_rendered=False)
+    with pytest.raises(UsageError, match="name videos like those to come with --calibrate DIR"):
+        calibration_clips(None, size=SIZE, frames=4, is_rendered=False)
