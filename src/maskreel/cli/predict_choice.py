@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskreel.cli.options import refused_as_typed
 from maskreel.cli.records.video import Predict
+from maskreel.errors import UsageError
 from maskreel.geometry.masklets import Masklets
 from maskreel.geometry.rle import Rle
 from maskreel.geometry.selection import Region, chosen_labels, select
