@@ -162,7 +162,7 @@ def test_a_planted_fault_is_found_under_its_name(tmp_path: Path, kind: str) -> N
 
 def test_every_kind_of_problem_is_planted_somewhere() -> None:
     elsewhere = {"file", "other-format", "split-shared"}
-    of_other_formats = {"content", "doubt", "frame-hole"}
+    of_other_formats = {"content", "doubt", "frame-gap", "frame-hole"}
     assert set(KINDS) == set(PLANTS) | elsewhere | of_other_formats
 
 

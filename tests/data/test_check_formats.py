@@ -111,8 +111,8 @@ def test_a_fault_of_an_image_is_found_in_every_format(
     plant(images_of(root)[3])
     found = checked(root, name)
     if fault in ("gone", "one more") and name in ("labelme", "mots-txt"):
-        # There every image is a frame: one more is one without objects, and one that is gone leaves a hole.
-        kind = "frame-hole" if fault == "one more" else kind
+        # There every image is a frame: one more is one without objects.
+        kind = "frame-gap" if fault == "one more" else kind
     assert kinds(found) & {kind, "content"}, found.problems
 
 

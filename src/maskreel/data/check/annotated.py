@@ -1,9 +1,11 @@
 """Faults of a data set in any format, as its reader gives it: images, frames, tracks, and what the reader says."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from maskreel.data.check.frames import image_fault
@@ -76,14 +78,25 @@ def _check_frames(video: AnnotatedVideo, problems: Problems) -> None:
 
 
 def _check_steps(video: AnnotatedVideo, where: str, problems: Problems) -> None:
-    """A number that is left out while there is an image of it: its annotation file is gone."""
+    """Numbers in unequal steps: a fault where there is an image of what is left out, and a note elsewhere."""
     numbers = video.frame_numbers
-    steps = Counter(after - before for before, after in zip(numbers[:-1], numbers[1:], strict=True))
+    steps = Counter(after - before for before, after in pairwise(numbers))
     usual = min(steps, key=lambda step: (-steps[step], step), default=1)
-    for before, after in zip(numbers[:-1], numbers[1:], strict=True):
-        if after - before != usual and after - before > usual:
-            problems.note("frame-hole", where, f"frame {before + usual} is missing after {before}")
-            return
+    gaps = [(before, after) for before, after in pairwise(numbers) if after - before > usual]
+    surplus = _numbers_beside(video)
+    holes = [(before, after) for before, after in gaps if any(before < number < after for number in surplus)]
+    for kind, found in (("frame-hole", holes), ("frame-gap", gaps if not holes else [])):
+        if found:
+            words = f"frame {found[0][0] + usual} is missing after {found[0][0]}; {len(found)} such places"
+            problems.note(kind, where, words)
+
+
+def _numbers_beside(video: AnnotatedVideo) -> set[int]:
+    """Last numbers in the names of images that lie beside the frames, and are none."""
+    listed = {image for image in video.images if image is not None}
+    beside = (path for folder in {image.parent for image in listed} for path in folder.iterdir() if path not in listed)
+    digits = (re.findall("[0-9]+", path.stem) for path in beside if is_image(path))
+    return {int(found[-1]) for found in digits if found}
 
 
 def _check_tracks(video: AnnotatedVideo, problems: Problems) -> None:

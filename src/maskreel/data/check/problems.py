@@ -37,7 +37,8 @@ KINDS = {
     "video-unlabelled": Kind(about="a video without any track", is_note=True),
     "path-leaves-root": Kind(about="a file name that leads out of the folder of frames"),
     "frame-repeated": Kind(about="one file is listed as several frames"),
-    "frame-hole": Kind(about="a frame's number is left out, as where its annotation file is gone"),
+    "frame-hole": Kind(about="a frame's number is left out whose image is there: its annotation file is gone"),
+    "frame-gap": Kind(about="the numbers of frames are in unequal steps", is_note=True),
     "frame-order": Kind(about="frames are not listed in the order of their numbers, as after sorting by letters"),
     # frames on disk
     "frames-folder": Kind(about="there is no folder of frames"),
