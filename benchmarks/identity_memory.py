@@ -179,7 +179,7 @@ def owner(mask: Rle | None, truth: Sequence[Sequence[Rle | None]], frame: int) -
     """The true track that a mask lies on, by more than half; None where there is none."""
     if mask is None:
         return None
-    overlaps = [0.0 if track[frame] is None else rle.iou(mask, track[frame]) for track in truth]
+    overlaps = [0.0 if (true := track[frame]) is None else rle.iou(mask, true) for track in truth]
     best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
     return best if best is not None and overlaps[best] > 0.5 else None
 

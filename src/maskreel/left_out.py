@@ -55,7 +55,7 @@ class LeftOut:
 
     def __init__(self, on_bad: OnBad | None = None, *, quiet: bool = False) -> None:
         """`quiet` gathers without warnings, for another one that is told later."""
-        self.on_bad = on_bad
+        self.on_bad: OnBad | None = on_bad
         self._quiet = quiet
         self._found: dict[Omission, None] = {}
         self._by_file: Counter[str] = Counter()

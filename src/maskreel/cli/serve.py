@@ -5,6 +5,7 @@ import socket
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from maskreel.cli.records.serve import Serve
 from maskreel.errors import UsageError
@@ -62,7 +63,7 @@ def _check(args: Serve) -> None:
         raise UsageError("maskreel serve needs the package gradio: pip install 'maskreel[web]'")
 
 
-def _listen(application: object, args: Serve) -> None:
+def _listen(application: Any, args: Serve) -> None:
     import uvicorn
 
     family = socket.AF_INET6 if ":" in args.host else socket.AF_INET

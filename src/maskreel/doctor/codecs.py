@@ -125,7 +125,7 @@ def _written(codec: Codec, clip: np.ndarray) -> bytes:
 
 def _read_back(content: bytes, codec: Codec) -> list[np.ndarray]:
     layout = "rgba" if "a" in codec.pixels else "rgb24"
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         if codec.decoder is None:
             return [frame.to_ndarray(format=layout) for frame in container.decode(video=0)]
         decoder = av.CodecContext.create(codec.decoder, "r")

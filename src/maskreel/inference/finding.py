@@ -44,13 +44,14 @@ class Finder:
             order = [index % len(frames) for index in range(self._clip_frames)]
         features = self._kept_features(frames, order) if self._reuse else self._features([frames[i] for i in order])
         options = self._options
+        height, width = frames[0].pixels.shape[-2:]
         return clip_detections(
             self._runtime.clip(features),
             top_k=options.top_k,
             max_objects=options.max_objects,
             min_score=options.min_score,
             source_size=source_size,
-            network_size=tuple(frames[0].pixels.shape[-2:]),
+            network_size=(height, width),
             num_frames=len(frames),
             select=self._runtime.masks,
         )

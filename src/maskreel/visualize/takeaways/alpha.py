@@ -17,7 +17,7 @@ from maskreel.visualize.takeaways.frames import seen_frames
 
 TIME_BASE = Fraction(1, 1000)
 """The clock of webm."""
-OPTIONS = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
+OPTIONS: dict[str, object] = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
 """Alternate reference frames, which are not shown, are not allowed beside alpha."""
 
 
@@ -36,7 +36,7 @@ def alpha(path: Path, masklets: Masklets, source: FrameSource, *, video_id: int)
         stream.codec_context.colorspace, stream.codec_context.color_range = matrix, ColorRange.MPEG
         for frame in seen_frames(masklets, source):
             picture = np.zeros((height, width, 4), dtype=np.uint8)
-            inside = masklets.masks(frame.index).any(axis=0)
+            inside = np.asarray(masklets.masks(frame.index).any(axis=0))
             picture[: masklets.height, : masklets.width] = clear_outside(frame.pixels, inside)
             image = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(
                 format="yuva420p", dst_colorspace=matrix, interpolation=Interpolation.AREA
