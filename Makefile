@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+WEB := .venv-web
 # One thread per worker: the tests are many and small.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 SHELL := /bin/bash -o pipefail
@@ -38,11 +39,24 @@ mutants: $(READY)  ## every planted fault, and whatever MUTANTS asks for, such a
 gpu: $(READY)  ## eight minutes on a CUDA device; goes on where it was cut off, runs/gpu/session.jsonl
 	$(VENV)/bin/python benchmarks/gpu_session.py --out runs/gpu/session.jsonl
 
-nightly: $(NIGHT)/suite $(NIGHT)/shipped $(NIGHT)/fuzz $(NIGHT)/mutants  ## all there is; goes on where it stopped
+nightly: $(NIGHT)/suite $(NIGHT)/browser $(NIGHT)/shipped $(NIGHT)/fuzz $(NIGHT)/mutants  ## all there is; goes on where it stopped
 
 $(NIGHT)/suite: | $(READY)
 	@mkdir -p $(NIGHT)
 	$(PYTEST) $(PYTEST_OPTIONS) | tee $@.log
+	@touch $@
+
+$(NIGHT)/browser: | $(WEB)/.ready
+	@mkdir -p $(NIGHT)
+	command -v chromium || (apt-get update && apt-get install --yes --no-install-recommends chromium)
+	OMP_NUM_THREADS=1 $(WEB)/bin/pytest -m "not gpu" tests/browser tests/serve tests/cli/test_serve.py tests/docs | tee $@.log
+	@touch $@
+
+# Gradio wants an older Pillow than the tests run with, so that its page has an environment of its own.
+$(WEB)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(WEB)
+	grep --invert-match --extended-regexp '^(pillow|tomlkit)=' constraints.txt > $(WEB)/constraints.txt
+	$(WEB)/bin/pip install --quiet --constraint $(WEB)/constraints.txt --editable '.[dev,web,docs,track]'
 	@touch $@
 
 $(NIGHT)/shipped: | $(READY)
@@ -77,4 +91,4 @@ $(VENV)/.docs: $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(WEB)

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import hypothesis
 import pytest
@@ -95,6 +96,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     golden, wants_all = session.config.stash[GOLDEN], session.config.getoption("--every-golden-file")
     if session.exitstatus == pytest.ExitCode.OK and (golden.hidden or (wants_all and golden.idle_files)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many tests wanted a browser that there is not."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if "tests/browser/" in report.nodeid]
+    if skipped:
+        terminalreporter.write_line(f"browser: {len(skipped)} skipped; they need Chromium (package chromium)")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -37,7 +37,7 @@ LIMIT = 30 * 10**6
 VIDEO_SIDE, MASK_SIDE, THUMBNAIL = 640, 320, 96
 """Pixels of the longest sides."""
 MAX_FRAMES, MAX_OBJECTS = 18_000, 200
-VIDEO_BITS = 8 * 14 * 10**6
+VIDEO_BITS = 8 * 12 * 10**6
 """Of the whole video; as text it takes a third more."""
 MASK_BYTES = 8 * 10**6
 THUMBNAIL_BYTES = 10_000
@@ -60,8 +60,8 @@ def report(
     by the words of their addresses.
     """
     step = max(1, math.ceil(masklets.decoded / MAX_FRAMES))
-    shown = sorted(masklets, key=lambda one: -one.score)[:MAX_OBJECTS]
-    shown = [one for one in shown if any(mask is not None for mask in one.segmentations)]
+    seen = [one for one in masklets if any(mask is not None for mask in one.segmentations)]
+    shown = sorted(seen, key=lambda one: -one.score)[:MAX_OBJECTS]
     pictures = _Pictures(shown)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "video.mp4"
@@ -88,7 +88,7 @@ def report(
         ratio=f"{masklets.width / masklets.height:.4f}",
         facts=html.escape(_facts(masklets)),
         downloads=_downloads(downloads or {}),
-        rule=html.escape(_rule(masklets, step, every, len(shown))),
+        rule=html.escape(_rule(masklets, step, every, (len(shown), len(seen)))),
         style=room.joinpath("report.css").read_text(),
         script=room.joinpath("report.js").read_text(),
         data=json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
@@ -221,12 +221,14 @@ def _facts(masklets: Masklets) -> str:
     )
 
 
-def _rule(masklets: Masklets, step: int, every: int, shown: int) -> str:
+def _rule(masklets: Masklets, step: int, every: int, objects: tuple[int, int]) -> str:
+    """What was left out; `objects` are (shown, seen)."""
+    shown, seen = objects
     said = [f"The video is shown with at most {VIDEO_SIDE} pixels on its longest side, masks with {MASK_SIDE}"]
     if step > 1:
         said.append(f"of {masklets.decoded} frames every {step}th is here")
     if every > 1:
         said.append(f"a mask stays on for {every} frames")
-    if shown < len(masklets):
-        said.append(f"of {len(masklets)} objects the {shown} with the highest scores are here")
+    if shown < seen:
+        said.append(f"of {seen} objects the {shown} with the highest scores are here")
     return "; ".join(said) + f". So the page stays below {LIMIT // 10**6} MB; the JSON file beside it holds everything."
