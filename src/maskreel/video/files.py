@@ -180,7 +180,7 @@ def _open(path: Path, name: str, options: dict[str, str] | None = None) -> Input
             raise VideoReadError(name, "the file is empty")
         # A protocol prefix keeps names such as "a:b.mp4" from being taken for an address.
         allowed = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        return av.open(f"file:{path}", options=allowed | (options or {}))
+        return av.open(f"file:{path}", options=allowed | (options or {}), metadata_errors="replace")
     except UnicodeEncodeError as error:
         raise VideoReadError(name, "its name is not valid text; rename the file") from error
     except PermissionError as error:

@@ -52,7 +52,7 @@ def open_pipe(name: str) -> FrameSource:
 
     def connect() -> InputContainer:
         try:
-            return av.open(pipe, "r", options={"format_whitelist": FORMATS})
+            return av.open(pipe, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoReadError(shown, f"not a video that can be read ({error_words(error)})") from error
 

@@ -159,7 +159,7 @@ def open_camera(name: str, device: tuple[str, str]) -> StreamedVideo:
             cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
             raise UsageError(f"{name}: there is no camera {path} (cameras here: {cameras})")
         try:
-            return av.open(path, format=kind, timeout=TIME_LIMIT)
+            return av.open(path, format=kind, timeout=TIME_LIMIT, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoReadError(name, f"the camera {path} cannot be opened ({error_words(error)})") from error
 
@@ -180,7 +180,7 @@ def _connect(address: str, shown: str) -> InputContainer:
         options |= {"reconnect": "1", "reconnect_delay_max": "4"}
     began = time.monotonic()
     try:
-        return av.open(address, options=options, timeout=TIME_LIMIT)
+        return av.open(address, options=options, timeout=TIME_LIMIT, metadata_errors="replace")
     except (FFmpegError, OSError, ValueError) as error:
         # What a time limit cuts off is reported as anything.
         if time.monotonic() - began >= 0.9 * TIME_LIMIT:
