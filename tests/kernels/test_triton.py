@@ -33,7 +33,7 @@ for use, (maps, coordinates) in USES.items():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 def test_interpreted_kernels_agree_with_the_reference():
     environment = os.environ | {"TRITON_INTERPRET": "1", "JAXTYPING_DISABLE": "1"}
