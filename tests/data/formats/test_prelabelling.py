@@ -168,7 +168,7 @@ def test_the_corrected_set_is_trained_on(results: Path, tmp_path: Path) -> None:
     assert main(["data", "convert", str(results), str(tmp_path / "tool"), "--to", "cvat"]) == 0
     assert main(["data", "convert", str(tmp_path / "tool"), str(tmp_path / "set")]) == 0
     words = ["--data.root", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--training.steps", "1"]
-    assert main(["train", "seqformer-tiny", *words, "--data.workers", "0"]) == 0
+    assert main(["train", "seqformer-tiny", *words, "--data.workers", "0", "--data.batch-size", "1"]) == 0
     assert (tmp_path / "run/weights/last/model.safetensors").is_file()
 
 
