@@ -84,7 +84,7 @@ def quantize_onnx(path: Path, inputs: Sequence[Inputs]) -> None:
 
 def quantize_openvino(model: Any, chosen: Sequence[str], inputs: Sequence[Inputs]) -> Any:
     """An OpenVINO model of 8 bits of one in float32; only the `chosen` nodes change."""
-    import nncf
+    import nncf  # pyright: ignore[reportMissingImports]
 
     left = [name for node in model.get_ops() if (name := node.get_friendly_name()) not in set(chosen)]
     arrays = [{name: values.numpy() for name, values in each.items()} for each in inputs]

@@ -1,5 +1,6 @@
 # pyright: reportMissingImports=false, reportCallIssue=false, reportIndexIssue=false, reportAttributeAccessIssue=false
-# Triton is there only beside CUDA builds of torch, and launches kernels by subscription.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+# Triton is not there on every platform, launches kernels by subscription, and takes plain numbers for constants.
 """CUDA backend of sampling, in Triton: forward and backward, every use of the primitive.
 
 One program computes a block of queries of one (clip, group, head); blocks that follow one another read neighbouring

@@ -1,3 +1,5 @@
+# pyright: reportMissingImports=false
+# Gradio is an extra.
 """The page: a form made with Gradio, and the routes of results beside it."""
 
 import base64
