@@ -49,6 +49,22 @@ def test_a_recipe_without_overrides_is_the_recipe(name: str) -> None:
     assert (args.training, args.evaluation) == (recipe.training, recipe.evaluation)
 
 
+@pytest.mark.parametrize(
+    ("words", "on_bad"),
+    [
+        (["--on-bad", "skip"], "skip"),
+        (["--on-bad=stop"], "stop"),
+        (["--data.on-bad", "skip"], "skip"),
+        (["--data.on-missing-frames", "skip"], "skip"),
+        (["--data.on-missing-frames", "error"], "stop"),
+        (["--data.on-missing-frames=error"], "stop"),
+        ([], None),
+    ],
+)
+def test_the_switch_for_what_is_bad_has_one_meaning_under_all_its_names(words: list[str], on_bad: str | None) -> None:
+    assert parse(["seqformer-tiny", *words]).data.on_bad == on_bad
+
+
 def test_overrides_reach_every_part() -> None:
     args = parse(["seqformer-tiny", *QUICK, "--training.drops", "1", "2", "--training.schedule", "step"])
     assert args.model.backbone.width == 8
