@@ -64,7 +64,7 @@ def _check(args: Serve) -> None:
 
 
 def _listen(application: Any, args: Serve) -> None:
-    import uvicorn
+    import uvicorn  # pyright: ignore[reportMissingImports]
 
     family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
     listening = socket.socket(family)
