@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from maskreel.data.formats import coco_tracks
 from maskreel.data.formats.annotations import ReadOptions
-from maskreel.data.formats.coco import read_tracks
 from maskreel.errors import DataError, OptionError
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklet, Masklets, SkippedFrame
@@ -172,7 +172,7 @@ def test_coco_is_read_by_the_reference_tools_and_by_our_converter(tmp_path: Path
     api = COCO(str(path))
     assert sorted(api.getAnnIds(imgIds=[3])) == [3, 4]
     np.testing.assert_array_equal(api.annToMask(api.anns[3]), rle.decode(block(4)))
-    (video,) = read_tracks(path, ReadOptions()).videos
+    (video,) = coco_tracks.read(path, ReadOptions()).videos
     assert [(track.id, track.category_id) for track in video.tracks] == [(1, 7), (3, 2)]
     assert [mask is not None for mask in video.tracks[0].segmentations] == [True, False, True]
 
