@@ -193,10 +193,10 @@ def _dynamic_masks(head: nn.Module, made: Sequence[Tensor], time: Dim | None) ->
 
 def _attention_masks(head: nn.Module, made: Sequence[Tensor], maps: Sequence[Tensor], time: Dim | None) -> TracedGraph:
     assert isinstance(head, AttentionMasks), "models with attention masks have such a head"
-    states, memory = made[0][:, :2], made[1]
+    states, memory = made[0][:, :2].contiguous(), made[1]
     levels = [*maps[:-1], memory]
     is_padding = torch.zeros(memory.shape[0], *memory.shape[2:], dtype=torch.bool)
-    sides = [(Dim(f"h{level}"), Dim(f"w{level}")) for level in range(len(levels))]
+    sides = [(Dim(f"h{level}", min=1), Dim(f"w{level}", min=1)) for level in range(len(levels))]
     dims = (
         {0: time, 1: Dim("n")},
         {0: time, 1: sides[-1][0], 2: sides[-1][1]},

@@ -102,7 +102,8 @@ class Export:
     frames: int | None = None
     """Frames of a clip; default as the model was evaluated, else 36."""
     precision: GraphPrecision = "float32"
-    """Numbers of the graphs: float32; float16, stored in 16 bits; int8, backbone and linear layers in 8 bits."""
+    """Numbers of the graphs: float32; float16, stored in 16 bits; int8, backbone and linear layers in 8 bits, with
+    OpenVINO those of the features graph."""
     calibrate: Path | None = None
     """Videos from which int8 takes its ranges: a folder of a data set, or of videos or frames; default, for a model of
     the rendered classes, rendered videos."""
