@@ -23,13 +23,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from maskreel.errors import DataError
 from maskreel.export.forms import graph_form
 from maskreel.kernels.backend import use_backend
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
 from maskreel.nn.heads.attention_masks import AttentionMaskDecoder, AttentionMasks
 from maskreel.nn.heads.dynamic_masks import DynamicMaskDecoder, DynamicMasks
-from maskreel.runtimes.graphs import MASK_INPUTS
+from maskreel.runtimes.graphs import MASK_INPUTS, first_line
 from maskreel.structures import ClipBatch, FeatureMap, FrameFeatures, VideoModel
 
 
@@ -210,7 +211,12 @@ def _attention_masks(head: nn.Module, made: Sequence[Tensor], maps: Sequence[Ten
 
 
 def _program(graph: nn.Module, inputs: tuple[Tensor, ...], dims: Any) -> ExportedProgram:
-    return torch.export.export(graph.eval(), inputs, dynamic_shapes=dims)
+    try:
+        return torch.export.export(graph.eval(), inputs, dynamic_shapes=dims)
+    except Exception as error:  # guards, operators and PyTorch's own checks have no common base
+        raise DataError(
+            f"PyTorch {torch.__version__} cannot trace this model's {type(graph).__name__} ({first_line(error)})"
+        ) from error
 
 
 @contextmanager

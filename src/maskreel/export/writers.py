@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from maskreel.errors import UsageError
+from maskreel.errors import DataError, UsageError
 from maskreel.export.graphs import TracedGraph
 from maskreel.runtimes.description import Format, GraphPrecision
-from maskreel.runtimes.graphs import not_installed
+from maskreel.runtimes.graphs import first_line, not_installed
 from maskreel.runtimes.program import NAMES
 
 OPSET = 18
@@ -57,17 +57,20 @@ def write_program(graph: TracedGraph, path: Path) -> None:
 
 def write_onnx(graph: TracedGraph, path: Path, precision: GraphPrecision = "float32") -> None:
     """One file, weights included; in float16 they are stored so and cast where they are used."""
-    with quiet():
-        torch.onnx.export(
-            graph.program,
-            f=str(path),
-            input_names=graph.inputs,
-            output_names=graph.outputs,
-            opset_version=OPSET,
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with quiet():
+            torch.onnx.export(
+                graph.program,
+                f=str(path),
+                input_names=graph.inputs,
+                output_names=graph.outputs,
+                opset_version=OPSET,
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter has errors of its own for every step
+        raise DataError(f"PyTorch {torch.__version__} cannot write {path.name} ({first_line(error)})") from error
     forget_origins(path)
     if precision == "float16":
         store_halves(path)
