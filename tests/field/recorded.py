@@ -20,6 +20,8 @@ from maskreel.geometry.masklets import is_masklet_file
 from tests.builders import SHARED
 
 FIELD = SHARED / "field"
+LIMIT = 400
+"""Seconds that a case may take, on a machine that is busy with others."""
 SUPERSEDED: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "superseded.toml").read_text())
 """By case: what is wanted today, and why it is no longer what the case says."""
 
@@ -95,7 +97,7 @@ def attempt(case: Case, out: Path, maskreel: Path) -> Attempt:
     """Run a case in the folder `out`, with the commands beside `maskreel` in front of all others."""
     words = [word.replace("{case}", str(case.folder)).replace("{out}", str(out)) for word in case.content["run"]]
     environment = {**os.environ, "PATH": f"{maskreel.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, cwd=out, env=environment, capture_output=True, timeout=120)
+    done = subprocess.run(words, cwd=out, env=environment, capture_output=True, timeout=LIMIT)
     text = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
     return Attempt(
         code=done.returncode, text=text.replace(str(case.folder), "").replace(str(out), ""), out=out, words=words
