@@ -143,8 +143,8 @@ def test_an_attack_is_refused_by_name_and_leaves_no_trace(tmp_path: Path, capsys
     ("words", "code", "sentence"),
     [
         (["nowhere.pth", "model"], 2, "nowhere.pth: no such file"),
-        (["{weights}", "{folder}"], 2, "exists already; choose another folder"),
-        (["{weights}", "{weights}"], 2, "exists already; choose another folder"),
+        (["{weights}", "{folder}"], 2, "exists already and holds"),
+        (["{weights}", "{weights}"], 2, "a file of that name exists; choose another OUT"),
         (["{weights}"], 2, "maskreel convert needs OUT (model folder to write"),
         (["{weights}", "model", "--from", "vister"], 2, "--from 'vister': no such system; did you mean 'vistr'?"),
         (["{weights}", "model", "--from", "vistr"], 1, "official.pth: not VisTR, official: it has no vistr."),

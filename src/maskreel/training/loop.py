@@ -55,6 +55,8 @@ def resume(recipe: Recipe, folder: Path, *, loggers: Sequence[RunLogger] = (), q
 
     One that had not come to its first checkpoint begins anew. UsageError where it had begun from weights.
     """
+    if not has_checkpoints(folder) and not (folder / "config.json").is_file():
+        raise UsageError(f"{folder}: there is no checkpoint to resume from, and no config.json of a run")
     if not has_checkpoints(folder) and (folder / "init.json").is_file():
         raise UsageError(f"{folder}: has no checkpoint yet, and began from weights; train anew with the same --init")
     return _train(recipe, lambda: folder, loggers=loggers, is_resumed=True, quiet=quiet)
