@@ -80,6 +80,11 @@ def test_stored_masks_are_a_sequence_that_can_be_copied() -> None:
     assert copy.deepcopy(masklet).to_dict() == pickle.loads(pickle.dumps(masklet)).to_dict() == masklet.to_dict()
 
 
+def all_return(track_id: int) -> bool:
+    """A later window can show every track."""
+    return True
+
+
 def voting(label: int, score: float, column: int = 0, length: int = 6) -> ClipDetections:
     """One object at rest whose frames all vote for one class with one score."""
     found = detections((column, [0.5, 0.5]), length=length)
@@ -94,9 +99,9 @@ def both(windows: list[tuple[int, ClipDetections]], end: int) -> tuple[Masklet, 
         pending.push(float(frame))
     for start, found in windows:
         tracks.add(start, [1], found)
-        pending.add(start, [1], found)
+        pending.add(start, [1], found, all_return)
     (masklet,) = tracks.pairs(end)
-    return masklet, pending.hand_out(end)[-1].objects[0]
+    return masklet, pending.hand_out(end, {})[-1].objects[0]
 
 
 def test_a_frame_that_two_windows_show_votes_once_by_the_first() -> None:
@@ -132,9 +137,9 @@ def test_a_stream_gives_the_score_that_is_known_when_the_mask_is_final() -> None
     pending = PendingFrames()
     for frame in range(10):
         pending.push(0.1 * frame)
-    pending.add(0, [1], detections((0, [0.75, 0.0])))
-    pending.add(4, [1, 2], detections((0, [0.25, 0.0]), (20, DOG)))
-    frames = pending.hand_out(10)
+    pending.add(0, [1], detections((0, [0.75, 0.0])), all_return)
+    pending.add(4, [1, 2], detections((0, [0.25, 0.0]), (20, DOG)), all_return)
+    frames = pending.hand_out(10, {})
     assert [[(seen.track_id, seen.score) for seen in frame.objects] for frame in (frames[4], frames[5])] == [
         [(1, 0.75), (2, pytest.approx(0.9))],
         [(1, 0.5), (2, pytest.approx(0.9))],
@@ -150,8 +155,8 @@ def test_a_track_absent_where_windows_meet_has_no_old_mask_there() -> None:
     for start, hidden in ((0, ()), (4, (1,))):
         found = detections((0, CAT), hidden=hidden)
         tracks.add(start, [1], found)
-        pending.add(start, [1], found)
+        pending.add(start, [1], found, all_return)
     (masklet,) = tracks.masklets(10, 0.3)
     expected = [frame != 5 for frame in range(10)]
     assert [mask is not None for mask in masklet.segmentations] == expected
-    assert [bool(frame.objects) for frame in pending.hand_out(10)] == expected
+    assert [bool(frame.objects) for frame in pending.hand_out(10, {})] == expected
