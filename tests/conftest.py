@@ -1,5 +1,6 @@
 """Says at the end of a run how many tests compared with recorded data, and fails it if any of them hid."""
 
+import signal
 from collections.abc import Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -77,6 +78,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell without job control starts what runs in the background with Ctrl-C ignored, and children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[GOLDEN] = GoldenTests()
     config.pluginmanager.register(GoldenReports(config.stash[GOLDEN]))
 

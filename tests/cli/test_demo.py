@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from maskreel.cli import demo
 from maskreel.cli.main import main
 from maskreel.errors import UsageError
 from maskreel.models.catalog import CATALOG
@@ -57,10 +56,13 @@ def test_the_bundled_model_is_far_better_than_random_weights(tmp_path: Path) -> 
     torch.manual_seed(0)
     trained = load_model(BUNDLED)
     save_model(tmp_path / "random", build_model(config), config, trained.classes, inference=trained.inference)
-    _, random = demo.show(str(tmp_path / "random"), tmp_path / "a")
-    _, bundled = demo.show(BUNDLED, tmp_path / "b")
-    assert 100 * random.stats["AP"] < 5
-    assert 100 * bundled.stats["AP"] > 40
+    figures = {}
+    for name, weights in {"random": str(tmp_path / "random"), "bundled": BUNDLED}.items():
+        told = tmp_path / f"{name}.json"
+        assert main(["demo", "--run", weights, "--out", str(tmp_path / f"{name}-out"), "--json", str(told)]) == 0
+        figures[name] = json.loads(told.read_text())["metrics"]["AP"]
+    assert 100 * figures["random"] < 5
+    assert 100 * figures["bundled"] > 40
 
 
 @pytest.mark.parametrize("word", BUNDLED_MODELS)

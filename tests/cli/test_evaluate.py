@@ -117,7 +117,7 @@ def test_the_report_is_one_page_with_its_plots_beside_it(
     assert code == 0, err
     assert str(out / "report.html") in said
     assert {path.name for path in out.iterdir()} == {
-        *("config.json", "metrics.json", "results.json", "report.html"),
+        *("config.json", "metrics.json", "results.json", "report.html", "written.json"),
         *files(),
     }
     page = (out / "report.html").read_text()
