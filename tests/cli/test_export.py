@@ -114,7 +114,7 @@ def test_every_command_takes_an_exported_folder_as_run(
             "0",
         ]
         assert main(["predict", run, video, "--out", run + "-out", *options]) == 0
-        found.append(json.loads(next((tmp_path / f"{run}-out").glob("*.json")).read_text())["masklets"])
+        found.append(json.loads((tmp_path / f"{run}-out" / f"{Path(video).name}.json").read_text())["masklets"])
     assert found[0]
     assert [entry["track_id"] for entry in found[0]] == [entry["track_id"] for entry in found[1]]
     assert [entry["score"] for entry in found[0]] == pytest.approx([entry["score"] for entry in found[1]], abs=1e-4)

@@ -127,7 +127,7 @@ def test_a_stream_that_is_not_to_be_dropped_is_shown_whole(tmp_path: Path, monke
     path = write_test_video(tmp_path / "a.ts", num_frames=12)
     with tcp_server([path.read_bytes()]) as address:
         assert predict(address, "--out", tmp_path / "out", "--drop", "never", "--no-overlay") == 0
-    (written,) = (tmp_path / "out").glob("*.json")
+    (written,) = (tmp_path / "out").glob("127.0.0.1-*.json")
     assert (Masklets.load(written).decoded, Masklets.load(written).skipped) == (12, ())
 
 

@@ -58,7 +58,7 @@ def test_every_maskreel_command_runs(folder: Path) -> None:
 @pytest.mark.slow
 def test_the_python_examples_run_one_after_the_other(folder: Path) -> None:
     examples = blocks("python")
-    assert len(examples) == 3
+    assert len(examples) == 4
     names: dict[str, Any] = {}
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)
