@@ -42,8 +42,8 @@ def changed(path: Path, change: Callable[[Any], None]) -> None:
 
 def test_shapes_turn_with_the_clock() -> None:
     """The right end of a long box, and of an ellipse, goes down."""
-    box = shapes.box_corners(20, 22, 60, 26, rotation=30)
-    ellipse = shapes.ellipse_corners(40, 24, 20, 3, rotation=30)
+    box = shapes.box_corners(20.0, 22.0, 60.0, 26.0, rotation=30.0)
+    ellipse = shapes.ellipse_corners(40.0, 24.0, 20.0, 3.0, rotation=30.0)
     for corners in (box, ellipse):
         mask = rle.decode(shapes.polygon_mask(corners, height=HEIGHT, width=WIDTH, where="here"))
         assert mask[31, 54]

@@ -324,8 +324,8 @@ def _shapes_by_place(track: ET.Element, frames: range, where: str) -> dict[int, 
         if shape.tag == "attribute":
             continue
         frame = _number(shape.get("frame"), f"{where}: frame")
-        if frame > frames[-1] and is_outside(shape):
-            # CVAT ends a shape that was drawn in the last frame behind it.
+        if frames[-1] < frame <= frames[-1] + frames.step and is_outside(shape):
+            # CVAT ends a shape that was drawn in the last frame right behind it.
             continue
         if frame not in frames or frames.index(frame) in keys:
             fault = "two shapes in one frame." if frame in frames else "no frame of the task."

@@ -238,9 +238,11 @@ def _mask(shape: Record, size: tuple[int, int], where: str) -> Rle | None:
         raise RleError(f"{where}: a {shortened(kind)} has no mask")
     values = field_of(shape, "bbox" if "bbox" in shape else "points", list, where)
     turn = _attributes(shape).get("rotation", shape.get("rotation", 0.0))
-    if not all(type(value) in (int, float) for value in [*values, turn]) or not 4 <= len(values) <= 5:
+    are_numbers = all(type(value) in (int, float) and abs(value) < 2**31 for value in [*values, turn])
+    if not are_numbers or not 4 <= len(values) <= 5:
         raise RleError(f"{where}: its box is {shortened(values)}; expected four numbers")
-    first, second, third, fourth, *rotation = values
+    first, second, third, fourth, *rotation = map(float, values)
+    turn = float(turn)
     if kind == "ellipse":
         left, top, right, bottom = (first, second, third, fourth)
         if "points" not in shape:
