@@ -1,6 +1,6 @@
 """What the lists of published checkpoints must be recognised as, source by source."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from maskreel.checkpoints.dialects.mssts import DiscriminatorConfig
 from maskreel.models.parts.backbones import TWINS_BASE, TWINS_LARGE, ResNetConfig, SwinConfig, TwinsConfig
@@ -73,7 +73,7 @@ def deformable_detr(config: SeqFormerConfig, second_names: int) -> Expected:
 def twins(backbone: TwinsConfig) -> Expected:
     return Expected(
         source="twins",
-        config=TTSPNConfig(backbone=backbone),
+        config=TTSPNConfig(backbone=replace(backbone, edges="cut")),
         checks={},
         body="",
         missing=NOT_BACKBONE,

@@ -123,7 +123,7 @@ def test_sharded_weights_are_read_by_their_index_or_folder(tmp_path: Path) -> No
     ("places", "message"),
     [
         ({"a.weight": "../x.safetensors"}, "names '../x.safetensors'; only files beside the index are read"),
-        ({"a.weight": "b.safetensors"}, r"b\.safetensors: the file is missing"),
+        ({"a.weight": "b.safetensors"}, r"names b\.safetensors, which is not beside it; download all files"),
         ({"a.weight": "a.bias.safetensors"}, r"a\.weight is not in a\.bias\.safetensors, where the index has it"),
         ({f"{n}": f"{n}.safetensors" for n in range(1001)}, "names 1001 files"),
     ],

@@ -18,6 +18,7 @@ from maskreel.models.seqformer import SeqFormerConfig
 from tests.builders import write_youtube_vis
 from tests.checkpoints.tables import TINY
 from tests.checkpoints.test_foreign import Attack
+from tests.checkpoints.test_options_of_published_code import twins_state
 
 CONFIG = SeqFormerConfig(
     backbone=ResNetConfig(depth=18, width=8),
@@ -151,7 +152,6 @@ def test_an_attack_is_refused_by_name_and_leaves_no_trace(tmp_path: Path, capsys
         (["{weights}", "model", "--heads", "0"], 2, "--heads 0: must be at least 1"),
         (["{weights}", "model", "--heads", "7"], 1, "7 attention heads do not fit its 32 channels"),
         (["{weights}", "model", "--to", "taformr"], 2, "did you mean 'taformer'?"),
-        (["{weights}", "model", "--to", "tt_spn"], 1, "has nothing that a model of kind tt_spn could start from"),
         (["{weights}", "model", "--classes", "ytvis"], 2, "neither ytvis19 nor ytvis21 nor an annotation file"),
         (["{weights}", "model", "--hads", "4"], 2, "did you mean --heads?"),
     ],
@@ -170,6 +170,16 @@ def test_what_was_typed_wrong_is_one_line(
     assert (got, out, err.count("\n")) == (code, "", 1)
     assert sentence in err
     assert not (weights.parent / "model").exists()
+
+
+def test_weights_that_another_kind_has_no_place_for_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(twins_state(), tmp_path / "twins.pth")
+    code, out, err = run(capsys, "convert", tmp_path / "twins.pth", tmp_path / "model", "--to", "seqformer")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "has nothing that a model of kind seqformer could start from" in err
+    assert not (tmp_path / "model").exists()
 
 
 def test_classes_are_named_by_an_annotation_file(
