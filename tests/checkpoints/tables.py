@@ -104,7 +104,7 @@ BOX_QUERIES: dict[str, tuple[Any, ...]] = {
 
 SPLIT: dict[str, tuple[Any, ...]] = {
     "encoder_variant": ("baseline", "attention_after", "attention_before", "encoder_after", "encoder_before"),
-    "split.intra": ("paired", Window(), None),
+    "split.intra": ("paired", "window", None),
     "split.width": (32,),
     "split.hidden": (24,),
     "split.num_heads": (2,),

@@ -61,5 +61,5 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: p
     (tmp_path / "file").write_text("")
     assert main(["models", "--json", str(tmp_path / "file" / "models.json")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"maskreel: error: {tmp_path / 'file' / 'models.json'}: cannot be written (")
+    assert error.startswith(f"maskreel: error: {tmp_path / 'file'}: cannot write there (")
     assert error.count("\n") == 1

@@ -122,7 +122,7 @@ def intra_paired() -> Recipe:
 
 def intra_window() -> Recipe:
     """The split encoder with attention over space and time within a scale alone (supplement, section S1.1)."""
-    return _encoder("intra-window", MSSTSConfig(split=SplitScale(intra=Window(), inter=None)))
+    return _encoder("intra-window", MSSTSConfig(split=SplitScale(intra="window", inter=None)))
 
 
 def inter_window() -> Recipe:

@@ -46,7 +46,7 @@ COMMANDS = {
 }
 """Each with its words before --json; in an order in which each finds what it reads."""
 FILES = {
-    "predict": ["found/results.json", "found/[!r]*.json"],
+    "predict": ["found/results.json", "found/0*.json"],
     "evaluate": ["evaluated/config.json", "evaluated/metrics.json"],
     "convert": ["model/config.json"],
     "train": ["run/dataset.json", "run/environment.json", "run/weights/last/config.json"],

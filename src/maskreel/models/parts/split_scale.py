@@ -8,6 +8,10 @@ from maskreel.nn.layers.scale_pairs import Upsampling
 from maskreel.nn.layers.split_attention import SplitScaleAttention
 
 
+INTRA_WINDOW = 3
+"""Rows and columns that a token sees within its own level where that is a square."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Colocated:
     """A token looks at the tokens of its own position, in its level and the next coarser one, in all frames."""
@@ -32,9 +36,9 @@ class Window:
 class SplitScale:
     """Attention over frames and scales beside the deformable attention; defaults give the published model size."""
 
-    intra: Window | Literal["temporal", "paired"] | None = "temporal"
-    """Within a level: over the frames of one position, of a square of positions, or as the inter-scale block does it,
-    each level with itself."""
+    intra: Literal["temporal", "window", "paired"] | None = "temporal"
+    """Within a level: over the frames of one position, of a square of 3 x 3 positions, or as the inter-scale block does
+    it, each level with itself."""
     inter: Colocated | Window | Literal["cross", "full"] | None = Colocated()
     """Between a level and the next coarser one: near a token, over the whole coarser map ("cross"), or over both maps
     ("full"). The last two are quadratic in the size of the maps."""
@@ -53,11 +57,11 @@ class SplitScale:
 
 def build_split(split: SplitScale, width: int, *, dropout: float) -> SplitScaleAttention:
     """One module, for tokens of `width` channels."""
-    intra, inter = split.intra, split.inter
+    inter = split.inter
     return SplitScaleAttention(
         width,
-        intra=intra.kind if isinstance(intra, Window) else intra,
-        intra_window=intra.size if isinstance(intra, Window) else 1,
+        intra=split.intra,
+        intra_window=INTRA_WINDOW if split.intra == "window" else 1,
         inter=inter.kind if isinstance(inter, Colocated | Window) else inter,
         inner=split.width,
         hidden=split.hidden,
