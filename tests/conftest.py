@@ -13,10 +13,6 @@ from tests import builders
 
 pytest_plugins = ("pytester",)
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # As in whatever a shell starts in the background; tests that press Ctrl-C would wait for nothing.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 hypothesis.settings.register_profile("nightly", max_examples=2000)
 
 SHIPPED, FULL = "shipped", "full"
