@@ -7,7 +7,6 @@ from maskreel.nn.layers.position import FrameCode
 from maskreel.nn.layers.scale_pairs import Upsampling
 from maskreel.nn.layers.split_attention import SplitScaleAttention
 
-
 INTRA_WINDOW = 3
 """Rows and columns that a token sees within its own level where that is a square."""
 
