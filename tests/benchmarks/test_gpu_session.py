@@ -15,7 +15,7 @@ from tests.benchmarks.conftest import BENCHMARKS
 SYSTEMS = ("seqformer", "vistr", "deformable-vistr", "ms-sts", "taformer", "tt-spn")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton has no wheel for other systems")
 def test_every_line_runs_on_a_cpu(tmp_path: Path) -> None:
     out = tmp_path / "session.jsonl"

@@ -245,7 +245,9 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * bool(index % 4)) for index, name in enumerate(CASES)]
+)
 def test_memory_does_not_follow_what_a_small_file_claims(tmp_path: Path, name: str) -> None:
     plant, work = CASES[name]
     plant(tmp_path)
