@@ -40,7 +40,7 @@ def test_what_was_reported_stands_beside_the_counts(capsys: pytest.CaptureFixtur
     assert main_row.split()[-7:] == ["50.1", "73.2", "56.6", "46.1", "57.7", "10.0", "50.6"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_published_counts_are_met_exactly(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--published", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
