@@ -66,18 +66,13 @@ SAMPLES = {
 """Whether the forward pass calls the primitive. The two dense models sample in their mask head alone, which runs when
 masks are asked for."""
 
-BY_DAY = ("seqformer",)
-"""What is compiled in `make test`; half a minute each."""
-
 
 def test_every_model_is_listed() -> None:
     assert set(SAMPLES) == set(CATALOG) <= set(TINY)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in BY_DAY)) for name in SAMPLES]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", list(SAMPLES))
 def test_compilation_and_export_see_one_graph_and_give_the_same_numbers(name: str) -> None:
     environment = os.environ | {"JAXTYPING_DISABLE": "1"}
     done = subprocess.run(
