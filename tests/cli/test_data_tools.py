@@ -94,6 +94,14 @@ def test_stats_prints_a_table_json_and_a_picture(
     assert json.loads(capsys.readouterr().out)["total"]["masks"] == 18
 
 
+def test_stats_draws_over_no_frame_of_the_set(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = next(path for path in sorted(data.rglob("*.*")) if path.suffix in (".jpg", ".png"))
+    before = frame.read_bytes()
+    assert main(["data", "stats", str(data), "--picture", str(frame), "--overwrite"]) == 2
+    assert "lies in a folder that is read and would be overwritten" in capsys.readouterr().err
+    assert frame.read_bytes() == before
+
+
 def test_split_writes_two_splits_that_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_youtube_vis(tmp_path, num_videos=6)
     assert main(["data", "split", str(tmp_path), "--share", "0.34"]) == 0

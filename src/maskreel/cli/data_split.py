@@ -26,7 +26,7 @@ def run(args: Split) -> None:
     names = args.names or (f"{args.split}_fit", f"{args.split}_held")
     paths = [args.root / f"{name}.json" for name in names]
     dataset = YouTubeVIS.load(args.root, args.split)
-    outputs = outputs_for(args, dataset.annotation_path)
+    outputs = outputs_for(args, dataset.annotation_path, dataset.frames_folder)
     for path in paths:
         outputs.claim(path, "--names")
     document = read_json(dataset.annotation_path)

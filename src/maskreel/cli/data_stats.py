@@ -23,7 +23,7 @@ def run(args: Stats) -> None:
     if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
         raise UsageError(f"--picture {args.picture}: the name must end in {', '.join(PICTURES)}")
     dataset = YouTubeVIS.read_file(find_annotations(args.root, args.split))
-    outputs = outputs_for(args, dataset.annotation_path)
+    outputs = outputs_for(args, dataset.annotation_path, dataset.frames_folder)
     if args.picture is not None:
         outputs.claim(args.picture, "--picture")
     counted = statistics(dataset)
