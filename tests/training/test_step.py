@@ -1,5 +1,6 @@
 """One step of learning and one validation, apart from the loop."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from maskreel.data.loading import TrainingBatch
-from maskreel.errors import UsageError
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.errors import DataError, UsageError
+from maskreel.left_out import LeftOut
 from maskreel.training.distributed import Processes
 from maskreel.training.interruption import Interruption
 from maskreel.training.optimizer import learning_rate_factor
@@ -117,7 +121,7 @@ def test_a_validation_leaves_generators_and_mode_as_they_were(
         np.random.rand(3)  # noqa: NPY002
 
     model.backbone.register_forward_pre_hook(draw)
-    validate = Validation(data.validation, data.classes, recipe.evaluation, ALONE, tmp_path)
+    validate = Validation(data.validation, data.classes, recipe.evaluation, ALONE, tmp_path, LeftOut())
     before = capture_random()
     metrics = validate(model, Pressed() if is_cut_off else Interruption())
     after = capture_random()
@@ -125,3 +129,21 @@ def test_a_validation_leaves_generators_and_mode_as_they_were(
     assert all(module.training for module in model.modules())
     assert (metrics is None) == is_cut_off
     assert (tmp_path / "val_batch0_pred.jpg").exists() != is_cut_off
+
+
+def test_a_validation_video_that_cannot_be_read_does_not_end_the_run_unless_it_is_to(
+    recipe: Recipe, data: RunData, tmp_path: Path
+) -> None:
+    shutil.copytree(recipe.data.root or Path(), tmp_path / "data")
+    split = YouTubeVIS.load(tmp_path / "data", "valid")
+    (split.frames_folder / split.videos[0].file_names[2]).write_bytes(b"no image")
+    model = Learner(recipe, ALONE, tmp_path).objective.model
+    left_out = LeftOut()
+    metrics = Validation(split, data.classes, recipe.evaluation, ALONE, tmp_path, left_out)(model, Interruption())
+    assert metrics is not None
+    assert metrics.keys() >= {"AP", "AR1"}
+    assert [(one.loss, one.item) for one in left_out.omissions] == [("video", "video 11")]
+    assert Image.open(tmp_path / "val_batch0_labels.jpg").height > 0
+    stop = Validation(split, data.classes, recipe.evaluation, ALONE, tmp_path, LeftOut("stop"))
+    with pytest.raises(DataError, match="00002"):
+        stop(model, Interruption())

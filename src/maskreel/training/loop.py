@@ -145,7 +145,7 @@ class TrainingRun:
         self.validation = (
             None
             if data.validation is None
-            else Validation(data.validation, data.classes, recipe.evaluation, group, folder)
+            else Validation(data.validation, data.classes, recipe.evaluation, group, folder, self.loader.left_out)
         )
         self.table = ResultsTable(folder / "results.csv")
         self._told = tuple(loggers) if group.is_first else ()

@@ -43,10 +43,12 @@ def training_batch(path: Path, batch: TrainingBatch, dataset: TrainingData) -> N
 
 
 def validation_batch(folder: Path, dataset: YouTubeVIS, evaluation: Evaluation) -> None:
-    """Two filmstrips of the first validation videos: `val_batch0_labels.jpg` and `val_batch0_pred.jpg`."""
+    """Filmstrips of the first validation videos that were read: `val_batch0_labels.jpg`, `val_batch0_pred.jpg`."""
     names = [category.name for category in dataset.categories]
     labelled, predicted = [], []
-    for index, video in enumerate(dataset.videos[:SHOWN_CLIPS]):
+    measured = [index for index, video in enumerate(dataset.videos) if video.id in evaluation.predictions.tracks]
+    for index in measured[:SHOWN_CLIPS]:
+        video = dataset.videos[index]
         chosen = evenly_spaced(video.length, SHOWN_FRAMES)
         frames = dataset.decode_frames(index, chosen).permute(0, 2, 3, 1).numpy()
         target = dataset.clip_target(index, chosen, LeftOut(quiet=True))

@@ -6,9 +6,10 @@ from pathlib import Path
 from torch import nn
 
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.evaluation.evaluate import evaluate
+from maskreel.evaluation.evaluate import evaluate, of_videos
 from maskreel.evaluation.options import EvaluationConfig
 from maskreel.evaluation.plots import draw_plots, measured_curves
+from maskreel.left_out import LeftOut
 from maskreel.training import pictures
 from maskreel.training.distributed import Processes, decided_by_first
 from maskreel.training.interruption import CutOff, Interruption
@@ -19,6 +20,7 @@ class Validation:
     """The validation split of a run and how it is evaluated; pictures of the first videos go into the run's folder.
 
     `classes` are those that the model knows, (id, name) per class index: of joint sets more than the split has.
+    `left_out` is told of videos that cannot be read; they are not measured, or stop the run where it says so.
     """
 
     def __init__(
@@ -28,9 +30,10 @@ class Validation:
         config: EvaluationConfig,
         group: Processes,
         folder: Path,
+        left_out: LeftOut,
     ) -> None:
         self._split, self._classes, self._config = split, tuple(classes), config
-        self._group, self._folder = group, folder
+        self._group, self._folder, self._left_out = group, folder, left_out
 
     def __call__(self, model: nn.Module, interruption: Interruption) -> dict[str, float | None] | None:
         """Metrics over all classes, in every process; None when Ctrl-C cut the validation off.
@@ -51,6 +54,7 @@ class Validation:
                 self._config,
                 device=self._group.device,
                 on_video=lambda _: interruption.cut_off(),
+                left_out=self._left_out,
             )
         except CutOff:
             return None
@@ -58,5 +62,6 @@ class Validation:
             model.train()
             restore_random(before)
         pictures.validation_batch(self._folder, self._split, evaluation)
-        draw_plots(self._folder, measured_curves(self._split.truth, evaluation.predictions))
+        truth = of_videos(self._split.truth, evaluation.predictions.tracks)
+        draw_plots(self._folder, measured_curves(truth, evaluation.predictions))
         return evaluation.overall
