@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ import maskreel.cli.export
 from maskreel.cli.main import main
 from maskreel.models.folder import save_model
 from tests.export.exporting import exported_once, tiny_model
+from tests.export.plain import write_plain
 from tests.other_user import as_nobody, open_folder
 
 
@@ -87,38 +89,39 @@ def test_a_place_where_one_cannot_write_is_refused_before_any_work() -> None:
     assert len(text.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
-def test_every_command_takes_an_exported_folder_as_run(
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+OPTIONS = ("--short-side", "57", "--min-score", "0", "--no-overlay", "--clip-frames", "3", "--clip-overlap", "0")
+
+
+def predicted(run: str, video: Path) -> list[dict[str, Any]]:
+    assert main(["predict", run, str(video), "--out", run + "-out", *OPTIONS]) == 0
+    return json.loads(Path(f"{run}-out/{video.name}.json").read_text())["masklets"]
+
+
+@pytest.fixture
+def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A rendered video in a folder of its own, in which the test runs."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(exported_once(tmp_path_factory, "seqformer") / "onnx", "onnx")
-    loaded = tiny_model("seqformer")
-    save_model(tmp_path / "trained", loaded.model, loaded.config, loaded.classes, inference=loaded.inference)
     assert main(["data", "synth", "data", "--videos", "1", "--split", "valid", "--frames", "3"]) == 0
-    video = str(next((tmp_path / "data/valid/JPEGImages").iterdir()))
-    found = []
-    for run in ("trained", "onnx"):
-        options = [
-            "--short-side",
-            "57",
-            "--min-score",
-            "0",
-            "--no-overlay",
-            "--clip-frames",
-            "3",
-            "--clip-overlap",
-            "0",
-        ]
-        assert main(["predict", run, video, "--out", run + "-out", *options]) == 0
-        found.append(json.loads((tmp_path / f"{run}-out" / f"{Path(video).name}.json").read_text())["masklets"])
-    assert found[0]
-    assert [entry["track_id"] for entry in found[0]] == [entry["track_id"] for entry in found[1]]
-    assert [entry["score"] for entry in found[0]] == pytest.approx([entry["score"] for entry in found[1]], abs=1e-4)
+    return next(Path("data/valid/JPEGImages").iterdir())
+
+
+def test_every_command_takes_an_exported_folder_as_run(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_plain(Path("onnx"))
+    found = predicted("onnx", video)
+    assert len(found) > 3
+    assert any(found[0]["segmentations"])
     assert main(["bench", "model", "onnx", "--frames", "2", "--samples", "1", "--json", "bench.json"]) == 0
     capsys.readouterr()
     assert main(["export", "onnx", "again", "--format", "torch"]) == 1
     assert "holds exported graphs, which can be run and nothing else" in capsys.readouterr().err
+
+
+@pytest.mark.nightly
+def test_predictions_of_graphs_are_those_of_the_model(video: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shutil.copytree(exported_once(tmp_path_factory, "seqformer") / "onnx", "onnx")
+    loaded = tiny_model("seqformer")
+    save_model(Path("trained"), loaded.model, loaded.config, loaded.classes, inference=loaded.inference)
+    found = [predicted(run, video) for run in ("trained", "onnx")]
+    assert found[0]
+    assert [entry["track_id"] for entry in found[0]] == [entry["track_id"] for entry in found[1]]
+    assert [entry["score"] for entry in found[0]] == pytest.approx([entry["score"] for entry in found[1]], abs=1e-4)

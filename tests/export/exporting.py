@@ -1,6 +1,6 @@
 """Exports tiny models in a process of its own: run-time type checks of shapes cannot be traced.
 
-`python -m tests.export.exporting FOLDER NAME PRECISION FORMAT...` writes FOLDER/FORMAT for the tiny model NAME, and
+`python -m tests.export.exporting FOLDER NAME FRAMES FORMAT...` writes FOLDER/FORMAT for the tiny model NAME, and
 FOLDER/proofs.json with what was compared, by format. Then it tries FOLDER/refused with a bound that nothing holds; what
 is said stands in FOLDER/refusal.txt.
 """
@@ -31,6 +31,7 @@ from tests.models.test_contract import drawn
 FORMATS = ("onnx", "openvino", "torch")
 SIZE = (64, 96)
 FRAMES = 3
+"""Of a clip. Graphs for clips of a single frame are traced and written in half the time: their length is not open."""
 
 
 def tiny_model(name: str) -> LoadedModel:
@@ -45,45 +46,42 @@ def tiny_model(name: str) -> LoadedModel:
     )
 
 
-def exported_once(factory: pytest.TempPathFactory, name: str, *formats: str) -> Path:
+def exported_once(factory: pytest.TempPathFactory, name: str, *formats: str, frames: int = FRAMES) -> Path:
     """The folder of a tiny model's exports, written once for all workers of a test run; without formats in ONNX."""
     formats = formats or ("onnx",)
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    folder = shared / "-".join(("exported", name, *formats))
+    folder = shared / "-".join(("exported", name, str(frames), *formats))
     if not folder.exists():
         mine = factory.mktemp(name)
-        exported(mine, name, *formats)
+        exported(mine, name, *formats, frames=frames)
         # Of several workers the first one wins.
         with contextlib.suppress(OSError):
             mine.rename(folder)
     return folder
 
 
-def exported(folder: Path, name: str, *formats: str, precision: str = "float32") -> dict[str, Any]:
-    """What was compared, by format; the exported folders lie below `folder`."""
-    command = [sys.executable, "-m", "tests.export.exporting", str(folder), name, precision, *formats]
+def exported(folder: Path, name: str, *formats: str, frames: int) -> None:
+    command = [sys.executable, "-m", "tests.export.exporting", str(folder), name, str(frames), *formats]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads((folder / "proofs.json").read_text())
 
 
-def main(folder: str, name: str, precision: str, *formats: str) -> None:
+def main(folder: str, name: str, frames: str, *formats: str) -> None:
     loaded, proofs = tiny_model(name), {}
     # What is traced and written for one format serves the others.
     maskreel.export.model.trace = lru_cache(maskreel.export.model.trace)
     maskreel.export.model.write_onnx = once(maskreel.export.model.write_onnx)
     for form in formats:
-        options: Any = {"format": form, "precision": precision}
-        proof = export_model(loaded, Path(folder) / form, ExportOptions(size=SIZE, frames=FRAMES, **options))
+        chosen: Any = form
+        proof = export_model(loaded, Path(folder) / form, ExportOptions(format=chosen, size=SIZE, frames=int(frames)))
         proofs[form] = asdict(proof)
     (Path(folder) / "proofs.json").write_text(json.dumps(proofs))
     # The same once more, with a bound that nothing holds.
-    maskreel.export.proof.BOUNDS[precision] = 0.0
-    options = {"format": formats[0], "precision": precision}
+    maskreel.export.proof.BOUNDS["float32"] = 0.0
     try:
-        export_model(loaded, Path(folder) / "refused", ExportOptions(size=SIZE, frames=FRAMES, **options))
+        export_model(loaded, Path(folder) / "refused", ExportOptions(format=chosen, size=SIZE, frames=int(frames)))
     except DataError as error:
         (Path(folder) / "refusal.txt").write_text(str(error))
 

@@ -37,7 +37,7 @@ def assert_equal(ours: list[FrameObjects], theirs: list[FrameObjects], size: tup
     assert different <= 0.001 * total
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_live_session_of_a_tiny_model(tmp_path_factory: pytest.TempPathFactory) -> None:
     loaded = tiny_model("seqformer")
     graphs = VideoPredictor.load(exported_once(tmp_path_factory, "seqformer") / "onnx")

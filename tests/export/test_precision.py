@@ -7,21 +7,22 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
+from torch import Tensor
 
 from maskreel.errors import UsageError
 from maskreel.export.calibration import calibration_clips
 from maskreel.export.proof import difference
 from maskreel.export.quantize import graph_inputs, products, quantize_onnx
-from maskreel.export.writers import store_halves
+from maskreel.export.writers import PRODUCTS, store_halves
 from maskreel.files import write_sums
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.graphs import GraphRuntime
 from maskreel.runtimes.onnx import open_graph
 from maskreel.runtimes.pytorch import PyTorchRuntime
+from maskreel.structures import ClipBatch
 from tests.builders import clip_batch, write_youtube_vis
 from tests.export.exporting import FRAMES, SIZE, exported_once, tiny_model
-
-pytestmark = pytest.mark.slow
+from tests.export.plain import write_plain
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def runtime(folder: Path) -> GraphRuntime:
     return opened
 
 
+@pytest.mark.nightly
 def test_halves_take_half_the_space_and_say_nearly_the_same(folder: Path) -> None:
     path = folder / "features.onnx"
     before = path.stat().st_size
@@ -52,6 +54,7 @@ def test_halves_take_half_the_space_and_say_nearly_the_same(folder: Path) -> Non
     assert 1e-6 < found.largest < 2e-2
 
 
+@pytest.mark.nightly
 def test_backbone_and_linear_layers_become_8_bits_and_heads_and_sampling_stay(folder: Path) -> None:
     clips = calibration_clips(None, size=SIZE, frames=2, is_rendered=True)
     assert len(clips) == 8
@@ -87,6 +90,64 @@ def test_backbone_and_linear_layers_become_8_bits_and_heads_and_sampling_stay(fo
     model = tiny_model("seqformer").model
     found = difference(PyTorchRuntime(model), runtime(folder), clips[0])
     assert 1e-4 < found.logits < 0.3
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    return write_plain(tmp_path / "plain")
+
+
+def test_weights_of_products_are_stored_in_16_bits_and_cast_where_they_are_used(plain: Path) -> None:
+    clip = clip_batch((SIZE,), num_frames=2)
+    before = outputs(plain, clip)
+    for name in ("features", "clip"):
+        store_halves(plain / f"{name}.onnx")
+        onnx.checker.check_model(onnx.load(plain / f"{name}.onnx"), full_check=True)
+    types = {each.name: each.data_type for each in onnx.load(plain / "clip.onnx").graph.initializer}
+    assert {name for name, kind in types.items() if kind == TensorProto.FLOAT16} == {"thin.half", "classify.half"}
+    for a, b in zip(before, outputs(plain, clip), strict=True):
+        assert 0 < (a - b).abs().max() < 2e-2 * a.abs().max()
+
+
+def test_what_heads_and_positions_are_made_with_stays_in_32_bits(plain: Path) -> None:
+    assert products(plain / "features.onnx") == ["mix"]
+    assert products(plain / "clip.onnx") == ["thin"]
+    model = onnx.load(plain / "clip.onnx")
+    node = next(node for node in model.graph.node if node.name == "thin")
+    for word in (
+        "boxes",
+        "box_heads",
+        "mask_head",
+        "sampling_offsets",
+        "attention_weights",
+        "reference_points",
+        "frame_weight",
+    ):
+        node.metadata_props[0].value = f"['', 'model.{word}.0', 'linear']"
+        onnx.save(model, plain / "clip.onnx")
+        assert products(plain / "clip.onnx") == [], word
+
+
+def test_products_of_8_bits_say_nearly_the_same(plain: Path) -> None:
+    clip = clip_batch((SIZE,), num_frames=2)
+    before = outputs(plain, clip)
+    frames, whole = graph_inputs(open_graph(plain / "features.onnx"), [clip])
+    assert len(frames) == 2
+    assert whole[0]["map0"].shape == (2, 8, 8, 12)
+    quantize_onnx(plain / "features.onnx", frames)
+    quantize_onnx(plain / "clip.onnx", whole)
+    for name, expected in (("features", ["mix"]), ("clip", ["thin"])):
+        nodes = onnx.load(plain / f"{name}.onnx").graph.node
+        stored = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
+        assert [node.name for node in nodes if node.op_type in PRODUCTS and node.input[1] in stored] == expected
+    for a, b in zip(before, outputs(plain, clip), strict=True):
+        assert 0 < (a - b).abs().max() < 0.05 * a.abs().max()
+
+
+def outputs(folder: Path, clip: ClipBatch) -> tuple[Tensor, Tensor]:
+    model = runtime(folder)
+    features = model.frame_features(clip)
+    return features.maps[0].values, model.clip(features).final.class_logits
 
 
 def test_ranges_come_from_the_videos_that_are_named(tmp_path: Path) -> None:

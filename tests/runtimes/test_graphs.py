@@ -1,7 +1,6 @@
 """What is refused of exported folders: one sentence, the right kind of error, no crash of the interpreter."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,13 @@ from maskreel.inference.predictor import VideoPredictor
 from maskreel.models.folder import load_model
 from maskreel.runtimes.folder import load_runnable
 from maskreel.structures import ClipBatch
-from tests.export.exporting import exported_once
-
-pytestmark = pytest.mark.slow
+from tests.export.plain import write_plain
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    """An exported model of one's own, to be damaged."""
-    return Path(shutil.copytree(exported_once(tmp_path_factory, "seqformer") / "onnx", tmp_path / "model"))
+def folder(tmp_path: Path) -> Path:
+    """An exported model, to be damaged."""
+    return write_plain(tmp_path / "model")
 
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:

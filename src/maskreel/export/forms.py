@@ -17,6 +17,7 @@ from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.heads.attention_masks import AttentionMasks
 from maskreel.nn.layers.deformable import DeformableAttention, sampling_locations, value_table
+from maskreel.nn.layers.deformable_convolution import DeformableConvolution
 from maskreel.nn.layers.neighbours import Border, NeighbourSampling
 from maskreel.nn.layers.space_time import SpaceTimeAttention
 from maskreel.runtimes.pytorch import inference_form
@@ -159,11 +160,21 @@ class GraphAttentionMasks(AttentionMasks):
         return self.volume(rearrange(features, "(n t) d h w -> n d t h w", n=n))[:, 0]
 
 
+class GraphDeformableConvolution(DeformableConvolution):
+    """Samples maps as they lie in memory: other layouts would fix the sides of maps, which are open."""
+
+    def read(self, x: Float[Tensor, "n c h w"], locations: Float[Tensor, "n h w k 2"]) -> Float[Tensor, "n s 1 c"]:
+        grid = rearrange(2 * locations - 1, "n h w k xy -> n h (w k) xy")
+        samples = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return rearrange(samples, "n c h w -> n (h w) 1 c")
+
+
 FORMS: dict[type[nn.Module], type[nn.Module]] = {
     DeformableAttention: GraphAttention,
     NeighbourSampling: GraphNeighbours,
     SpaceTimeAttention: GraphSpaceTimeAttention,
     AttentionMasks: GraphAttentionMasks,
+    DeformableConvolution: GraphDeformableConvolution,
 }
 """What stands in a graph for a layer of a model."""
 

@@ -25,20 +25,30 @@ class DeformableConvolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"], offsets: Float[Tensor, "n 18 h w"]) -> Float[Tensor, "n d h w"]:
         """`offsets` in cells: (down, right) of each tap, taps row by row."""
-        height, width = x.shape[-2:]
         # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
-        moved = rearrange(offsets, "n (k yx) h w -> n h w k yx", yx=2).to(torch.promote_types(x.dtype, torch.float32))
-        down, right = moved.unbind(-1)
-        tap = torch.arange(TAPS, device=x.device)
-        y = torch.arange(height, device=x.device)[:, None, None] + tap // 3 - 0.5 + down
-        column = torch.arange(width, device=x.device)[:, None] + tap % 3 - 0.5 + right
-        locations = rearrange(torch.stack((column / width, y / height), -1), "n h w k xy -> n (h w k) 1 1 xy")
-        samples = sample(
-            rearrange(x, "n c h w -> n (h w) 1 c").contiguous(),
-            locations,
-            torch.ones_like(locations[..., 0]),
-            maps=Maps.own_frame(((height, width),), num_frames=1),
-        )
+        offsets = offsets.to(torch.promote_types(x.dtype, torch.float32))
+        samples = self.read(x, tap_locations(offsets))
         weight = rearrange(self.weight, "d c i j -> (i j c) d").to(samples.dtype)
         out = rearrange(samples, "n (s k) 1 c -> n s (k c)", k=TAPS) @ weight
-        return rearrange(out, "n (h w) d -> n d h w", h=height)
+        return rearrange(out, "n (h w) d -> n d h w", h=x.shape[-2])
+
+    def read(self, x: Float[Tensor, "n c h w"], locations: Float[Tensor, "n h w k 2"]) -> Float[Tensor, "n s 1 c"]:
+        """A sample of `x` for each cell and tap."""
+        height, width = x.shape[-2:]
+        places = rearrange(locations, "n h w k xy -> n (h w k) 1 1 xy")
+        return sample(
+            rearrange(x, "n c h w -> n (h w) 1 c").contiguous(),
+            places,
+            torch.ones_like(places[..., 0]),
+            maps=Maps.own_frame(((height, width),), num_frames=1),
+        )
+
+
+def tap_locations(offsets: Float[Tensor, "n 18 h w"]) -> Float[Tensor, "n h w 9 2"]:
+    """(x, y) of the nine moved taps of every cell, as fractions of the map."""
+    height, width = offsets.shape[-2:]
+    down, right = rearrange(offsets, "n (k yx) h w -> n h w k yx", yx=2).unbind(-1)
+    tap = torch.arange(TAPS, device=offsets.device)
+    y = torch.arange(height, device=offsets.device)[:, None, None] + tap // 3 - 0.5 + down
+    column = torch.arange(width, device=offsets.device)[:, None] + tap % 3 - 0.5 + right
+    return torch.stack((column / width, y / height), -1)
