@@ -155,7 +155,7 @@ def _trace(form: VideoModel, head: nn.Module, config: ModelConfig, size: tuple[i
     is_open = takes_any_frames(config) and frames > 1
     # The lengths that are traced only have to be longer than one.
     t = min(frames, 3) if is_open else frames
-    time = Dim("t", max=getattr(config.queries, "frames", None)) if is_open else Dim.STATIC
+    time: Any = Dim("t", max=getattr(config.queries, "frames", None)) if is_open else Dim.STATIC
     frame, sizes = torch.randn(1, 3, *size), torch.tensor([[float(size[1]), size[0]]])
     levels = form.frame_features(
         ClipBatch(frames=frame[None], is_padding=torch.zeros(1, 1, *size, dtype=torch.bool))
@@ -181,7 +181,7 @@ def _trace(form: VideoModel, head: nn.Module, config: ModelConfig, size: tuple[i
     return TracedModel(graphs=graphs, strides=strides, any_frames=is_open)
 
 
-def _dynamic_masks(head: nn.Module, made: Sequence[Tensor], time: Dim) -> TracedGraph:
+def _dynamic_masks(head: nn.Module, made: Sequence[Tensor], time: Any) -> TracedGraph:
     assert isinstance(head, DynamicMasks), "models with dynamic masks have such a head"
     inputs = (*made, torch.arange(2))
     dims = ({0: time}, {}, {0: time}, {0: Dim("n")})
@@ -192,7 +192,7 @@ def _dynamic_masks(head: nn.Module, made: Sequence[Tensor], time: Dim) -> Traced
     )
 
 
-def _attention_masks(head: nn.Module, made: Sequence[Tensor], maps: Sequence[Tensor], time: Dim) -> TracedGraph:
+def _attention_masks(head: nn.Module, made: Sequence[Tensor], maps: Sequence[Tensor], time: Any) -> TracedGraph:
     assert isinstance(head, AttentionMasks), "models with attention masks have such a head"
     states, memory = made[0][:, :2].contiguous(), made[1]
     levels = [*maps[:-1], memory]
