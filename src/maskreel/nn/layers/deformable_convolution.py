@@ -47,7 +47,8 @@ class DeformableConvolution(nn.Module):
 def tap_locations(offsets: Float[Tensor, "n 18 h w"]) -> Float[Tensor, "n h w 9 2"]:
     """(x, y) of the nine moved taps of every cell, as fractions of the map."""
     height, width = offsets.shape[-2:]
-    down, right = rearrange(offsets, "n (k yx) h w -> n h w k yx", yx=2).unbind(-1)
+    moved = rearrange(offsets, "n (k yx) h w -> n h w k yx", yx=2)
+    down, right = moved.unbind(-1)
     tap = torch.arange(TAPS, device=offsets.device)
     y = torch.arange(height, device=offsets.device)[:, None, None] + tap // 3 - 0.5 + down
     column = torch.arange(width, device=offsets.device)[:, None] + tap % 3 - 0.5 + right
