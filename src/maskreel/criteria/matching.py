@@ -65,27 +65,40 @@ def match(
     prediction: ClipPrediction, targets: Sequence[ClipTarget], costs: MatchCosts, counts: Sequence[Float[Tensor, "_ t"]]
 ) -> list[list[Match]]:
     """Matches [layer][clip]. All costs cross to the CPU in one tensor."""
+    queries = queries_of_all_layers(prediction)
     table = [
-        assignment_cost(layer, clip, target, costs, count)
-        for layer in prediction.layers
+        assignment_cost(queries, clip, target, costs, count)
         for clip, (target, count) in enumerate(zip(targets, counts, strict=True))
     ]
-    return assign(table, len(targets))
+    return assign(table, len(prediction.layers))
 
 
-def assign(table: Sequence[Float[Tensor, "_ _"]], num_clips: int) -> list[list[Match]]:
-    """Cheapest matches [layer][clip] for costs that come layer by layer, clip by clip; one transfer to the CPU."""
+def queries_of_all_layers(prediction: ClipPrediction) -> LayerPrediction:
+    """As if one layer had the queries of all, one layer after the other: what a query costs depends on no other."""
+    return LayerPrediction(
+        class_logits=torch.cat([layer.class_logits for layer in prediction.layers], 1),
+        boxes=torch.cat([layer.boxes for layer in prediction.layers], 1),
+    )
+
+
+def assign(table: Sequence[Float[Tensor, "_ _"]], num_layers: int) -> list[list[Match]]:
+    """Cheapest matches [layer][clip] for the costs of every clip: queries of all layers, one layer after the other,
+    by objects. One transfer to the CPU, one back."""
     # Here, because who only reads the options of a recipe should not wait for scipy.
     from scipy.optimize import linear_sum_assignment
 
     flat = torch.cat([cost.flatten() for cost in table]).cpu().numpy()
     if not np.isfinite(flat).all():
         raise FloatingPointError("the assignment cost is not finite: the model's boxes or class scores have diverged")
-    matches, start = [], 0
+    per_clip, start = [], 0
     for cost in table:
-        query, target = linear_sum_assignment(flat[start : start + cost.numel()].reshape(cost.shape))
+        queries, objects = cost.shape
+        part = flat[start : start + cost.numel()].reshape(num_layers, queries // num_layers, objects)
         start += cost.numel()
-        matches.append(
-            Match(query=torch.from_numpy(query).to(cost.device), target=torch.from_numpy(target).to(cost.device))
-        )
-    return [matches[index : index + num_clips] for index in range(0, len(matches), num_clips)]
+        per_clip.append([linear_sum_assignment(one) for one in part])
+    pairs = [np.stack(per_clip[clip][layer]) for layer in range(num_layers) for clip in range(len(table))]
+    together = torch.from_numpy(np.concatenate(pairs, 1)).to(table[0].device)
+    matches = iter(
+        Match(query=query, target=target) for query, target in together.split([p.shape[1] for p in pairs], 1)
+    )
+    return [[next(matches) for _ in table] for _ in range(num_layers)]

@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from maskreel.criteria.matching import assign
+from maskreel.criteria.matching import assign, queries_of_all_layers
 from maskreel.geometry.boxes import cxcywh_to_xyxy, giou, iou
 from maskreel.structures import ClipPrediction, ClipTarget, LayerPrediction, Match
 
@@ -76,12 +76,12 @@ def match_sequences(
     absent_label: int | None = None,
 ) -> list[list[Match]]:
     """Matches [layer][clip]. All costs cross to the CPU in one tensor."""
+    queries = queries_of_all_layers(prediction)
     table = [
-        sequence_cost(layer, clip, target, costs, is_real=is_real[clip], absent_label=absent_label)
-        for layer in prediction.layers
+        sequence_cost(queries, clip, target, costs, is_real=is_real[clip], absent_label=absent_label)
         for clip, target in enumerate(targets)
     ]
-    return assign(table, len(targets))
+    return assign(table, len(prediction.layers))
 
 
 def supervised_frames(match: Match, target: ClipTarget, *, legacy_valid_index: bool) -> Bool[Tensor, "n t"]:

@@ -79,7 +79,8 @@ class SetLoss(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """Sums over objects, neither weighted nor divided by their number. Masks of matched queries only."""
         pairs = list(zip(matches, targets, strict=True))
-        boxes = torch.cat([layer.boxes[clip, m.query] for clip, m in enumerate(matches)])
+        clips = torch.repeat_interleave(torch.tensor([len(m.query) for m in matches])).to(layer.boxes.device)
+        boxes = layer.boxes[clips, torch.cat([m.query for m in matches])]
         box_targets = torch.cat([target.boxes[m.target] for m, target in pairs])
         count = torch.cat([counts[clip][m.target] for clip, m in enumerate(matches)])
         frames = count.sum(1).clamp(min=1)
@@ -94,11 +95,9 @@ class SetLoss(nn.Module):
             "giou": (((1 - overlap) * count).sum(1) / frames).sum(),
         }
         if layer.masks is not None:
-            logits = [layer.masks.select(clip, m.query) for clip, m in enumerate(matches)]
-            wanted = [masks[clip][m.target] for clip, m in enumerate(matches)]
-            both = list(zip(logits, wanted, strict=True))
-            losses["mask"] = torch.stack([mask_focal_loss(x, y) for x, y in both]).sum()
-            losses["dice"] = torch.stack([dice_loss(x, y) for x, y in both]).sum()
+            logits = torch.cat([layer.masks.select(clip, m.query) for clip, m in enumerate(matches)])
+            wanted = torch.cat([masks[clip][m.target] for clip, m in enumerate(matches)])
+            losses["mask"], losses["dice"] = mask_focal_loss(logits, wanted), dice_loss(logits, wanted)
         return losses
 
 

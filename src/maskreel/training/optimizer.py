@@ -37,6 +37,7 @@ def build_optimizer(groups: ParameterGroups, config: TrainingConfig) -> AdamW:
             for name, parameters in members.items()
         ],
         weight_decay=config.weight_decay,
+        fused=True,
     )
 
 
@@ -69,7 +70,7 @@ class Optimizers:
         self._all = [self.model]
         if self._adversarial is not None:
             parameters, rate = self._adversarial.discriminator_parameters(), self._adversarial.learning_rate
-            self._all.append(AdamW(parameters, lr=rate, weight_decay=config.weight_decay))
+            self._all.append(AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True))
 
     def zero_grad(self) -> None:
         for optimizer in self._all:
