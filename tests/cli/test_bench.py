@@ -40,6 +40,21 @@ def test_json_alone_leaves_nothing_else_on_stdout(capsys: pytest.CaptureFixture[
     assert report["model"]["precision"] == "bf16"
 
 
+@pytest.mark.slow
+def test_a_training_step_is_shown_in_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("train", "seqformer-tiny", "--size", "32", "48", "--batch-size", "1", "--workers", "0", "--samples", "1")
+    assert run(*words, "--device", "cpu", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {"hardware", "protocol", "train"} == set(report)
+    figures = report["train"]
+    assert (figures["clips"], figures["frames"], figures["size"]) == (1, 4, [32, 64])
+    assert list(figures["shares"]) == ["reading", "network", "matching", "losses", "backward", "optimizer"]
+    assert all(share > 0 for share in figures["shares"].values())
+    assert sum(figures["shares"].values()) == pytest.approx(1)
+    assert figures["step_ms"]["best"] <= figures["step_ms"]["p50"]
+    assert figures["peak_memory_mib"] > 50
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -54,6 +69,11 @@ def test_json_alone_leaves_nothing_else_on_stdout(capsys: pytest.CaptureFixture[
         (["model", "bundled", "--short-side", "3"], "short-side 3: must be at least 16"),
         (["model", "bundled", "--precision", "fp8"], "fp8"),
         (["model", "bundled", "--video", "no.mp4"], "no.mp4"),
+        (["train", "seqformer-tny"], "unknown recipe 'seqformer-tny'; did you mean 'seqformer-tiny'"),
+        (["train", "seqformer-tiny", "--size", "3", "400"], "--size 3 400: sides must lie between 32 and 2160"),
+        (["train", "seqformer-tiny", "--size", "96", "160", "--data", "set"], "--size is that of rendered videos"),
+        (["train", "seqformer-tiny", "--workers", "-1"], "--workers -1: must be at least 0"),
+        (["train", "seqformer-tiny", "--data", "no-such-folder"], "no-such-folder"),
     ],
 )
 def test_wrong_words_get_one_sentence_and_code_2(

@@ -10,6 +10,7 @@ from torch import Tensor
 from maskreel.criteria.matching import BoxDistance, MatchCosts, assignment_cost, match
 from maskreel.structures import ClipPrediction, ClipTarget, LayerPrediction
 from tests.builders import clip_target
+from tests.counting import CountedOperators
 
 WEIGHTS = {"label": 1.5, "box": 4.0, "giou": 2.5}
 
@@ -112,3 +113,19 @@ def test_diverged_predictions_are_told_and_not_matched() -> None:
     counts = [torch.ones(1, 3, dtype=torch.float64)] * 2
     with pytest.raises(FloatingPointError, match="assignment cost is not finite"):
         match(ClipPrediction(layers=(broken,)), [target(1), target(1)], MatchCosts(), counts)
+
+
+def test_more_layers_take_no_more_operators() -> None:
+    """All layers make one table of costs, which crosses to the CPU once and comes back once."""
+    targets, counts = [target(2), target(3)], [torch.ones(n, 3, dtype=torch.float64) for n in (2, 3)]
+    totals = []
+    for num_layers in (1, 6):
+        prediction = ClipPrediction(layers=tuple(layer(seed=seed) for seed in range(num_layers)))
+        with CountedOperators() as counted:
+            match(prediction, targets, MatchCosts(), counts)
+        # Views of the one tensor that came back are all that there is one of for every layer.
+        totals.append(sum(count for name, count in counted.calls.items() if name not in VIEWS))
+    assert totals[0] == totals[1]
+
+
+VIEWS = {"split_with_sizes", "split", "select", "unbind", "slice", "alias", "detach"}

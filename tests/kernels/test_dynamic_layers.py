@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from maskreel.kernels.dynamic_layers import dynamic_layers
+from tests.counting import CountedOperators
 
 pytestmark = pytest.mark.usefixtures("each_backend")
 
@@ -70,3 +71,14 @@ def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
         assert torch.equal(ours(*arguments), alone)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_with_gradients_more_frames_take_no_more_operators() -> None:
+    counts = []
+    for frames in (1, 4):
+        arguments = tensors(frames=frames, channels=4, cells=50, instances=3)
+        arguments[1].requires_grad_()
+        with CountedOperators() as counted:
+            ours(*arguments)
+        counts.append(counted.calls["baddbmm"])
+    assert counts == [3, 3]

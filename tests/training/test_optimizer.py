@@ -12,6 +12,7 @@ from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import Grouped, build_optimizer, learning_rate_factor, set_learning_rates
 from maskreel.training.recipe import TrainingConfig
 from tests.checkpoints.tables import TINY
+from tests.counting import CountedOperators
 from tests.training.conftest import TINY_MODEL
 
 
@@ -112,3 +113,16 @@ def test_every_group_follows_the_schedule() -> None:
 def test_settings_that_cannot_work_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**options)
+
+
+def test_the_optimizer_is_one_operator_for_each_group() -> None:
+    objective = build_objective(TINY_MODEL)
+    optimizer = build_optimizer(cast(Grouped, objective.model).parameter_groups(), TrainingConfig())
+    for parameter in objective.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    with CountedOperators() as counted:
+        optimizer.step()
+    assert counted.calls["_fused_adamw_"] == len(optimizer.param_groups)
+    # The other operators count steps: one call per group.
+    assert counted.total <= 2 * len(optimizer.param_groups) + 2

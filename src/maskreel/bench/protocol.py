@@ -87,7 +87,7 @@ class Calibration:
 
 def take_turns(steps: Mapping[str, Step], *, samples: int, device: torch.device | str = "cpu") -> dict[str, Times]:
     """Times of every step, by name; see the protocol above."""
-    wait_for = _end_of_work(torch.device(device))
+    wait_for = end_of_work(torch.device(device))
     calibration = Calibration()
     quiet: dict[str, list[float]] = {name: [] for name in steps}
     every: dict[str, list[float]] = {name: [] for name in steps}
@@ -109,7 +109,7 @@ def take_turns(steps: Mapping[str, Step], *, samples: int, device: torch.device 
     return {name: Times.of(quiet[name], every[name]) for name in steps}
 
 
-def _end_of_work(device: torch.device) -> Callable[[], None]:
+def end_of_work(device: torch.device) -> Callable[[], None]:
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 

@@ -104,6 +104,12 @@ COMMANDS = {
         "time a model: network, post-processing, whole video",
         is_heavy=True,
     ),
+    "bench train": Command(
+        "maskreel.cli.bench_train",
+        "maskreel.cli.records.bench:BenchTrain",
+        "time a training step and its parts",
+        is_heavy=True,
+    ),
     "serve": Command(
         "maskreel.cli.serve",
         "maskreel.cli.records.serve:Serve",

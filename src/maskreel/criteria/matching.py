@@ -10,6 +10,7 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 
+from maskreel.assignment import linear_sum_assignment
 from maskreel.criteria.losses import ALPHA, GAMMA
 from maskreel.geometry.boxes import cxcywh_to_xyxy, pairwise_giou
 from maskreel.structures import ClipPrediction, ClipTarget, LayerPrediction, Match
@@ -84,9 +85,6 @@ def queries_of_all_layers(prediction: ClipPrediction) -> LayerPrediction:
 def assign(table: Sequence[Float[Tensor, "_ _"]], num_layers: int) -> list[list[Match]]:
     """Cheapest matches [layer][clip] for the costs of every clip: queries of all layers, one layer after the other,
     by objects. One transfer to the CPU, one back."""
-    # Here, because who only reads the options of a recipe should not wait for scipy.
-    from scipy.optimize import linear_sum_assignment
-
     flat = torch.cat([cost.flatten() for cost in table]).cpu().numpy()
     if not np.isfinite(flat).all():
         raise FloatingPointError("the assignment cost is not finite: the model's boxes or class scores have diverged")

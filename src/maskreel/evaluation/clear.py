@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from maskreel.assignment import linear_sum_assignment
 from maskreel.evaluation.metric import About, Metrics
 from maskreel.evaluation.tracking import AVERAGES, EPSILON, MATCH_IOU, ClassTracks, Sums, TrackingMeter
 

@@ -9,8 +9,8 @@ consistency without a figure for it, so this one is ours.
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from maskreel.assignment import linear_sum_assignment
 from maskreel.evaluation.metric import About, Metrics
 from maskreel.evaluation.tracking import AVERAGES, EPSILON, MATCH_IOU, ClassTracks, Sums, TrackingMeter
 

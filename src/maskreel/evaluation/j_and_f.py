@@ -11,8 +11,8 @@ from typing import Any, ClassVar, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 
+from maskreel.assignment import linear_sum_assignment
 from maskreel.data.tracks import GroundTruth
 from maskreel.evaluation.metric import About, Groups, Metrics, by_class_name, numbers
 from maskreel.evaluation.overlap import VideoOverlap

@@ -2,8 +2,8 @@
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
+from maskreel.assignment import linear_sum_assignment
 from maskreel.geometry.masks import spatio_temporal_iou
 from maskreel.inference.agreement import class_agreement
 from maskreel.inference.memory import IdentityMemory

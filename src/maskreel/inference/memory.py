@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
+from maskreel.assignment import linear_sum_assignment
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.inference.agreement import class_agreement
 from maskreel.inference.postprocess import ClipDetections

@@ -5,12 +5,14 @@ These modules import nothing heavy, so that help and mistyped options are answer
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from maskreel.cli.records.overwrite import Overwrite
 from maskreel.runtimes.precision import Precision
+
+Checkpointing = Literal["none", "layers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,36 @@ class BenchModel:
     """Video for the end-to-end times; default a rendered one of 360x640 and as many frames as the clip."""
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """Quiet samples wanted of each stage; at most twice as many are taken."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
+    overwrite: Overwrite = False
+    json: str | None = None
+    """Also write the figures with a record of the machine as JSON here; without a path, JSON alone on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchTrain:
+    """Time a step of training and what it consists of: waiting for data, network, matching, losses, backward,
+    optimizer; and its peak memory.
+
+    Steps are those that `maskreel train` would take, from fresh weights; nothing is written but the report.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
+    """A recipe (see maskreel recipes)."""
+    data: Path | None = None
+    """Folder of a data set to train on; default eight rendered videos."""
+    size: tuple[int, int] | None = None
+    """Rows and columns of the rendered videos, whose clips are then trained on as they are; default the size that the
+    recipe is evaluated at, with clips augmented as in training."""
+    batch_size: int | None = None
+    """Clips per batch; default the recipe's. A step is one batch here, whatever the recipe accumulates."""
+    workers: int | None = None
+    """Processes that read ahead; 0 shows what reading costs. Default the recipe's."""
+    checkpointing: Checkpointing = "none"
+    """As --training.checkpointing of train."""
+    samples: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """Quiet steps wanted; at most twice as many are taken."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     overwrite: Overwrite = False
