@@ -194,6 +194,29 @@ class VideoModel(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Looks:
+    """Where a query of an attention layer looks: an entry for each head and each point or key that it reads."""
+
+    head: Int[Tensor, " n"]
+    frame: Float[Tensor, " n"]
+    """Position in the clip, from 0; between two frames where sampling blends them."""
+    level: Int[Tensor, " n"]
+    place: Float[Tensor, "n 2"]
+    """(x, y) in fractions of the un-padded frame; a point may lie outside, where it reads zero."""
+    weight: Float[Tensor, " n"]
+    """Adds up to 1 over the entries of a head."""
+    cells: Float[Tensor, "l 2"] | None = None
+    """Cells (x, y) of every level across the un-padded frame, where keys are cells; None for points."""
+
+    @staticmethod
+    def join(tables: "Sequence[Looks]", *, share: float = 1.0) -> "Looks":
+        """The entries of all tables, with `share` of their weights."""
+        names = ("head", "frame", "level", "place")
+        joined = {name: torch.cat([getattr(table, name) for table in tables]) for name in names}
+        return Looks(**joined, weight=share * torch.cat([table.weight for table in tables]), cells=tables[0].cells)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Match:
     """Assignment of queries to objects of one clip."""
 

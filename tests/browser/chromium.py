@@ -42,3 +42,29 @@ def until(page, expression: str, *, seconds: float = 120) -> None:
     while not page.evaluate(expression):
         assert time.monotonic() < end, f"not within {seconds} seconds: {expression}"
         page.wait_for_timeout(50)
+
+
+FAINT = """() => {
+  const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+  const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const over = ([r, g, b, a = 1], below) => [r, g, b].map((v, i) => a * v + (1 - a) * below[i]);
+  const behind = element => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(numbers(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, layer) => layer.length < 3 ? below : over(layer, below), [255, 255, 255]);
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const words = [...element.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join(' ').trim();
+    const style = getComputedStyle(element);
+    if (!words || !element.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})) continue;
+    if (element.closest('script, style, option, [disabled], [aria-disabled=true]')) continue;
+    const back = behind(element), text = over(numbers(style.color), back);
+    const [dark, light] = [luminance(back), luminance(text)].sort((a, b) => a - b);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${style.color} on ${back.map(Math.round)}: ${words.slice(0, 40)}`);
+  }
+  return faint;
+}"""
+"""Texts whose contrast with what lies behind them is below 4.5 : 1 (WCAG 2.1), whatever their size."""

@@ -10,7 +10,7 @@ import pytest
 
 from maskreel.visualize.palette import track_colour
 from maskreel.visualize.takeaways.kinds import TAKEAWAYS
-from tests.browser.chromium import PHONE, WIDE, browser, screenshot, until
+from tests.browser.chromium import FAINT, PHONE, WIDE, browser, screenshot, until
 from tests.browser.clips import Blocks
 
 PICTURES = Path(os.environ["MASKREEL_SCREENSHOTS"]) if "MASKREEL_SCREENSHOTS" in os.environ else None
@@ -130,6 +130,14 @@ def test_the_keyboard_alone_reaches_everything(page) -> None:
     page.locator("tr[data-object='1'] button.solo").focus()
     page.keyboard.press("Space")
     assert drawn(page) == "1"
+
+
+def test_all_text_stands_out_from_what_lies_behind_it(page) -> None:
+    assert page.evaluate(FAINT) == []
+    page.get_by_role("button", name="solo disc 2").click()
+    assert page.evaluate(FAINT) == []
+    page.evaluate("document.querySelector('h1').style.color = '#888'")
+    assert len(page.evaluate(FAINT)) == 1
 
 
 def test_names_from_outside_are_text(page) -> None:

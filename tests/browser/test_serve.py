@@ -15,7 +15,7 @@ import pytest
 from maskreel.serve.limits import Limits
 from maskreel.serve.results import Results
 from maskreel.visualize.video import TimedImage, write_video
-from tests.browser.chromium import PHONE, WIDE, browser, screenshot, until
+from tests.browser.chromium import FAINT, PHONE, WIDE, browser, screenshot, until
 from tests.browser.clips import Blocks
 from tests.browser.test_report import PICTURES
 from tests.serve.test_results import KnownObjects, KnownSession
@@ -130,6 +130,7 @@ def said(page, words: str) -> str:
 def test_a_video_is_sent_watched_played_and_taken_away(visit, served: Served, tmp_path: Path) -> None:
     served.predictor.pause = 0.1
     page = visit()
+    assert page.evaluate(FAINT) == []
     assert "up to 5 MB, 1 minutes, 500 frames and 400 pixels" in page.locator("body").inner_text()
     send(page, video(tmp_path / "mine.mp4"))
     said(page, "of 20 frames")
@@ -153,6 +154,8 @@ def test_a_video_is_sent_watched_played_and_taken_away(visit, served: Served, tm
         download.value.save_as(target)
         assert check(target), kind
     assert page.outside == []
+    assert page.evaluate(FAINT) == []
+    assert inside.evaluate(FAINT) == []
     screenshot(page, PICTURES, "serve_wide")
     page.set_viewport_size(PHONE)
     screenshot(page, PICTURES, "serve_phone")

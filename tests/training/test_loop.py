@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from maskreel.config import from_dict
 from maskreel.errors import DataError, UsageError
 from maskreel.models.folder import load_model
+from maskreel.training import validation
 from maskreel.training.distributed import Processes
 from maskreel.training.diverged import TrainingDiverged
 from maskreel.training.loop import TrainingRun, resume, train
@@ -269,9 +270,11 @@ def test_bf16_trains_on_the_cpu_and_fp16_is_refused(recipe: Recipe, tmp_path: Pa
 
 @pytest.mark.slow
 def test_validation_writes_figures_and_pictures_and_changes_nothing_else(
-    whole: Path, recipe: Recipe, tmp_path: Path
+    whole: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     validated = replace(recipe, training=replace(recipe.training, validate_every=3))
+    drawn: list[Path] = []
+    monkeypatch.setattr(validation, "draw_plots", lambda folder, found: drawn.append(folder))
     train(validated, tmp_path / "run", quiet=True)
     lines = results(tmp_path / "run")
     assert [(line["step"], bool(line["metrics/AP"])) for line in lines] == [("3", True), ("4", False), ("6", True)]
@@ -280,7 +283,11 @@ def test_validation_writes_figures_and_pictures_and_changes_nothing_else(
     last = "weights/last/model.safetensors"
     assert (tmp_path / "run" / last).read_bytes() == (whole / last).read_bytes()
     state = json.loads((tmp_path / "run/checkpoints/step-00000006/state.json").read_text())
-    assert state["best"]["ap"] == max(float(line["metrics/AP"]) for line in lines if line["metrics/AP"])
+    measured = [float(line["metrics/AP"]) for line in lines if line["metrics/AP"]]
+    assert state["best"]["ap"] == max(measured)
+    # Curves are those of the best weights: drawn again only where a validation is better.
+    better = [ap for place, ap in enumerate(measured) if ap > max(measured[:place], default=-1)]
+    assert drawn == [tmp_path / "run"] * len(better)
 
 
 @pytest.mark.slow

@@ -116,6 +116,12 @@ COMMANDS = {
         "a page in a browser to try a model on one's own videos",
         is_heavy=True,
     ),
+    "inspect": Command(
+        "maskreel.cli.inspect",
+        "maskreel.cli.records.inspect:Inspect",
+        "look into a model, or into two side by side, while they look at a video",
+        is_heavy=True,
+    ),
     "doctor": Command(
         "maskreel.cli.doctor",
         "maskreel.cli.records.doctor:Doctor",

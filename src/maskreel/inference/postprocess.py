@@ -58,6 +58,8 @@ class ClipDetections:
     """By which the objects are known again, where the model says it."""
     is_cut: bool = False
     """Whether more objects reached the score than are kept."""
+    query: Int[np.ndarray, " n"] | None = None
+    """Which of the model's queries found each object."""
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -116,6 +118,7 @@ def clip_detections(
         votes=None if votes is None else FrameVotes(label=votes.label[kept], score=votes.score[kept]),
         appearance=None if seen is None else seen[clip, query][kept].float().cpu().numpy(),
         is_cut=is_cut,
+        query=query[kept].cpu().numpy(),
     )
 
 

@@ -227,6 +227,7 @@ class TrainingRun:
                 return
             if self.progress.improves(metrics["AP"]):
                 self._write_weights("best")
+                self.validation.draw_curves()
         self.progress.is_reported = True
         if metrics is not None or self._is_due(config.log_every):
             row = self._row(metrics)

@@ -9,6 +9,7 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.evaluation.evaluate import evaluate, of_videos
 from maskreel.evaluation.options import EvaluationConfig
 from maskreel.evaluation.plots import draw_plots, measured_curves
+from maskreel.evaluation.results import Predictions
 from maskreel.left_out import LeftOut
 from maskreel.training import pictures
 from maskreel.training.distributed import Processes, decided_by_first
@@ -34,6 +35,7 @@ class Validation:
     ) -> None:
         self._split, self._classes, self._config = split, tuple(classes), config
         self._group, self._folder, self._left_out = group, folder, left_out
+        self._found: Predictions | None = None
 
     def __call__(self, model: nn.Module, interruption: Interruption) -> dict[str, float | None] | None:
         """Metrics over all classes, in every process; None when Ctrl-C cut the validation off.
@@ -62,6 +64,11 @@ class Validation:
             model.train()
             restore_random(before)
         pictures.validation_batch(self._folder, self._split, evaluation)
-        truth = of_videos(self._split.truth, evaluation.predictions.tracks)
-        draw_plots(self._folder, measured_curves(truth, evaluation.predictions))
+        self._found = evaluation.predictions
         return evaluation.overall
+
+    def draw_curves(self) -> None:
+        """Curves and confusion matrix of the last validation, in the first process: they take seconds."""
+        if self._found is not None:
+            truth = of_videos(self._split.truth, self._found.tracks)
+            draw_plots(self._folder, measured_curves(truth, self._found))

@@ -12,6 +12,7 @@ from maskreel.errors import OptionError
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.parameter_groups import LocationLinear
+from maskreel.nn.layers.recording import record_points
 from maskreel.structures import ClipMemory
 
 
@@ -115,12 +116,10 @@ class DeformableAttention(nn.Module):
         weights = rearrange(self.attention_weights(query), "b t q (m lp) -> b (t q) m lp", m=m)
         # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
         locations = sampling_locations(reference_points, offsets.to(reference_points.dtype), level_sizes)
-        sampled = sample(
-            value,
-            rearrange(locations, "b t q m l p r -> b (t q) m (l p) r"),
-            weights.to(reference_points.dtype).softmax(-1),
-            maps=maps,
-        )
+        locations = rearrange(locations, "b t q m l p r -> b (t q) m (l p) r")
+        weights = weights.to(reference_points.dtype).softmax(-1)
+        record_points(self, locations, weights, maps)
+        sampled = sample(value, locations, weights, maps=maps)
         return rearrange(sampled, "b (t q) m d -> b t q (m d)", t=t)
 
     def sample(

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskreel.errors import OptionError
+from maskreel.nn.layers.recording import record_dense
 
 
 class Attention(nn.Module):
@@ -41,6 +42,7 @@ class Attention(nn.Module):
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         readable = rearrange(~is_padding, "b s -> b 1 1 s")
+        record_dense(self, q, k, readable)
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=readable, dropout_p=dropout)
         return self.out_proj(rearrange(attended, "b m q d -> b q (m d)"))

@@ -13,6 +13,7 @@ from maskreel.kernels.maps import ABSENT, Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.deformable import ring_offsets, sampling_locations
 from maskreel.nn.layers.parameter_groups import LocationLinear
+from maskreel.nn.layers.recording import record_points
 
 Border = Literal["clamp", "reflect", "shift", "mask"]
 """What stands for a neighbour before the first or after the last frame of a clip: the nearest frame there is, the
@@ -110,10 +111,9 @@ class NeighbourSampling(nn.Module):
         if any(ABSENT in row for row in table) and t > 1:
             is_absent = torch.tensor([[frame == ABSENT for frame in row] for row in table], device=query.device)
             logits = logits.masked_fill(rearrange(is_absent, "t f -> t 1 1 f 1"), -torch.inf)
-        sampled = sample(
-            value,
-            rearrange(locations, "b t q (m f) l p r -> b (t q) m (f l p) r", m=m),
-            rearrange(logits, "b t q m f lp -> b (t q) m (f lp)").softmax(-1),
-            maps=Maps(level_sizes=level_sizes, frames=table, levels=self.levels),
-        )
+        locations = rearrange(locations, "b t q (m f) l p r -> b (t q) m (f l p) r", m=m)
+        weights = rearrange(logits, "b t q m f lp -> b (t q) m (f lp)").softmax(-1)
+        maps = Maps(level_sizes=level_sizes, frames=table, levels=self.levels)
+        record_points(self, locations, weights, maps)
+        sampled = sample(value, locations, weights, maps=maps)
         return rearrange(sampled, "b (t q) m d -> b t q (m d)", t=t)

@@ -15,6 +15,7 @@ from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 from maskreel.nn.layers.deformable import around_points, ring_offsets, sampling_locations, value_table
 from maskreel.nn.layers.parameter_groups import LocationLinear
+from maskreel.nn.layers.recording import record_points
 from maskreel.structures import ClipMemory
 
 RING_POINTS = 4
@@ -70,12 +71,12 @@ class SpaceTimeAttention(nn.Module):
         weights = rearrange(self.attention_weights(query), "b q (m p) -> b q m p", m=self.num_heads)
         # Positions in low precision would be wrong by a third of a cell: they stay float32 under autocast.
         precise = reference_points.dtype
-        sampled = sample(
-            value_table(self.value_proj(memory.tokens), memory.is_padding, self.num_heads),
-            around_points(reference_points[:, :, None], offsets.to(precise), [(width, height, t)])[:, :, :, 0],
-            weights.to(precise).softmax(-1),
-            maps=Maps.every_frame(memory.level_sizes, num_frames=t),
-        )
+        locations = around_points(reference_points[:, :, None], offsets.to(precise), [(width, height, t)])[:, :, :, 0]
+        weights = weights.to(precise).softmax(-1)
+        maps = Maps.every_frame(memory.level_sizes, num_frames=t)
+        record_points(self, locations, weights, maps)
+        value = value_table(self.value_proj(memory.tokens), memory.is_padding, self.num_heads)
+        sampled = sample(value, locations, weights, maps=maps)
         return self.output_proj(rearrange(sampled, "b q m d -> b q (m d)"))
 
 
@@ -116,12 +117,11 @@ class FrameLevelAttention(nn.Module):
         locations = sampling_locations(reference_points[:, None], offsets.to(precise), memory.level_sizes)
         is_absent = rearrange(absent_levels(memory), "b l -> b 1 1 l 1")
         weights = weights.to(precise).masked_fill(is_absent, float("-inf")).flatten(3).softmax(-1)
-        sampled = sample(
-            value_table(self.value_proj(memory.tokens), memory.is_padding, m),
-            rearrange(locations, "b 1 q m l p r -> b q m (l p) r"),
-            weights,
-            maps=Maps.own_frame(memory.level_sizes, num_frames=1),
-        )
+        locations = rearrange(locations, "b 1 q m l p r -> b q m (l p) r")
+        maps = Maps.own_frame(memory.level_sizes, num_frames=1)
+        record_points(self, locations, weights, maps)
+        value = value_table(self.value_proj(memory.tokens), memory.is_padding, m)
+        sampled = sample(value, locations, weights, maps=maps)
         return self.output_proj(rearrange(sampled, "b q m d -> b q (m d)"))
 
     def _first_frames(self, table: nn.Linear, query: Float[Tensor, "b q c"], num_frames: int) -> Float[Tensor, "b q k"]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from maskreel.errors import OptionError
 from maskreel.kernels.short_attention import attend_short
 from maskreel.nn.layers.feedforward import activate, add
+from maskreel.nn.layers.recording import record_dense, record_groups
 from maskreel.nn.layers.scale_pairs import ScalePairs, Upsampling
 
 Intra = Literal["temporal", "window", "paired"]
@@ -66,6 +67,7 @@ class IntraScaleBlock(nn.Module):
             # A padded query may look at everything, so that no softmax is empty.
             present = repeat(valid, "b k s 1 -> b s (t k)", t=x.shape[1]) | pairs.is_padding[..., None]
             key, value = (windows(each, pairs.sizes, self.window) for each in (key, value))
+        record_groups(self, query, key, self.num_heads, present)
         y = self.dropout(self.attention_out(attend_short(query, key, value, self.num_heads, present)))
         y = self.norm(add(y, x) if self.has_residual else y)
         added = self.dropout(self.out(activate(self.linear1(y), "relu")))
@@ -78,7 +80,7 @@ class InterScaleBlock(nn.Module):
     `reach` says how far: "colocated" at their own position (2 t keys), "window" at `window` x `window` cells of either
     level around it, "cross" at the whole coarser level, "full" at both levels. The last two are quadratic in the size
     of the maps and meant for small ones. With `concat` "channel" the two tokens of a position become one of twice the
-    width (colocated only).
+    width (colocated only). `is_paired` says that its partners are the tokens of the same level.
     """
 
     def __init__(
@@ -94,10 +96,11 @@ class InterScaleBlock(nn.Module):
         window: int = 1,
         upsampling: Upsampling = "bilinear",
         concat: Literal["token", "channel"] = "token",
+        is_paired: bool = False,
     ) -> None:
         super().__init__()
         require_middle(window)
-        self.num_heads, self.has_residual = num_heads, residual == "inside"
+        self.num_heads, self.has_residual, self.is_paired = num_heads, residual == "inside", is_paired
         self.reach: Inter = reach
         self.upsampling: Upsampling = upsampling
         self.window, self.concat = window, concat
@@ -123,6 +126,7 @@ class InterScaleBlock(nn.Module):
         if self.concat == "channel":
             fine = torch.cat((fine, coarse), -1)
             query, key, value = self.qkv(self.norm1(fine)).chunk(3, -1)
+            record_groups(self, query, key, self.num_heads, None)
             y = attend_short(query, key, value, self.num_heads)
         else:
             y = self._attend(self.norm1(fine), self.norm1(coarse), pairs)
@@ -139,6 +143,7 @@ class InterScaleBlock(nn.Module):
         query = F.linear(fine, weights[0], biases[0])
         if self.reach == "colocated":
             key, value = F.linear(torch.cat((fine, coarse), 1), weights[1], biases[1]).chunk(2, -1)
+            record_groups(self, query, key, self.num_heads, None)
             return attend_short(query, key, value, self.num_heads)
         fine_kv, coarse_kv = (F.linear(x, weights[1], biases[1]).chunk(2, -1) for x in (fine, coarse))
         assert pairs is not None, "only co-located tokens need no grids"
@@ -161,7 +166,9 @@ class InterScaleBlock(nn.Module):
         present = gather(*(each.to(key.dtype) for each in valid)) > 0
         present = repeat(present, "b (g k) s 1 -> b s (g t k)", g=2, t=query.shape[1])
         # A padded query may look at everything, so that no softmax is empty.
-        return attend_short(query, key, value, self.num_heads, present | pairs.is_padding[..., None])
+        present = present | pairs.is_padding[..., None]
+        record_groups(self, query, key, self.num_heads, present)
+        return attend_short(query, key, value, self.num_heads, present)
 
     def _attend_levels(
         self, query: Tensor, fine_kv: Sequence[Tensor], coarse_kv: Sequence[Tensor], pairs: ScalePairs
@@ -175,6 +182,7 @@ class InterScaleBlock(nn.Module):
             key, value, is_padding = (torch.cat([side[index][level] for side in read], 2) for index in range(3))
             heads = [rearrange(x, "b t n (m d) -> b m (t n) d", m=self.num_heads) for x in (q, key, value)]
             present = repeat(~is_padding, "b 1 n 1 -> b 1 1 (t n)", t=t)
+            record_dense(self, heads[0], heads[1], present)
             out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=present)
             levels.append(rearrange(out, "b m (t n) d -> b t n (m d)", t=t))
         return torch.cat(levels, 2)
@@ -218,11 +226,10 @@ class SplitScaleAttention(nn.Module):
         if intra is None and inter is None:
             raise OptionError("split attention needs an intra-scale or an inter-scale block, or both")
         shape = {"inner": inner, "hidden": hidden, "num_heads": num_heads, "dropout": dropout, "residual": residual}
-        self.is_paired = intra == "paired"
         self.intra: IntraScaleBlock | InterScaleBlock | None = None
         self.inter: InterScaleBlock | None = None
         if intra == "paired":
-            self.intra = InterScaleBlock(width, reach="colocated", **shape)
+            self.intra = InterScaleBlock(width, reach="colocated", is_paired=True, **shape)
         elif intra is not None:
             self.intra = IntraScaleBlock(width, is_last=inter is None, window=intra_window, **shape)
         if inter is not None:
