@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from maskreel.evaluation.evaluate import SHOWN, Evaluation, check_classes, evalu
 from maskreel.evaluation.options import EvaluationConfig, recorded_evaluation
 from maskreel.evaluation.plots import draw_plots, files, measured_curves
 from maskreel.files import write_json
+from maskreel.inference.predictor import settled
 from maskreel.left_out import LeftOut
 from maskreel.models.folder import is_bundled, model_folder
 from maskreel.outputs import Outputs
@@ -48,6 +50,7 @@ def run(args: Evaluate) -> None:
     loaded = load_runnable(args.run, device)
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
+    config = replace(config, predictor=settled(config.predictor, loaded.model, device))
     inputs = (dataset.annotation_path, dataset.frames_folder, args.run, model_folder(args.run))
     name = args.run if is_bundled(args.run) else Path(args.run).resolve().name
     with outputs_for(args, *inputs) as outputs:
@@ -62,7 +65,7 @@ def run(args: Evaluate) -> None:
         if args.report:
             written.append(folder / REPORT)
             _write_report(name, dataset, evaluation, folder, outputs)
-        if report_json(args.json, evaluation.to_json(), outputs):
+        if report_json(args.json, evaluation.to_json() | {"precision": config.predictor.precision}, outputs):
             print(tables(evaluation))
             print(f"\n{'  '.join(map(str, written))}")
     if left_out.omissions and args.on_bad is None:

@@ -121,7 +121,8 @@ def run(args: Predict) -> None:
             )
             made, failed = _predict_all(work, jobs, left_out)
         write_left_out(folder / LEFT_OUT, left_out, outputs)
-        report_json(args.json, {"out": str(folder), "videos": made, "failed": failed}, outputs)
+        report = {"out": str(folder), "videos": made, "failed": failed, "precision": predictor.options.precision}
+        report_json(args.json, report, outputs)
     if failed and args.on_bad is None:
         raise PartialFailure(f"{len(failed)} of {len(jobs)} sources failed; {_listed(failed)}")
 

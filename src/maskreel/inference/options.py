@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.errors import OptionError
-from maskreel.runtimes.precision import Precision
+from maskreel.runtimes.precision import PrecisionChoice
 
 ShortClips = Literal["pad", "repeat"]
 """What fills a clip of fewer frames."""
@@ -45,8 +45,9 @@ class PredictorOptions:
     memory: int | None = None
     """Frames for which an object that left is remembered, to get its id back when it returns; 0 for none. None: as
     measured best in sessions with a latency, none in others."""
-    precision: Precision = "float32"
-    """Number format of the network; bf16 is faster where the processor computes in it, and slightly less exact."""
+    precision: PrecisionChoice = "float32"
+    """Number format of the network; bf16 is faster where the processor computes in it, and slightly less exact. auto
+    takes it where the processor or GPU is made for it."""
 
     def __post_init__(self) -> None:
         for name, least in (("short_side", 16), ("clip_frames", 1), ("top_k", 1), ("max_objects", 1), ("memory", 0)):
@@ -61,7 +62,7 @@ class PredictorOptions:
             )
         if not 0 <= self.min_score <= 1:
             raise OptionError(f"min_score {self.min_score}: must lie between 0 and 1")
-        choices = (("precision", Precision), ("short_clips", ShortClips), ("duplicates", Duplicates))
+        choices = (("precision", PrecisionChoice), ("short_clips", ShortClips), ("duplicates", Duplicates))
         for name, choice in choices:
             if getattr(self, name) not in get_args(choice):
                 raise OptionError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(get_args(choice))}")
@@ -84,7 +85,7 @@ class OptionChanges(TypedDict, total=False):
     max_objects: int | None
     duplicates: Duplicates
     memory: int | None
-    precision: Precision
+    precision: PrecisionChoice
 
 
 def recorded_options(inference: Mapping[str, Any], **changes: Any) -> PredictorOptions:

@@ -1,6 +1,7 @@
 """Running a model over a video of any length: the whole way from frames to masklets."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -22,11 +23,14 @@ from maskreel.inference.session import Pace, Session, VideoResult
 from maskreel.models.folder import PUBLISHED_FRAMES
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.graphs import GraphRuntime
+from maskreel.runtimes.precision import choose_precision
 from maskreel.runtimes.protocol import Runtime
 from maskreel.runtimes.pytorch import PyTorchRuntime
 from maskreel.structures import Clip
 from maskreel.video.files import FrameSource
 from maskreel.video.sources import open_video
+
+logger = logging.getLogger(__name__)
 
 
 class VideoPredictor:
@@ -49,16 +53,15 @@ class VideoPredictor:
         A module runs as `PyTorchRuntime` has it, on `device` and with the weights of this moment. `trained_frames` is
         the length of the clips that it was trained on.
         """
-        self.options: PredictorOptions = options or PredictorOptions()
+        self.options: PredictorOptions = settled(options or PredictorOptions(), model, device)
         self.classes: tuple[tuple[int, str], ...] = tuple(classes)
         if not isinstance(model, nn.Module) and self.options.precision != "float32":
             raise OptionError(
                 f"precision {self.options.precision}: exported graphs compute in the numbers that they were written for"
             )
+        precision = "bf16" if self.options.precision == "bf16" else "float32"
         self.runtime: Runtime = (
-            PyTorchRuntime(model, device=device, precision=self.options.precision)
-            if isinstance(model, nn.Module)
-            else model
+            PyTorchRuntime(model, device=device, precision=precision) if isinstance(model, nn.Module) else model
         )
         self.trained_frames: int = trained_frames
 
@@ -150,6 +153,17 @@ class VideoPredictor:
                 sums.update(name.encode())
                 sums.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return f"{type(model).__name__} {sums.hexdigest()[:16]}"
+
+
+def settled(options: PredictorOptions, model: nn.Module | Runtime, device: torch.device | str) -> PredictorOptions:
+    """Options whose `precision` is no longer `auto`, but what that stands for on a device; the choice is logged."""
+    if options.precision != "auto":
+        return options
+    chosen, reason = "float32", "exported graphs compute in the numbers that they were written for"
+    if isinstance(model, nn.Module):
+        chosen, reason = choose_precision(torch.device(device).type)
+    logger.info("precision auto: %s, %s", chosen, reason)
+    return replace(options, precision=chosen)
 
 
 load = VideoPredictor.load

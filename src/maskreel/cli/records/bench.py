@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from maskreel.cli.records.overwrite import Overwrite
-from maskreel.runtimes.precision import Precision
+from maskreel.runtimes.precision import PrecisionChoice
 
 Checkpointing = Literal["none", "layers"]
 
@@ -62,8 +62,8 @@ class BenchModel:
     """Frames of the clip."""
     short_side: int | None = None
     """Shortest side in pixels that the network is shown; default as the model was evaluated, else 360."""
-    precision: Precision = "float32"
-    """Number format of the network."""
+    precision: PrecisionChoice = "float32"
+    """Number format of the network; auto: as predict would choose."""
     video: Path | None = None
     """Video for the end-to-end times; default a rendered one of 360x640 and as many frames as the clip."""
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 10

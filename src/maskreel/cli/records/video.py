@@ -12,7 +12,7 @@ import tyro
 from maskreel.cli.records.overwrite import Overwrite
 from maskreel.cli.records.rate import Rate
 from maskreel.left_out import OnBad
-from maskreel.runtimes.precision import Precision
+from maskreel.runtimes.precision import PrecisionChoice
 from maskreel.visualize.takeaways.kinds import described
 
 SAVE_HELP = f"Write more beside <stem>.json, comma-separated: {described()}."
@@ -73,8 +73,9 @@ class Predict:
     as the model was evaluated, else pad."""
     frame_rate: Rate = 10.0
     """Frames per second of folders and patterns of pictures, which know no time."""
-    precision: Precision | None = None
-    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
+    precision: PrecisionChoice | None = None
+    """Number format of the network, float32, bf16 (faster where the processor has it), or auto: bf16 on processors with
+    AMX and GPUs that have it, else float32; what it chose is said and stands in the JSON. Default as recorded, else
     float32."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
@@ -140,8 +141,9 @@ class Evaluate:
     """(query, class) pairs kept per clip, by score."""
     min_score: float | None = None
     """Pairs below this score are left out; 0 counts all, as published."""
-    precision: Precision | None = None
-    """Number format of the network, float32 or bf16 (faster where the processor has it); default as recorded, else
+    precision: PrecisionChoice | None = None
+    """Number format of the network, float32, bf16 (faster where the processor has it), or auto: bf16 on processors with
+    AMX and GPUs that have it, else float32; what it chose is said and stands in the JSON. Default as recorded, else
     float32."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
