@@ -22,6 +22,7 @@ from maskreel.training.recipe import Recipe, TrainingConfig
 from maskreel.training.run_data import RunData, load_run_data, training_loader
 from maskreel.training.step import Learner
 from maskreel.training.validation import Validation
+from tests.checkpoints.tables import replaced
 
 ALONE = Processes(rank=0, world_size=1, device=torch.device("cpu"))
 
@@ -91,12 +92,29 @@ def test_the_gradient_is_clipped_to_the_norm_of_the_recipe(
     assert torch.stack([gradient.norm() for gradient in gradients]).norm().item() == pytest.approx(0.1, rel=1e-3)
 
 
-def test_layers_that_cannot_be_checkpointed_are_refused_by_option(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["layers", "stages"])
+def test_what_cannot_be_checkpointed_is_refused_by_option(
+    what: str, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maskreel.training.step.checkpoint_activations", lambda module: 0)
-    with pytest.raises(UsageError, match=r"--training\.checkpointing layers: seqformer has no layers"):
-        Learner(with_training(recipe, checkpointing="layers"), ALONE, tmp_path)
+    monkeypatch.setattr("maskreel.training.step.checkpoint_activations", lambda module, what: 0)
+    with pytest.raises(UsageError, match=rf"--training\.checkpointing {what}: seqformer has no {what}"):
+        Learner(with_training(recipe, checkpointing=what), ALONE, tmp_path)
+
+
+def test_recomputed_stages_change_no_loss_and_no_gradient(
+    recipe: Recipe, batches: Iterator[TrainingBatch], tmp_path: Path
+) -> None:
+    # With batch norm a stage cannot be computed again.
+    recipe = replaced(recipe, "model.backbone.norm", "frozen")
+    batch, found = next(batches), []
+    for checkpointing in ("none", "layers", "stages"):
+        torch.manual_seed(0)
+        learner = Learner(with_training(recipe, checkpointing=checkpointing), ALONE, tmp_path)
+        losses = learner.step(0, iter([batch]))
+        found.append((losses, [each.grad for each in learner.objective.parameters() if each.grad is not None]))
+    for losses, gradients in found[1:]:
+        assert losses == found[0][0]
+        assert all(torch.equal(*pair) for pair in zip(gradients, found[0][1], strict=True))
 
 
 class Pressed(Interruption):

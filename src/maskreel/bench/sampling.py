@@ -6,21 +6,53 @@ per neighbour on a shifted copy of the value table; for space-time one five-dime
 `sample` with the backend that the device gets. A "both" step is forward and backward, with all three gradients.
 """
 
+import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskreel.bench.protocol import Step
+from maskreel.bench.protocol import Step, end_of_work
 from maskreel.kernels.maps import Maps
 from maskreel.kernels.sampling import sample
 
 LEVELS = ((45, 80), (23, 40), (12, 20), (6, 10))
 FRAMES, HEADS, CHANNELS, POINTS = 5, 8, 32, 4
+QUERIES = 300
 NEIGHBOURS = ((0, 0, 1, 2), (0, 0, 2, 3), (0, 1, 3, 4), (1, 2, 4, 4), (2, 3, 4, 4))
 VOLUME = (12, 20)
 VOLUME_FRAMES, VOLUME_CHANNELS, VOLUME_POINTS = 36, 48, 32
+
+
+# What no form can do without: each corner of each point is a row of a head, read through the caches.
+
+
+def row_bytes(name: str) -> int:
+    """Bytes of the rows that a forward pass of a case reads: four corners a point, eight in space and time."""
+    rows = sum(h * w for h, w in LEVELS)
+    if name == "space-time":
+        points = VOLUME_FRAMES * VOLUME[0] * VOLUME[1] * VOLUME_POINTS
+        return points * HEADS * 8 * VOLUME_CHANNELS * 4
+    queries = {"encoder": rows, "decoder": QUERIES, "neighbour frames": rows * len(NEIGHBOURS[0])}[name]
+    return FRAMES * queries * len(LEVELS) * POINTS * HEADS * 4 * CHANNELS * 4
+
+
+def cache_bandwidth(device: torch.device | str = "cpu") -> float:
+    """Bytes a second, read and written, of the fastest copy between two buffers that stay in the caches."""
+    wait_for = end_of_work(torch.device(device))
+    best = 0.0
+    for size in (2**18, 2**19, 2**20, 2**21, 2**22):
+        source = torch.zeros(size // 4, device=device)
+        target, repeats = torch.zeros_like(source), 2**27 // size
+        for _ in range(4):
+            wait_for()
+            begun = time.perf_counter()
+            for _ in range(repeats):
+                target.copy_(source)
+            wait_for()
+            best = max(best, 2 * size * repeats / (time.perf_counter() - begun))
+    return best
 
 
 # The slow sides: published forms, value "t s m d", locations "t q m l p 2", weights "t q m l p".
@@ -168,8 +200,8 @@ def cases(device: torch.device | str = "cpu") -> dict[str, Callable[[], dict[str
     return {
         "encoder": case(lambda: spatial_inputs(None), spatial, own),
         "encoder, token-major table": case(lambda: spatial_inputs(None), spatial, own, is_head_major=False),
-        "decoder": case(lambda: spatial_inputs(300), spatial, own),
-        "decoder, token-major table": case(lambda: spatial_inputs(300), spatial, own, is_head_major=False),
+        "decoder": case(lambda: spatial_inputs(QUERIES), spatial, own),
+        "decoder, token-major table": case(lambda: spatial_inputs(QUERIES), spatial, own, is_head_major=False),
         "neighbour frames": case(lambda: spatial_inputs(None, 4), published_neighbours, near),
         "space-time": case(volume_inputs, published_volume, volume),
     }

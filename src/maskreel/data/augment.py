@@ -4,6 +4,7 @@ Every draw comes from the generator that the caller passes. Masks follow the fra
 masks, and an object that no frame shows any more is dropped.
 """
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -61,7 +62,7 @@ def augment(
     """Mirror, crop, resize and recolour a clip.
 
     Colour comes last although the published code changes it first: it acts on single pixels, and there are fewer of
-    them after the resize.
+    them after the resize. Frames may be smaller than the masks, and of the same aspect; sizes are those of the masks.
     """
     frames, masks = clip.frames, target.masks
     if generator.random() < settings.flip_probability:
@@ -73,6 +74,15 @@ def augment(
     if settings.photometric != "none":
         frames = distort_colours(frames, generator, is_shared=settings.photometric == "per_clip")
     return replace(clip, frames=frames), drop_absent(with_masks(target, masks))
+
+
+def first_size(size: tuple[int, int], settings: Augmentation, generator: np.random.Generator) -> tuple[int, int]:
+    """(height, width) to which `augment` will resize a clip of a size before anything else; nothing is drawn."""
+    coming = copy.deepcopy(generator)
+    coming.random()  # mirrored or not
+    if coming.random() < settings.crop_probability:
+        return fit_size(*size, shortest=int(coming.choice(settings.crop_scales)))
+    return fit_size(*size, shortest=int(coming.choice(settings.scales)), longest=settings.max_size)
 
 
 def resize_clip(
@@ -184,10 +194,8 @@ def _turn_colours(colours: Tensor, *, saturation: float, hue: float) -> Tensor:
 
 
 def _resize(frames: Tensor, masks: Tensor, *, shortest: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    size = fit_size(frames.shape[-2], frames.shape[-1], shortest=shortest, longest=longest)
-    if frames.shape[-2:] == size:
-        return frames, masks
-    return resize_frames(frames, size), resize_masks(masks, size)
+    size = fit_size(masks.shape[-2], masks.shape[-1], shortest=shortest, longest=longest)
+    return resize_frames(frames, size), masks if masks.shape[-2:] == size else resize_masks(masks, size)
 
 
 def _random_crop(

@@ -16,6 +16,10 @@ StillMotion = Literal["warp", "rotate", "repeat"]
 """How a still moves: the image and warped copies of it (SeqFormer), turned in every frame (TAFormer), not at all."""
 
 
+Decode = Literal["exact", "scaled"]
+"""Frames of clips decoded in full, or JPEG frames at a half, a quarter or an eighth where they are shrunk further."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where the data lies and how clips are drawn from it."""
@@ -41,6 +45,9 @@ class DataConfig:
     turned by up to 20 degrees in every frame (TAFormer), or repeated as it is."""
     augmentation: Augmentation | None = Augmentation()
     """Random changes to training clips; None trains on the frames as they are."""
+    decode: Decode = "exact"
+    """How frames of training clips are decoded: in full, or JPEG frames at a half, a quarter or an eighth of their size
+    where the augmentation shrinks them further (scaled): sooner, with slightly other pixels."""
     batch_size: int = 2
     """Clips per step and process."""
     workers: int = 2

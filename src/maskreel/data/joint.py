@@ -60,10 +60,12 @@ class JointSets:
         number, index = self._places[video_index]
         return self.sets[number].available_frames(index)
 
-    def decode_frames(self, video_index: int, frame_index: Sequence[int]) -> UInt8[Tensor, "t 3 h w"]:
+    def decode_frames(
+        self, video_index: int, frame_index: Sequence[int], *, at_least: tuple[int, int] | None = None
+    ) -> UInt8[Tensor, "t 3 h w"]:
         """As `YouTubeVIS.decode_frames`."""
         number, index = self._places[video_index]
-        return self.sets[number].decode_frames(index, frame_index)
+        return self.sets[number].decode_frames(index, frame_index, at_least=at_least)
 
     def clip_target(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipTarget:
         """As `YouTubeVIS.clip_target`, with the labels of the union."""

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from maskreel.data.augment import Augmentation, augment, drop_absent
+from maskreel.data.augment import Augmentation, augment, drop_absent, first_size
 from maskreel.data.coco_clips import is_crowded, pseudo_clip
-from maskreel.data.config import Anchors, FrameChoice, StillMotion
+from maskreel.data.config import Anchors, Decode, FrameChoice, StillMotion
 from maskreel.data.joint import TrainingData
 from maskreel.data.sampling import (
     ClipSampler,
@@ -82,6 +82,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         frames: FrameChoice = "spread",
         anchors: Anchors = "per_frame",
         stills: StillMotion = "warp",
+        decode: Decode = "exact",
     ) -> None:
         if not dataset.has_annotations:
             raise DataError(
@@ -93,6 +94,7 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         self.augmentation = augmentation
         self.seed = seed
         self.stills: StillMotion = stills
+        self._is_scaled = decode == "scaled"
         self._choose = sample_clip if frames == "spread" else consecutive_clip
         self.left_out = LeftOut(on_bad, quiet=True)
         self._frames = _usable_frames(dataset, self.left_out)
@@ -125,7 +127,10 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
 
     def _sample(self, index: int, generator: np.random.Generator) -> tuple[Clip, ClipTarget]:
         video_index, frame_index, target = self._find_objects(index, generator)
-        clip, settings = _with_frames(self.dataset, video_index, frame_index), self.augmentation
+        settings = self.augmentation
+        if self._is_scaled and settings is not None and not self._is_animated(video_index):
+            return self._augmented_while_decoded(video_index, frame_index, target, settings, generator)
+        clip = _with_frames(self.dataset, video_index, frame_index)
         if self._is_animated(video_index):
             clip, target = pseudo_clip(clip, target, self.stills, generator)
             # Pseudo clips have colours changed already, where they have them changed at all.
@@ -138,6 +143,25 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
                 break
             sample = augment(clip, target, settings, generator)
         return sample
+
+    def _augmented_while_decoded(
+        self,
+        video_index: int,
+        frame_index: Sequence[int],
+        target: ClipTarget,
+        settings: Augmentation,
+        generator: np.random.Generator,
+    ) -> tuple[Clip, ClipTarget]:
+        """As `_sample` goes on, with frames decoded at the size that the coming augmentation asks for."""
+        video = self.dataset.videos[video_index]
+        draws_left = MAX_DRAWS if bool(target.is_visible.any()) else 0
+        while True:
+            size = first_size((video.height, video.width), settings, generator)
+            clip = _with_frames(self.dataset, video_index, frame_index, at_least=size)
+            sample = augment(clip, target, settings, generator)
+            if len(sample[1].labels) or not draws_left:
+                return sample
+            draws_left -= 1
 
     def _is_animated(self, video_index: int) -> bool:
         """Whether the video is a still that becomes a pseudo clip."""
@@ -246,10 +270,12 @@ def _collate_or_error(samples: Sequence[Sample | DataError]) -> TrainingBatch | 
     return replace(batch, left_out=tuple(omission for _, _, omissions in good for omission in omissions))
 
 
-def _with_frames(dataset: TrainingData, video_index: int, frame_index: Sequence[int]) -> Clip:
+def _with_frames(
+    dataset: TrainingData, video_index: int, frame_index: Sequence[int], *, at_least: tuple[int, int] | None = None
+) -> Clip:
     video = dataset.videos[video_index]
     return Clip(
-        frames=dataset.decode_frames(video_index, frame_index),
+        frames=dataset.decode_frames(video_index, frame_index, at_least=at_least),
         frame_index=torch.tensor(list(frame_index), dtype=torch.int64),
         video_id=video.id,
         size=(video.height, video.width),

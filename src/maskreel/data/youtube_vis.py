@@ -27,7 +27,7 @@ from maskreel.geometry.masks import boxes_from_masks
 from maskreel.geometry.rle import RleError
 from maskreel.left_out import CanBeLeftOut, LeftOut
 from maskreel.structures import ClipTarget
-from maskreel.video.images import UNREADABLE, open_image, size_words, upright, upright_size
+from maskreel.video.images import UNREADABLE, draft, open_image, size_words, upright, upright_size
 
 _LARGE = 2**24
 """Pixels of a frame whose masks are not drawn on trust."""
@@ -104,14 +104,21 @@ class YouTubeVIS:
         video = self.videos[video_index]
         return tuple(t for t in range(video.length) if os.path.isfile(self.frames_folder / video.file_names[t]))
 
-    def decode_frames(self, video_index: int, frame_index: Sequence[int]) -> UInt8[Tensor, "t 3 h w"]:
+    def decode_frames(
+        self, video_index: int, frame_index: Sequence[int], *, at_least: tuple[int, int] | None = None
+    ) -> UInt8[Tensor, "t 3 h w"]:
         """RGB frames, in the order asked for; a frame asked for twice is decoded once.
+
+        They have the size that the annotations state. Where frames of `at_least` (height, width) will do and all are
+        JPEG, they may come at a half, a quarter or an eighth of it, as the format decodes them with less work.
 
         Raises DataError for a file that is missing, unreadable, or of another size than the annotations state.
         """
         distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
-        frames = np.stack([self._decode_frame(video_index, int(frame)) for frame in distinct])
-        return rearrange(torch.from_numpy(frames[place]), "t h w c -> t c h w")
+        frames = [self._decode_frame(video_index, int(frame), at_least) for frame in distinct]
+        if at_least is not None and len({frame.shape for frame in frames}) > 1:
+            return self.decode_frames(video_index, frame_index)
+        return rearrange(torch.from_numpy(np.stack(frames)[place]), "t h w c -> t c h w")
 
     def clip_target(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipTarget:
         """Every track of the video but crowds, at the video's own size, also those absent from all of the frames.
@@ -171,12 +178,14 @@ class YouTubeVIS:
         self._decode_frame(video_index, frame)
         self._sizes_seen.add(video_index)
 
-    def _decode_frame(self, video_index: int, frame: int) -> np.ndarray:
+    def _decode_frame(self, video_index: int, frame: int, at_least: tuple[int, int] | None = None) -> np.ndarray:
         video, path = self.videos[video_index], self.frame_path(video_index, frame)
         item = f"frame {frame} of video {video.id}"
         try:
             with open_image(path) as image:
                 size, stored = upright_size(image), image.size
+                if at_least is not None:
+                    draft(image, at_least)
                 pixels = upright(image) if size == (video.width, video.height) else None
         except FileNotFoundError as error:
             raise CanBeLeftOut(

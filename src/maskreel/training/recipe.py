@@ -38,8 +38,9 @@ class TrainingConfig:
     """Largest norm of the gradient of all parameters together; 0 switches clipping off."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Arithmetic of the forward pass; weights stay float32. fp16 needs CUDA."""
-    checkpointing: Literal["none", "layers"] = "none"
-    """`layers` computes activations again in the backward pass instead of keeping them: less memory, more time."""
+    checkpointing: Literal["none", "layers", "stages"] = "none"
+    """What is computed again in the backward pass instead of being kept, for less memory and more time: every layer of
+    backbone and transformer, or the backbone's stages alone."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     seed: int = 0

@@ -103,6 +103,7 @@ def training_loader(training: TrainingData, data: DataConfig, group: Processes, 
         anchors=data.anchors,
         frames=data.frames,
         stills=data.stills,
+        decode=data.decode,
     )
     sampler = ClipSampler(
         len(clips), batch_size=data.batch_size, seed=seed, rank=group.rank, world_size=group.world_size

@@ -30,8 +30,9 @@ class Learner:
         """`folder` takes the dump of a step that diverges."""
         self._config, self._group, self._folder = recipe.training, group, folder
         self.objective = build_objective(recipe.model).to(group.device).train()
-        if self._config.checkpointing == "layers" and not checkpoint_activations(self.objective):
-            raise UsageError(f"--training.checkpointing layers: {recipe.model.kind} has no layers that can do so")
+        wanted = self._config.checkpointing
+        if wanted != "none" and not checkpoint_activations(self.objective, wanted):
+            raise UsageError(f"--training.checkpointing {wanted}: {recipe.model.kind} has no {wanted} that can do so")
         self.optimizers = Optimizers(self.objective, self._config)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=self._config.precision == "fp16")
         self._forward = parallel(self.objective, group)

@@ -89,6 +89,14 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         return upright(image)
 
 
+def draft(image: Image.Image, at_least: tuple[int, int]) -> None:
+    """Let a JPEG that is open but not read be decoded at the least of its sizes (1, 1/2, 1/4, 1/8) that holds
+    `at_least` (height, width) when it is upright; images of other formats stay as they are."""
+    if image.format == "JPEG":
+        is_lying = upright_size(image) != image.size
+        image.draft(image.mode, at_least if is_lying else at_least[::-1])
+
+
 def upright(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of an open image, upright, by the rules of this module."""
     return rgb(turned(image))

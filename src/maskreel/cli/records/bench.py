@@ -12,7 +12,7 @@ import tyro
 from maskreel.cli.records.overwrite import Overwrite
 from maskreel.runtimes.precision import PrecisionChoice
 
-Checkpointing = Literal["none", "layers"]
+Checkpointing = Literal["none", "layers", "stages"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,9 @@ class BenchSampling:
 
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Quiet samples wanted of each side; at most twice as many are taken."""
+    floor: bool = False
+    """Also set forward passes against a floor: the bytes of the rows that all corners of all points read, over the
+    bandwidth of a copy within the caches, measured in this run."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     overwrite: Overwrite = False

@@ -102,7 +102,7 @@ class ResNet(Checkpointed):
         self.strides = (4, 8, 16, last_stride)
         self.is_masking = padding == "masked"
         # Batch norm would count a recomputed batch twice.
-        self.is_recomputable = norm != "batch"
+        self.has_stages = self.is_recomputable = norm != "batch"
         self.frozen_stages = frozen_stages
         block = BasicBlock if depth < 50 else Bottleneck
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
@@ -155,10 +155,14 @@ class ResNet(Checkpointed):
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         maps = []
         for stage in self._stages():
-            for block in stage.children():
-                x = self.run(block, x, valid) if self.is_recomputable else block(x, valid)
+            x = self.run_stage(self._through, stage, x, valid)
             maps.append(x)
         return tuple(maps)
+
+    def _through(self, stage: nn.Module, x: Tensor, valid: Tensor | None) -> Tensor:
+        for block in stage.children():
+            x = self.run(block, x, valid) if self.is_recomputable else block(x, valid)
+        return x
 
     def forward(self, clip: ClipBatch) -> tuple[FeatureMap, ...]:
         b, t = clip.frames.shape[:2]

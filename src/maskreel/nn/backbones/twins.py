@@ -181,6 +181,8 @@ class TwinsSVT(Checkpointed):
     published detector. Final norm and classifier of the official classifier are no part of it.
     """
 
+    has_stages = True
+
     def __init__(
         self,
         widths: Sequence[int] = (64, 128, 256, 512),
@@ -245,16 +247,19 @@ class TwinsSVT(Checkpointed):
             patch = self.patches[stage]
             x, valid = embed(x), whole_patches(valid, patch, self.edges)
             mask = valid if self.is_masking else None
-            assert isinstance(blocks, nn.ModuleList)
-            for index, block in enumerate(blocks):
-                x = self.run(block, x, mask)
-                if index == 0:
-                    x = position(x, mask)
+            x = self.run_stage(self._through, blocks, position, x, mask)
             if len(self.norm_list):
                 x = self.norm_list[stage](x)
             x = rearrange(x, "n h w c -> n c h w")
             maps.append((x, valid))
         return maps
+
+    def _through(self, blocks: nn.ModuleList, position: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+        for index, block in enumerate(blocks):
+            x = self.run(block, x, mask)
+            if index == 0:
+                x = position(x, mask)
+        return x
 
     def forward(self, clip: ClipBatch) -> tuple[FeatureMap, ...]:
         b = clip.frames.shape[0]
