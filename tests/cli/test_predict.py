@@ -3,11 +3,15 @@
 import json
 import re
 import shutil
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from maskreel.cli import predict_source
 from maskreel.cli.main import main
 from maskreel.files import RECORD
 from maskreel.geometry.masklets import Masklets
@@ -15,6 +19,7 @@ from maskreel.models.folder import build_model, save_model
 from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
 from maskreel.models.seqformer import SeqFormerConfig
+from maskreel.video import files
 from maskreel.video.files import VideoFile
 from tests.builders import write_youtube_vis
 from tests.other_user import as_nobody, open_folder
@@ -55,6 +60,29 @@ def predict(model_folder: str, *words: str | Path) -> int:
 def written(folder: Path) -> list[str]:
     """Names of the results; the record of them is tested with `outputs`."""
     return sorted(path.name for path in folder.iterdir() if path.name != RECORD)
+
+
+def test_every_frame_is_decoded_and_drawn_once(
+    model_folder: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masklets, overlay and lines come of one pass, whose cost is counted here and not timed."""
+    counts: Counter[str] = Counter()
+    decode, draw = files._decoded, predict_source._drawn
+
+    def counted_decode(*arguments: Any) -> Iterator[Any]:
+        for frame in decode(*arguments):
+            counts["decoded"] += 1
+            yield frame
+
+    def counted_draw(*arguments: Any) -> Any:
+        counts["drawn"] += 1
+        return draw(*arguments)
+
+    monkeypatch.setattr(files, "_decoded", counted_decode)
+    monkeypatch.setattr(predict_source, "_drawn", counted_draw)
+    assert predict(model_folder, video, "--out", tmp_path / "out", "--jsonl", "--quiet") == 0
+    # Opening the file decodes the first frame, which tells how it is shown.
+    assert counts == {"decoded": 1 + 18, "drawn": 18}
 
 
 def test_a_video_gets_masklets_and_an_overlay(

@@ -100,7 +100,7 @@ class _TimedLearner(Learner):
     def __init__(self, recipe: Recipe, group: Processes, folder: Path) -> None:
         super().__init__(recipe, group, folder)
         self.size = (0, 0)
-        self._spent = dict.fromkeys((*PARTS, "passes"), 0.0)
+        self._spent: dict[str, float] = dict.fromkeys((*PARTS, "passes"), 0.0)
         self._wait = end_of_work(group.device)
         self._watch("network", self.objective.model)
         self._watch("losses", self.objective.criterion)
