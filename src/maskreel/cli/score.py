@@ -1,6 +1,7 @@
 """`maskreel score`: measure a results file against an annotation file."""
 
 import csv
+import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,8 @@ def run(args: Score) -> None:
         ground_truth = read_ground_truth(args.ground_truth, strict_reference=args.strict_reference)
         predictions = read_predictions(args.predictions, ground_truth, strict_reference=args.strict_reference)
         report = score(ground_truth, predictions, options)
+        # The collector would now go through all that was read; it goes when the command ends.
+        gc.freeze()
     if args.csv is not None:
         with outputs.writing(args.csv) as new:
             _write_csv(new, report)

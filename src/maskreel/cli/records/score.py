@@ -5,7 +5,7 @@ These modules import nothing heavy, so that help and mistyped options are answer
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import tyro
 
@@ -38,9 +38,9 @@ class Score:
     strict_reference: bool = False
     """Reproduce the faults of the reference evaluators instead of repairing or refusing."""
     overwrite: Overwrite = False
-    json: str | None = None
+    json: Optional[str] = None
     """Also write the figures as JSON (fractions, null for nothing to measure) here; without a path, JSON alone."""
-    csv: Path | None = None
+    csv: Optional[Path] = None
     """Also write the figures as one table here: metric, group, item, figure, value, low, high."""
 
 
@@ -53,12 +53,12 @@ class Submit:
     """Results file in the YouTube-VIS layout."""
     dataset: str
     """Benchmark: ytvis19, ytvis21, ytvis22 (40 classes each), or ovis (25)."""
-    videos: Path | None = None
+    videos: Optional[Path] = None
     """Annotation file of the split (its annotations may be null); also checks ids, lengths and sizes of the videos."""
-    out: Path | None = None
+    out: Optional[Path] = None
     """Archive to write; default the results file's name with .zip."""
     overwrite: Overwrite = False
-    json: str | None = None
+    json: Optional[str] = None
     """Also write the findings as JSON here; without a path, JSON alone on stdout."""
 
 
@@ -71,11 +71,11 @@ class Compare:
     """Score file to compare with."""
     after: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B.json")]
     """Score file to judge."""
-    fail_below: float | None = None
+    fail_below: Optional[float] = None
     """Exit code 1 when the main figure of a metric (the first of its table, such as AP) changes by less than this, in
     percent points from A to B: 0 allows no loss, --fail-below=-0.5 half a point, 1 asks for a gain of one."""
     rows: int = 20
     """Most classes and videos to print, the largest losses first."""
     overwrite: Overwrite = False
-    json: str | None = None
+    json: Optional[str] = None
     """Also write all differences as JSON here; without a path, JSON alone on stdout."""
