@@ -14,6 +14,7 @@ from maskreel.inference.inspection import decoder_attention, encoder_attention, 
 from maskreel.inference.looks import Token, looks_of_queries, looks_of_token
 from maskreel.kernels.maps import Maps
 from maskreel.models.catalog import ModelConfig
+from maskreel.models.folder import build_model
 from maskreel.nn.layers.dense_attention import Attention
 from maskreel.nn.layers.recording import record_points, recording
 from maskreel.nn.layers.split_attention import InterScaleBlock, IntraScaleBlock
@@ -271,6 +272,16 @@ def test_queries_of_an_object_are_taken_together(config: ModelConfig) -> None:
         torch.testing.assert_close(together.weight[together.frame.round() == frame].sum(), wanted)
         if together.cells is None and config.kind in ("seqformer", "ms_sts", "taformer"):
             assert set(alone[frame].frame.tolist()) == {float(frame)}
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_layers_that_are_looked_at_are_told_apart(config: ModelConfig) -> None:
+    with torch.device("meta"):
+        model: Any = build_model(config)
+    kinds = encoder_attention(model.encoder, None).values()
+    assert kinds
+    assert len(set(kinds)) == len(kinds)
+    assert len(decoder_attention(model.decoder, None)) == 1
 
 
 def test_nothing_is_kept_of_layers_that_nobody_looks_at() -> None:

@@ -35,6 +35,9 @@ def run(args: Inspect) -> None:
         raise UsageError(f"{video}: names {1 + len(others)} videos; give one of them")
     with outputs_for(args, *map(model_folder, runs), *source.paths) as outputs:
         (stem,) = told_apart([source.stem])
+        folder = outputs.claim_folder(args.out, Path("runs/inspect") / stem)
+        for name in FILES:
+            outputs.claim(folder / name)
         predictors = [_predictor(args, word) for word in runs]
         length = predictors[0].options.clip_frames
         frames = read_clip(source.open(), length, None if place is None else place.frame)
@@ -44,9 +47,6 @@ def run(args: Inspect) -> None:
             # The second model is looked into at the place that the first one chose.
             place = replace(seen.place, frame=frames[seen.place.frame].index)
             models.append(InspectedModel(name=word, classes=[name for _, name in predictor.classes], seen=seen))
-        folder = outputs.claim_folder(args.out, Path("runs/inspect") / stem)
-        for name in FILES:
-            outputs.claim(folder / name)
         first = models[0].seen.place.frame
         write_files(folder, models, frames, _columns(first, len(frames), args.columns, args.every), outputs)
         report = _report(folder, models)
@@ -110,10 +110,10 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines = [f"frame {at['frame']}, pixel {at['x']},{at['y']}"]
     for one in report["models"]:
         objects, chosen = one["objects"], one["object"]
-        there = "no object is found"
+        found = f"objects found: {len(objects)}"
         if chosen is not None:
-            there = f"{len(objects)} objects, there {objects[chosen - 1]['name']} {objects[chosen - 1]['score']:.2f}"
-        lines.append(f"{one['run']}: {there}")
+            found += f"; there: {objects[chosen - 1]['name']} {objects[chosen - 1]['score']:.2f}"
+        lines.append(f"{one['run']}: {found}")
     return [*lines, *(f"{what}: {report['out']}/{name}" for name, what in report["files"].items())]
 
 

@@ -131,7 +131,7 @@ def _query_map(model: InspectedModel) -> QueryMap:
     vectors = np.stack([entry[2] for entry in seen]) if seen else np.zeros((0, 2), np.float32)
     method, place = in_the_plane(vectors)
     return QueryMap(
-        caption=f"{model.name}: {method} of {len(seen)} queries of {len(model.seen.objects)} objects",
+        caption=f"{model.name}: {f'{method} of {len(seen)} queries' if seen else 'no object is found'}",
         place=place,
         number=np.array([entry[0] for entry in seen], dtype=np.int64),
         label=np.array([entry[1] for entry in seen], dtype=np.int64),

@@ -71,7 +71,9 @@ class Cells:
 
 def attention_layers(module: nn.Module) -> dict[nn.Module, str]:
     """Layers inside a module (itself included) that can be looked at, and what they read."""
-    return {layer: KINDS[type(layer)] for layer in module.modules() if type(layer) in KINDS}
+    layers = {layer: KINDS[type(layer)] for layer in module.modules() if type(layer) in KINDS}
+    paired = {layer for layer in layers if isinstance(layer, InterScaleBlock) and layer.is_paired}
+    return {layer: KINDS[IntraScaleBlock] if layer in paired else kind for layer, kind in layers.items()}
 
 
 def looks_of_token(layer: nn.Module, reads: Sequence[Read], token: Token, memory: ClipMemory) -> Looks:
