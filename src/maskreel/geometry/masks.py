@@ -1,5 +1,6 @@
 """Binary masks over time: resize, crop, the boxes around them, and their overlap as volumes."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -12,7 +13,9 @@ def resize_masks(masks: Bool[Tensor, "n t h w"], size: tuple[int, int]) -> Bool[
     """Nearest neighbour at pixel centres, so that a mask stays aligned with its bilinearly resized frame."""
     if not masks.numel():
         return masks.new_zeros((*masks.shape[:2], *size))
-    return F.interpolate(masks.to(torch.uint8), size=size, mode="nearest-exact").bool()
+    rows, columns = (_nearest(old, new) for old, new in zip(masks.shape[-2:], size, strict=True))
+    # Three times as fast as resizing all of them, which takes numbers for booleans.
+    return torch.from_numpy(masks.numpy()[..., rows[:, None], columns])
 
 
 def crop_masks(
@@ -30,7 +33,7 @@ def crop_masks(
 
 def mask_extents(masks: Bool[Tensor, "*any h w"]) -> Int[Tensor, "*any 4"]:
     """First column, first row, last column and last row that a mask touches (inclusive); zeros where it is empty."""
-    columns, rows = masks.any(dim=-2), masks.any(dim=-1)
+    columns, rows = _touched(masks)
     extents = torch.stack((_first(columns), _first(rows), _last(columns), _last(rows)), dim=-1)
     return extents * columns.any(dim=-1, keepdim=True)
 
@@ -42,7 +45,7 @@ def boxes_from_masks(masks: Bool[Tensor, "*any h w"]) -> Float[Tensor, "*any 4"]
     and not 0 as with inclusive pixel indices (`mask_extents`).
     """
     height, width = masks.shape[-2:]
-    columns, rows = masks.any(dim=-2), masks.any(dim=-1)
+    columns, rows = _touched(masks)
     edges = torch.stack((_first(columns), _first(rows), _last(columns) + 1, _last(rows) + 1), dim=-1)
     scale = torch.tensor([width, height, width, height], device=masks.device)
     return xyxy_to_cxcywh(edges / scale) * columns.any(dim=-1, keepdim=True)
@@ -57,6 +60,21 @@ def spatio_temporal_iou(a: Bool[Tensor, "n t h w"], b: Bool[Tensor, "m t h w"]) 
     area_a, area_b = a.sum(dim=(1, 2, 3)), b.sum(dim=(1, 2, 3))
     union = area_a[:, None] + area_b[None] - intersection
     return (intersection / union.clamp(min=1)).float()
+
+
+def _touched(masks: Bool[Tensor, "*any h w"]) -> tuple[Bool[Tensor, "*any w"], Bool[Tensor, "*any h"]]:
+    """Columns and rows with a pixel; as the largest of numbers, since `any` takes twelve times as long."""
+    if not masks.numel():
+        return masks.any(dim=-2), masks.any(dim=-1)
+    numbers = masks.view(torch.uint8)
+    return numbers.amax(dim=-2).bool(), numbers.amax(dim=-1).bool()
+
+
+def _nearest(old: int, new: int) -> np.ndarray:
+    """Place in the old line that each place of the new one is read from."""
+    # As images: lines of float64 are rounded otherwise.
+    places = torch.arange(old, dtype=torch.float32)[None, None, :, None]
+    return F.interpolate(places, size=(new, 1), mode="nearest-exact").flatten().long().numpy()
 
 
 def _first(line: Tensor) -> Tensor:
