@@ -79,6 +79,15 @@ def test_graphs_say_what_the_model_says_of_one_clip_and_of_two(system: Exported)
 
 
 @pytest.mark.slow
+def test_features_are_the_same_in_rows_of_padding(system: Exported) -> None:
+    ours, clip = PyTorchRuntime(tiny_model(system.name).model), clip_batch((SIZE, (30, 40)), num_frames=system.frames)
+    for form in FORMATS:
+        pairs = zip(ours.frame_features(clip).maps, system.runtime(form).frame_features(clip).maps, strict=True)
+        for a, b in pairs:
+            assert (a.values - b.values).abs().max() <= BOUND * a.values.abs().max()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_graphs_take_clips_of_a_length_that_was_never_traced(system: Exported, frames: int) -> None:
     model = tiny_model(system.name)

@@ -76,6 +76,19 @@ def test_a_model_agrees_with_itself_and_with_no_other(name: str) -> None:
     assert found.boxes == 0
 
 
+@pytest.mark.parametrize(("row", "column", "is_seen"), [(12, 17, True), (13, 17, False), (12, 18, False)])
+def test_masks_are_compared_in_the_frame_and_not_beyond_it(row: int, column: int, is_seen: bool) -> None:
+    class Spotted(PyTorchRuntime):
+        def masks(self, prediction: ClipPrediction, clip: int, queries: torch.Tensor) -> torch.Tensor:
+            masks = super().masks(prediction, clip, queries).clone()
+            masks[:, :, row, column] += 1
+            return masks
+
+    model, clip = tiny_model("seqformer").model, clip_batch(((50, 70), SIZE))
+    clip = replace(clip, frames=clip.frames[:1], is_padding=clip.is_padding[:1])
+    assert (difference(PyTorchRuntime(model), Spotted(model), clip).masks > 0) == is_seen
+
+
 def test_numbers_that_are_none_differ_from_all() -> None:
     model, clip = tiny_model("seqformer").model, clip_batch((SIZE,))
     broken = tiny_model("seqformer").model

@@ -16,7 +16,7 @@ open, and is_padding "t h w" of the last.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,10 +28,10 @@ from maskreel.export.forms import graph_form
 from maskreel.kernels.backend import use_backend
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.deformable_vistr import DeformableVisTRConfig
-from maskreel.nn.heads.attention_masks import AttentionMaskDecoder, AttentionMasks
-from maskreel.nn.heads.dynamic_masks import DynamicMaskDecoder, DynamicMasks
+from maskreel.nn.heads.attention_masks import Area, AttentionMaskDecoder, AttentionMasks
+from maskreel.nn.heads.dynamic_masks import DynamicMaskDecoder
 from maskreel.runtimes.graphs import MASK_INPUTS, first_line
-from maskreel.structures import ClipBatch, FeatureMap, FrameFeatures, VideoModel
+from maskreel.structures import ClipBatch, ClipPrediction, FeatureMap, FrameFeatures, VideoModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,9 @@ class TracedModel:
     """features, clip and masks."""
     strides: tuple[int, ...]
     any_frames: bool
+    votes: Literal["per_clip", "per_frame"]
+    area: Area | None
+    """Cells that a head with attention maps reads; None for dynamic masks."""
 
 
 class FeaturesGraph(nn.Module):
@@ -74,6 +77,9 @@ class ClipGraph(nn.Module):
         self.strides = tuple(strides)
 
     def forward(self, sizes: Float[Tensor, "t 2"], *maps: Float[Tensor, "t c _ _"]) -> tuple[Tensor, ...]:
+        return outputs(self.predict(sizes, *maps))
+
+    def predict(self, sizes: Float[Tensor, "t 2"], *maps: Float[Tensor, "t c _ _"]) -> ClipPrediction:
         height, width = (self.strides[0] * side for side in maps[0].shape[-2:])
         levels = tuple(
             FeatureMap(
@@ -85,15 +91,19 @@ class ClipGraph(nn.Module):
             )
             for values, stride in zip(maps, self.strides, strict=True)
         )
-        prediction = self.model.clip(FrameFeatures(maps=levels, sizes=sizes[None]))
-        final, masks = prediction.final, prediction.final.masks
-        if isinstance(masks, DynamicMaskDecoder):
-            made_from = (masks.features, masks.parameters, masks.centres)
-        else:
-            assert isinstance(masks, AttentionMaskDecoder), f"{type(masks).__name__}: no graph is known for it"
-            made_from = (masks.states, masks.maps[-1].values)
-        assert prediction.appearance is not None, "a model in evaluation says by what an object is known again"
-        return tuple(each[0] for each in (final.class_logits, final.boxes, prediction.appearance, *made_from))
+        return self.model.clip(FrameFeatures(maps=levels, sizes=sizes[None]))
+
+
+def outputs(prediction: ClipPrediction) -> tuple[Tensor, ...]:
+    """What the clip graph gives of one clip; from the fourth on, what its masks are made from."""
+    final, masks = prediction.final, prediction.final.masks
+    if isinstance(masks, DynamicMaskDecoder):
+        made_from = (masks.features, masks.parameters, masks.centres)
+    else:
+        assert isinstance(masks, AttentionMaskDecoder), f"{type(masks).__name__}: no graph is known for it"
+        made_from = (masks.states, masks.maps[-1].values)
+    assert prediction.appearance is not None, "a model in evaluation says by what an object is known again"
+    return tuple(each[0] for each in (final.class_logits, final.boxes, prediction.appearance, *made_from))
 
 
 def taken_from(pixels: int, cells: int) -> Int[Tensor, " c"]:
@@ -148,10 +158,10 @@ def trace(model: nn.Module, config: ModelConfig, *, size: tuple[int, int], frame
     form = graph_form(model)
     assert isinstance(form, VideoModel), f"{type(model).__name__} does not have the three calls of VideoModel"
     with use_backend("reference"), _plain_attention():
-        return _trace(form, form.get_submodule("mask_head"), config, size, frames)
+        return _trace(form, config, size, frames)
 
 
-def _trace(form: VideoModel, head: nn.Module, config: ModelConfig, size: tuple[int, int], frames: int) -> TracedModel:
+def _trace(form: VideoModel, config: ModelConfig, size: tuple[int, int], frames: int) -> TracedModel:
     is_open = takes_any_frames(config) and frames > 1
     # The lengths that are traced only have to be longer than one.
     t = min(frames, 3) if is_open else frames
@@ -163,8 +173,14 @@ def _trace(form: VideoModel, head: nn.Module, config: ModelConfig, size: tuple[i
     maps = [torch.randn(t, *level.values.shape[2:]) for level in levels]
     names, strides = tuple(f"map{level}" for level in range(len(maps))), tuple(level.stride for level in levels)
     clips, clip_inputs = ClipGraph(form, strides), (sizes.repeat(t, 1), *maps)
-    made = clips(*clip_inputs)[3:]
-    is_dynamic = isinstance(head, DynamicMasks)
+    prediction = clips.predict(*clip_inputs)
+    masks, made = prediction.final.masks, outputs(prediction)[3:]
+    if isinstance(masks, DynamicMaskDecoder):
+        area, made_from, masks_graph = None, MASK_INPUTS, _dynamic_masks(masks, made, time)
+    else:
+        assert isinstance(masks, AttentionMaskDecoder), f"{type(masks).__name__}: no graph is known for it"
+        area, made_from = masks.head.area, ("states", "memory")
+        masks_graph = _attention_masks(masks, made, maps, time)
     graphs = {
         "features": TracedGraph(
             program=_program(FeaturesGraph(form), (frame, sizes), None),
@@ -174,26 +190,28 @@ def _trace(form: VideoModel, head: nn.Module, config: ModelConfig, size: tuple[i
         "clip": TracedGraph(
             program=_program(clips, clip_inputs, ({0: time}, ({0: time},) * len(maps))),
             inputs=("sizes", *names),
-            outputs=("class_logits", "boxes", "embedding", *(MASK_INPUTS if is_dynamic else ("states", "memory"))),
+            outputs=("class_logits", "boxes", "embedding", *made_from),
         ),
-        "masks": _dynamic_masks(head, made, time) if is_dynamic else _attention_masks(head, made, maps, time),
+        "masks": masks_graph,
     }
-    return TracedModel(graphs=graphs, strides=strides, any_frames=is_open)
+    return TracedModel(graphs=graphs, strides=strides, any_frames=is_open, votes=prediction.votes, area=area)
 
 
-def _dynamic_masks(head: nn.Module, made: Sequence[Tensor], time: Any) -> TracedGraph:
-    assert isinstance(head, DynamicMasks), "models with dynamic masks have such a head"
+def _dynamic_masks(masks: DynamicMaskDecoder, made: Sequence[Tensor], time: Any) -> TracedGraph:
     inputs = (*made, torch.arange(2))
     dims = ({0: time}, {}, {0: time}, {0: Dim("n")})
     return TracedGraph(
-        program=_program(DynamicMasksGraph(head.is_relative), inputs, dims),
+        program=_program(DynamicMasksGraph(masks.is_relative), inputs, dims),
         inputs=(*MASK_INPUTS, "queries"),
         outputs=("masks",),
     )
 
 
-def _attention_masks(head: nn.Module, made: Sequence[Tensor], maps: Sequence[Tensor], time: Any) -> TracedGraph:
-    assert isinstance(head, AttentionMasks), "models with attention masks have such a head"
+def _attention_masks(
+    masks: AttentionMaskDecoder, made: Sequence[Tensor], maps: Sequence[Tensor], time: Any
+) -> TracedGraph:
+    head = masks.head
+    assert isinstance(head, AttentionMasks), "what is traced are layers"
     states, memory = made[0][:, :2].contiguous(), made[1]
     levels = [*maps[:-1], memory]
     is_padding = torch.zeros(memory.shape[0], *memory.shape[2:], dtype=torch.bool)

@@ -14,9 +14,7 @@ from maskreel.export.quantize import Inputs, graph_inputs, products, quantize_on
 from maskreel.export.writers import write_onnx, write_openvino, write_program
 from maskreel.files import complete_folder, write_sums
 from maskreel.inference.options import recorded_options
-from maskreel.models.catalog import ModelConfig
 from maskreel.models.folder import GRAPHS, LoadedModel, write_description
-from maskreel.models.parts.frame_queries import AttentionMaskHead
 from maskreel.runtimes.description import GRAPH_NAMES, Format, GraphDescription, GraphPrecision, padded_size
 from maskreel.runtimes.folder import OPENERS, open_runtime
 from maskreel.runtimes.onnx import open_graph
@@ -55,8 +53,7 @@ def export_model(loaded: LoadedModel, folder: Path, options: ExportOptions, clip
     traced = trace(loaded.model, loaded.config, size=padded_size(options.size), frames=options.frames)
     with complete_folder(folder) as new:
         write_description(new, loaded, inference)
-        described = describe(loaded.config, traced, options)
-        (new / GRAPHS).write_text(json.dumps(to_dict(described), indent=1) + "\n")
+        (new / GRAPHS).write_text(json.dumps(to_dict(describe(traced, options)), indent=1) + "\n")
         write_graphs(traced, new, options, clips)
         write_sums(new)
         runtime = open_runtime(new, loaded.config)
@@ -67,8 +64,7 @@ def export_model(loaded: LoadedModel, folder: Path, options: ExportOptions, clip
     return proof
 
 
-def describe(config: ModelConfig, traced: TracedModel, options: ExportOptions) -> GraphDescription:
-    head = config.mask_head
+def describe(traced: TracedModel, options: ExportOptions) -> GraphDescription:
     return GraphDescription(
         format=options.format,
         precision=options.precision,
@@ -76,8 +72,8 @@ def describe(config: ModelConfig, traced: TracedModel, options: ExportOptions) -
         frames=options.frames,
         any_frames=traced.any_frames,
         strides=traced.strides,
-        votes="per_frame" if isinstance(head, AttentionMaskHead) else "per_clip",
-        area=head.area if isinstance(head, AttentionMaskHead) else None,
+        votes=traced.votes,
+        area=traced.area,
     )
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from maskreel.errors import OptionError
 
@@ -29,10 +30,20 @@ def valid_ratio(is_padding: Bool[Tensor, "b t h w"]) -> Float[Tensor, "b 2"]:
 
 def sine_code(position: Float[Tensor, "*n"], channels: int, temperature: float = 10000.0) -> Float[Tensor, "*n c"]:
     """Sine on even, cosine on odd channels, frequencies falling geometrically ("Attention is all you need", 3.5)."""
-    index = torch.arange(channels, dtype=torch.float32, device=position.device)
-    frequency = temperature ** (2 * (index // 2) / channels)
+    if torch.compiler.is_exporting():
+        # Traced, they would be computed anew by whoever writes a graph, with other last bits; rows of padding lie
+        # half a million turns away, where these make another code.
+        with _disable_current_modes():
+            frequency = _frequencies(channels, temperature, position.device)
+    else:
+        frequency = _frequencies(channels, temperature, position.device)
     angle = position[..., None] / frequency
     return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), -1).flatten(-2)
+
+
+def _frequencies(channels: int, temperature: float, device: torch.device) -> Float[Tensor, " c"]:
+    index = torch.arange(channels, dtype=torch.float32, device=device)
+    return temperature ** (2 * (index // 2) / channels)
 
 
 def sine_position(is_padding: Bool[Tensor, "b t h w"], width: int) -> Float[Tensor, "b t c h w"]:
