@@ -39,7 +39,7 @@ def main() -> None:
         images = (TimedImage(index / 30, picture) for index, picture in enumerate(shown))
         write_video(folder / "clip.mp4", images, frame_rate=Fraction(30))
         commands = {
-            "predict": ["-m", "maskreel.cli.main", "predict", "bundled", "clip.mp4", "--overwrite", "--quiet"],
+            "predict": ["-m", "maskreel.cli.main", "predict", "bundled", "clip.mp4", "--quiet", "--out"],
             "import": ["-c", "import maskreel.cli.predict"],
             "import torch": ["-c", "import torch"],
         }
@@ -61,6 +61,8 @@ def call(words: list[str], source: Path, folder: Path, tree: str) -> tuple[float
     """Seconds of the clock and of processors of one process; compiled code and bytecode are kept per `tree`."""
     kept = {"XDG_CACHE_HOME": str(folder / f"cache-{tree}"), "PYTHONPYCACHEPREFIX": str(folder / f"bytecode-{tree}")}
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    if words[-1] == "--out":
+        words = [*words, tempfile.mkdtemp(dir=folder)]
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *words], cwd=folder, env=environment | kept | {"PYTHONPATH": str(source)}
