@@ -150,3 +150,22 @@ def test_a_runtime_that_is_not_installed_is_named(
         edit(folder / "graphs.json", lambda content: content.update(format=form))
     with pytest.raises(UsageError, match=rf"needs {package}, which is not installed; pip install .*maskreel\[export\]"):
         load_runnable(folder)
+
+
+@pytest.mark.parametrize(
+    ("form", "endings", "sentence"),
+    [
+        ("torch", (".pt2",), r"features\.pt2: PyTorch .* cannot read it"),
+        ("openvino", (".xml", ".bin"), r"features\.xml: not a graph of OpenVINO"),
+    ],
+)
+def test_noise_in_place_of_a_graph_is_one_sentence(
+    folder: Path, capfd: pytest.CaptureFixture[str], form: str, endings: tuple[str, ...], sentence: str
+) -> None:
+    for name in ("features", "clip", "masks"):
+        for ending in endings:
+            (folder / f"{name}{ending}").write_bytes(b"PK\x03\x04" + bytes(range(256)))
+    edit(folder / "graphs.json", lambda content: content.update(format=form))
+    with pytest.raises(DataError, match=sentence):
+        load_runnable(folder)
+    assert capfd.readouterr() == ("", "")

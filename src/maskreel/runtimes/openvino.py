@@ -27,6 +27,10 @@ def open_graph(path: Path) -> Graph:
         raise UsageError(not_installed(path, "openvino")) from error
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
+    with path.open("rb") as file:
+        if file.read(5) != b"<?xml":
+            # Its readers of other formats would say on stderr what they think of the file.
+            raise DataError(f"{path}: not a graph of OpenVINO, which starts with <?xml; is it damaged?")
     try:
         model = core.read_model(path)
     except RuntimeError as error:

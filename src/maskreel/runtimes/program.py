@@ -1,6 +1,7 @@
 """Graphs as `torch.export` programs."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ NAMES = "names.json"
 def open_graph(path: Path) -> Graph:
     """DataError where this version of PyTorch cannot read the program."""
     extra = {NAMES: ""}
+    # It would write a traceback of its own.
+    logger = logging.getLogger("torch.export")
+    was_disabled, logger.disabled = logger.disabled, True
     try:
         program = torch.export.load(path, extra_files=extra)
         names = json.loads(extra[NAMES])
@@ -27,6 +31,8 @@ def open_graph(path: Path) -> Graph:
             f"{path}: PyTorch {torch.__version__} cannot read it ({first_line(error)}); is it damaged, or written by a "
             "newer version?"
         ) from error
+    finally:
+        logger.disabled = was_disabled
     shapes = {
         node.name: node.meta["val"].shape for node in program.graph.nodes if hasattr(node.meta.get("val"), "shape")
     }
