@@ -32,6 +32,10 @@ class VideoReadError(DataError):
         self.reason = reason
         self.frame = frame
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """For the way out of a worker process."""
+        return type(self), (self.path, self.reason, self.frame)
+
 
 class Ended(KeyboardInterrupt):
     """The process was told to end by SIGTERM or SIGHUP: as Ctrl-C, with another exit code (128 and the signal)."""

@@ -43,8 +43,12 @@ class Outputs:
     folder that was made goes again where the command fails before there is anything in it.
     """
 
-    def __init__(self, inputs: Iterable[str | Path] = (), *, overwrite: bool = False) -> None:
+    def __init__(self, inputs: Iterable[str | Path] = (), *, overwrite: bool = False, of_unit: bool = False) -> None:
+        """`of_unit`: the files are those of one unit of many, and its line of the manifest will list `sums`."""
         self._overwrite = overwrite
+        self._of_unit = of_unit
+        self.sums: dict[str, str] = {}
+        """SHA-256 of the files of a unit that have their names, by their paths in the folder."""
         self._files: set[tuple[int, int]] = set()
         self._folders: list[Path] = []
         self._read: set[str] = set()
@@ -87,6 +91,12 @@ class Outputs:
         self._check(path, option, self._record(root or path.parent, option))
         self._options[key] = option
         return path
+
+    def check(self, path: Path, option: str = "--out") -> None:
+        """As `claim`, where others will write the file: nothing is remembered."""
+        if _key(path) in self._options:
+            raise UsageError(f"{path}: is named twice ({self._options[_key(path)]} and {option}); choose another one")
+        self._check(path, option, self._record(path.parent, option))
 
     def claim_folder(self, out: Path | None, default: Path) -> Path:
         """The folder that `--out` names, or else a new one beside others of its kind; what goes in is claimed apart."""
@@ -132,17 +142,16 @@ class Outputs:
                 if str(new) not in str(error):
                     raise
                 raise DataError(str(error).replace(str(new), str(path))) from error
-            stack.enter_context(Record(root).taking({path.relative_to(root).as_posix(): new}))
+            stack.enter_context(self._taking(root, path, new))
 
     @contextlib.contextmanager
     def growing(self, path: Path) -> Iterator[Path]:
         """A claimed file that is read while it grows: it has its name from the start, and is ours however it ends."""
         assert _key(path) in self._options, f"{path} was not claimed"
         path.parent.mkdir(parents=True, exist_ok=True)
-        record = Record(path.parent)
-        record.begin(path.name)
+        Record(path.parent).begin(path.name)
         yield path
-        with self._told_of(path), record.taking({path.name: path}):
+        with self._told_of(path), self._taking(path.parent, path, path):
             pass
 
     @contextlib.contextmanager
@@ -155,6 +164,16 @@ class Outputs:
                 path.relative_to(new).as_posix(): digest(path) for path in sorted(new.rglob("*")) if path.is_file()
             }
             write_json(new / RECORD, {"files": found, "pending": {}})
+            if self._of_unit:
+                self.sums[f"{folder.name}/{RECORD}"] = digest(new / RECORD)["sha256"]
+
+    @contextlib.contextmanager
+    def _taking(self, root: Path, path: Path, new: Path) -> Iterator[None]:
+        name = path.relative_to(root).as_posix()
+        if self._of_unit:
+            self.sums[name] = digest(new)["sha256"]
+        with Record(root).taking({name: new}, of_unit=self._of_unit):
+            yield
 
     @contextlib.contextmanager
     def _told_of(self, path: Path) -> Iterator[None]:

@@ -4,11 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from maskreel.files import RECORD, write_json
+from maskreel.manifest import Manifest, file_sum
 
 GROWING = {"size": 0, "sha256": "growing"}
 """Stands in the record for a file whose end is open."""
@@ -17,12 +19,18 @@ GROWING = {"size": 0, "sha256": "growing"}
 class Record:
     """`written.json` of a folder: size and SHA-256 of each file that was written there, by its path in the folder.
 
-    What is about to take its name stands under `pending`: after a kill either is the truth.
+    What is about to take its name stands under `pending`: after a kill either is the truth. Files of a command that
+    works through many units stand in the lines of its manifest, and here as long as their unit is not finished.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD
         self._sections = _sections(self.path)
+        self._manifest = Manifest(folder)
+
+    @cached_property
+    def _listed(self) -> dict[str, str]:
+        return self._manifest.sums()
 
     @property
     def is_damaged(self) -> bool:
@@ -39,7 +47,9 @@ class Record:
             return True
         try:
             size = path.stat().st_size
-            return any(entry["size"] == size for entry in known) and digest(path) in known
+            if any(entry["size"] == size for entry in known) and digest(path) in known:
+                return True
+            return self._manifest.path.is_file() and name in self._listed and file_sum(path) == self._listed[name]
         except OSError:
             return False
 
@@ -51,18 +61,41 @@ class Record:
             write_json(self.path, sections)
 
     @contextlib.contextmanager
-    def taking(self, files: dict[str, Path]) -> Iterator[None]:
-        """Around the moment in which new files, by their paths in the folder, take their names."""
+    def taking(self, files: dict[str, Path], *, of_unit: bool = False) -> Iterator[None]:
+        """Around the moment in which new files, by their paths in the folder, take their names.
+
+        Those of a unit stay pending until `settle`, when the manifest lists them.
+        """
         new = {name: digest(path) for name, path in files.items()}
         with _alone(self.path.parent):
             sections = _sections(self.path) or {"files": {}, "pending": {}}
             sections["pending"] |= new
             write_json(self.path, sections)
             yield
+            if of_unit:
+                return
             sections["files"] |= new
             sections["pending"] = {name: one for name, one in sections["pending"].items() if name not in new}
             write_json(self.path, sections)
         self._sections = sections
+
+    def settle(self, names: Iterable[str]) -> None:
+        """These pending files stand in the manifest now, or are no more."""
+        gone = set(names)
+        with _alone(self.path.parent):
+            sections = _sections(self.path) or {"files": {}, "pending": {}}
+            sections["pending"] = {name: one for name, one in sections["pending"].items() if name not in gone}
+            write_json(self.path, sections)
+
+    def absorb(self, sums: Mapping[str, str] | None = None) -> None:
+        """Take up files that the manifest lists and will not list any more, by default all."""
+        sums = self._listed if sums is None else sums
+        found = {name: digest(path) for name in sums if (path := self.path.parent / name).is_file()}
+        ours = {name: one for name, one in found.items() if one["sha256"] == sums[name]}
+        with _alone(self.path.parent):
+            sections = _sections(self.path) or {"files": {}, "pending": {}}
+            sections["files"] |= ours
+            write_json(self.path, sections)
 
 
 def digest(path: Path) -> dict[str, Any]:

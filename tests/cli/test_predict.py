@@ -15,6 +15,7 @@ from maskreel.cli import predict_source
 from maskreel.cli.main import main
 from maskreel.files import RECORD
 from maskreel.geometry.masklets import Masklets
+from maskreel.manifest import MANIFEST, SETTINGS
 from maskreel.models.folder import build_model, save_model
 from maskreel.models.parts.backbones import ResNetConfig
 from maskreel.models.parts.box_queries import BoxQueries, DeformableTransformer
@@ -38,8 +39,11 @@ CLASSES = [(7, "block"), (3, "line")]
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return random_model(tmp_path_factory.mktemp("models") / "random")
+
+
+def random_model(folder: Path) -> str:
     """Weights that find something in every clip, though nothing in particular."""
-    folder = tmp_path_factory.mktemp("models") / "random"
     torch.manual_seed(0)
     model = build_model(CONFIG)
     for parameter in model.parameters():
@@ -58,8 +62,8 @@ def predict(model_folder: str, *words: str | Path) -> int:
 
 
 def written(folder: Path) -> list[str]:
-    """Names of the results; the record of them is tested with `outputs`."""
-    return sorted(path.name for path in folder.iterdir() if path.name != RECORD)
+    """Names of the results; the record of them is tested with `outputs`, the manifest with many sources."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in (RECORD, MANIFEST, SETTINGS))
 
 
 def test_every_frame_is_decoded_and_drawn_once(

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
+from maskreel.cli.crew import is_shared, require_possible_crew
+from maskreel.cli.evaluate_many import evaluate_shared
 from maskreel.cli.options import STDOUT, outputs_for, refused_as_typed, report_json, write_left_out
 from maskreel.cli.records.video import Evaluate
 from maskreel.cli.tables import table
@@ -39,6 +41,7 @@ def run(args: Evaluate) -> None:
     """Evaluate, print the tables and write the files."""
     if args.data.root is None:
         raise UsageError("no data to evaluate on; name its folder with --data.root DIR")
+    require_possible_crew(args)
     device = choose_device(args.device)
     dataset = YouTubeVIS.load(args.data.root, args.data.split)
     if not dataset.has_annotations:
@@ -84,6 +87,14 @@ def _evaluate(
     is_bar_hidden = args.quiet or args.json == STDOUT or not sys.stdout.isatty()
     with Progress(disable=is_bar_hidden) as progress:
         task = progress.add_task(f"evaluating {args.data.split}", total=len(dataset.videos))
+        if is_shared(args):
+            return evaluate_shared(
+                args,
+                dataset,
+                config,
+                on_video=lambda done: progress.update(task, completed=done),
+                left_out=left_out,
+            )
         return evaluate(
             loaded.model,
             loaded.classes,

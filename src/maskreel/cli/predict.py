@@ -1,93 +1,36 @@
 """`maskreel predict RUN SOURCE...`: masklets and overlay videos of files, folders, patterns, or a dataset split."""
 
-import json
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from maskreel.cli.options import STDOUT, outputs_for, refused_as_typed, report_json, write_left_out
-from maskreel.cli.predict_choice import ResultChoice, claim_takeaways, write_takeaways
-from maskreel.cli.predict_source import OnePass
-from maskreel.cli.progress import frame_progress
+from maskreel.cli.crew import is_shared, require_possible_crew
+from maskreel.cli.options import outputs_for, report_json, write_left_out
+from maskreel.cli.predict_choice import ResultChoice
+from maskreel.cli.predict_job import Job
+from maskreel.cli.predict_many import RESULTS, Many
+from maskreel.cli.predict_unit import Work, frame_choice
 from maskreel.cli.records.video import Predict
 from maskreel.cli.stopping import Stopping
-from maskreel.data.dataset_video import DatasetVideo
-from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.device import choose_device
+from maskreel.data.dataset_video import load_split, open_dataset_video
 from maskreel.errors import DataError, PartialFailure, UsageError
 from maskreel.files import UNKNOWN_CONTENT, content_words
-from maskreel.inference.predictor import PredictorOptions, VideoPredictor, recorded_options
 from maskreel.left_out import LeftOut
 from maskreel.models.folder import BUNDLED
 from maskreel.outputs import MAX_STEM, Outputs, told_apart
-from maskreel.runtimes.folder import load_runnable
-from maskreel.video.ahead import DROPPED, STOPPED, ReadAhead
-from maskreel.video.choice import FrameChoice
+from maskreel.storage import is_stored
 from maskreel.video.sources import MAX_DENOMINATOR, VIDEO_SUFFIXES, NamedSource, find_sources
-from maskreel.visualize.takeaways.kinds import Kind
 
 logger = logging.getLogger(__name__)
 
-FAILURES = (DataError, UsageError, OSError, MemoryError, torch.OutOfMemoryError)
-"""What one source may fail with while the others go on."""
-
-
-RESULTS, LEFT_OUT = "results.json", "left_out.json"
-"""Files that belong to no source alone."""
-
-
-@contextmanager
-def results_file(path: Path | None, outputs: Outputs) -> Iterator[Callable[[Sequence[dict[str, Any]]], None]]:
-    """A YouTube-VIS results file that takes entries video by video and appears when all are done; no path, no file."""
-    if path is None:
-        yield lambda entries: None
-        return
-    with outputs.writing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
-        separator = "[\n"
-
-        def add(entries: Sequence[dict[str, Any]]) -> None:
-            nonlocal separator
-            for entry in entries:
-                file.write(separator + json.dumps(entry, allow_nan=False, separators=(",", ":")))
-                separator = ",\n"
-
-        yield add
-        file.write("[]\n" if separator == "[\n" else "]\n")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One source and where its results go."""
-
-    source: NamedSource
-    masklets: Path
-    overlay: Path
-    takeaways: dict[Kind, Path]
-    lines: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What all sources share."""
-
-    predictor: VideoPredictor
-    args: Predict
-    frames: FrameChoice
-    choice: ResultChoice
-    outputs: Outputs
-    add_results: Callable[[Sequence[dict[str, Any]]], None]
-    pair_score: float
-    """Pairs of object and class go to the results from this score on."""
-    stopping: Stopping
+LEFT_OUT = "left_out.json"
+"""Belongs to no source alone."""
 
 
 def run(args: Predict) -> None:
@@ -102,70 +45,57 @@ def run(args: Predict) -> None:
             "--jsonl writes what is found frame by frame (tail -f OUT/NAME.jsonl)"
         )
     _require_model(args)
-    sources, frames, choice = _named_sources(args), _frame_choice(args), ResultChoice.of(args)
+    _require_possible(args)
+    args = replace(args, sources=(*args.sources, *_listed_sources(args.list)))
+    sources, _ = _named_sources(args), frame_choice(args)
+    ResultChoice.of(args)
     read = [path for source in sources for path in source.paths]
-    with outputs_for(args, args.run, *read) as outputs:
-        jobs, folder = _jobs(args, sources, choice, outputs)
-        predictor, choice, pair_score = _predictor(args, choice)
-        left_out = LeftOut(args.on_bad)
-        with Stopping() as stopping, results_file(folder / RESULTS if args.split else None, outputs) as add:
-            work = _Work(
-                predictor=predictor,
-                args=args,
-                frames=frames,
-                choice=choice,
-                outputs=outputs,
-                add_results=add,
-                pair_score=pair_score,
-                stopping=stopping,
-            )
-            made, failed = _predict_all(work, jobs, left_out)
+    is_sent = args.out is not None and is_stored(args.out)
+    with outputs_for(args, args.run, args.list, *read) as outputs, tempfile.TemporaryDirectory() as scratch:
+        of_many = len(sources) > 1 or args.resume or is_shared(args) or args.list is not None or is_sent
+        jobs, folder = _jobs(args, sources, outputs, Path(scratch), of_many=of_many)
+        left_out = LeftOut(args.on_bad, quiet=True)
+        work = Work.of(args, Stopping(), of_many=of_many)
+        many = Many(work, jobs, folder, left_out)
+        many.prepare(outputs)
+        told = many.run()
+        failed = told.failures()
+        if len(failed) == len(jobs):
+            raise DataError(f"none of the {len(jobs)} sources could be predicted; {_listed(failed)}")
+        if args.split:
+            many.write_results(outputs)
         write_left_out(folder / LEFT_OUT, left_out, outputs)
-        report = {"out": str(folder), "videos": made, "failed": failed, "precision": predictor.options.precision}
-        report_json(args.json, report, outputs)
+        many.send(folder / LEFT_OUT)
+        made = [summary for _, summary in sorted(told.made.items())]
+        report = {"out": args.out if is_sent else str(folder), "videos": made, "failed": failed}
+        report["precision"] = work.predictor.options.precision
+        report_json(args.json, report | ({"resumed": told.resumed} if args.resume else {}), outputs)
     if failed and args.on_bad is None:
         raise PartialFailure(f"{len(failed)} of {len(jobs)} sources failed; {_listed(failed)}")
 
 
-def _predictor(args: Predict, choice: ResultChoice) -> tuple[VideoPredictor, ResultChoice, float]:
-    """The model, what is chosen of its classes, and the least score of pairs in results."""
-    device = choose_device(args.device)
-    loaded = load_runnable(args.run, device)
-    predictor = VideoPredictor(
-        loaded.model,
-        loaded.classes,
-        _options(args, loaded.inference),
-        device=device,
-        trained_frames=loaded.trained_frames,
-    )
-    with refused_as_typed():
-        predictor.session(latency=args.latency, window=args.window)
-    pair_score = float(loaded.inference.get("min_score", 0.0)) if args.min_score is None else args.min_score
-    return predictor, choice.with_classes(loaded.classes, args.classes), pair_score
+def _require_possible(args: Predict) -> None:
+    if args.resume and args.out is None:
+        raise UsageError("--resume: name the folder to go on with, --out OUT")
+    require_possible_crew(args)
+    if is_shared(args) and "-" in args.sources:
+        raise UsageError("- (the standard input) can be read by this process alone; leave out --workers and --ray")
 
 
-def _predict_all(
-    work: _Work, jobs: Sequence[_Job], left_out: LeftOut
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Predict one source after the other; returns what was made, and what failed and was left out."""
-    made: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    for number, job in enumerate(jobs, 1):
-        name = job.source.name
-        try:
-            made.append(_predict(work, job, name if len(jobs) == 1 else f"{number}/{len(jobs)} {name}"))
-        except FAILURES as error:
-            if len(jobs) == 1 or not left_out.is_skipped("video"):
-                raise
-            failed.append({"source": name, "error": str(error)})
-            left_out.leave_out("video", name, "", str(error).removeprefix(f"{name}: "))
-            continue
-        if not work.args.quiet and work.args.json != STDOUT:
-            print(_line(made[-1]), flush=True)
-        work.stopping.deliver()
-    if not made:
-        raise DataError(f"none of the {len(jobs)} sources could be predicted; {_listed(failed)}")
-    return made, failed
+def _listed_sources(path: Path | None) -> list[str]:
+    """The lines of a list of sources; blank ones and those that begin with # are left out."""
+    if path is None:
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise UsageError(f"--list {path}: no such file") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: is no text file with a source in each line ({error})") from error
+    words = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not words:
+        raise DataError(f"{path}: names no source; write one in each line")
+    return words
 
 
 def _require_model(args: Predict) -> None:
@@ -195,14 +125,15 @@ def _named_sources(args: Predict) -> list[NamedSource]:
         return sources
     if len(args.sources) != 1:
         raise UsageError(f"--split {args.split}: give one folder of a data set, not {len(args.sources)} sources")
-    dataset = YouTubeVIS.load(Path(args.sources[0]), args.split)
+    root = Path(args.sources[0])
+    dataset = load_split(root, args.split)
     if not dataset.videos:
         raise DataError(f"{dataset.annotation_path}: there is no video in it")
     return [
         NamedSource(
             name=f"{dataset.annotation_path}: video {video.id}",
             stem=Path(video.file_names[0]).parent.name or f"video_{video.id}",
-            open=partial(DatasetVideo, dataset, index, frame_rate=frame_rate),
+            open=partial(open_dataset_video, root, args.split, index, frame_rate),
             paths=(dataset.annotation_path, dataset.frames_folder),
             video_id=video.id,
         )
@@ -210,104 +141,32 @@ def _named_sources(args: Predict) -> list[NamedSource]:
     ]
 
 
-def _options(args: Predict, recorded: dict[str, Any]) -> PredictorOptions:
-    typed = {
-        name: getattr(args, name)
-        for name in (
-            *("clip_frames", "clip_overlap", "short_side", "short_clips", "min_score", "precision"),
-            *("max_objects", "duplicates", "memory"),
-        )
-    }
-    with refused_as_typed():
-        return recorded_options(recorded, **typed)
-
-
 def _jobs(
-    args: Predict, sources: Sequence[NamedSource], choice: ResultChoice, outputs: Outputs
-) -> tuple[list[_Job], Path]:
-    """What is written for each source, under names that differ, and the folder; UsageError where that cannot be."""
+    args: Predict, sources: Sequence[NamedSource], outputs: Outputs, scratch: Path, *, of_many: bool
+) -> tuple[list[Job], Path]:
+    """What is written for each source, under names that differ, and the folder; UsageError where that cannot be.
+
+    What goes to a store is written in `scratch` before.
+    """
     named = args.split or next(source.stem for source in sources if not source.is_missing)
     (name,) = told_apart([named])
-    folder = outputs.claim_folder(args.out, Path("runs/predict") / name)
+    if args.out is not None and is_stored(args.out):
+        folder = scratch
+    else:
+        folder = outputs.claim_folder(None if args.out is None else Path(args.out), Path("runs/predict") / name)
     outputs.claim(folder / LEFT_OUT)
     if args.split:
         outputs.claim(folder / RESULTS)
-    stems = told_apart([source.stem for source in sources], reserved=[Path(RESULTS).stem] if args.split else [])
-    jobs = []
-    for source, stem in zip(sources, stems, strict=True):
-        job = _Job(
-            source=source,
-            masklets=folder / f"{stem}.json",
-            overlay=folder / f"{stem}_overlay.mp4",
-            takeaways=choice.paths(folder, stem),
-            lines=folder / f"{stem}.jsonl",
-        )
-        jobs.append(job)
-        if source.is_missing:
-            continue
-        if len(os.fsencode(source.stem)) > MAX_STEM:
-            logger.warning("%s: its name is too long for results; they are called %s", source.name, stem)
-        for path in (job.masklets, *([job.overlay] if args.overlay else []), *([job.lines] if args.jsonl else [])):
-            outputs.claim(path)
-        claim_takeaways(job.takeaways, outputs)
+    reserved = ["results"] * bool(args.split) + ["manifest", "settings"] * of_many
+    stems = told_apart([source.stem for source in sources], reserved=reserved)
+    jobs = [
+        Job(number=number, source=source, stem=stem, folder=folder)
+        for number, (source, stem) in enumerate(zip(sources, stems, strict=True))
+    ]
+    for job in jobs:
+        if not job.source.is_missing and len(os.fsencode(job.source.stem)) > MAX_STEM:
+            logger.warning("%s: its name is too long for results; they are called %s", job.source.name, job.stem)
     return jobs, folder
-
-
-def _frame_choice(args: Predict) -> FrameChoice:
-    with refused_as_typed():
-        return FrameChoice(
-            every=args.every, start=args.start, end=args.end, duration=args.duration, max_frames=args.max_frames
-        )
-
-
-def _predict(work: _Work, job: _Job, label: str) -> dict[str, Any]:
-    """Predict one source and write what was found; returns the summary for the report."""
-    args, predictor, options = work.args, work.predictor, work.predictor.options
-    drops = args.drop == "busy" or (args.drop == "auto" and job.source.is_live)
-    latency = 1 if args.latency is None and job.source.is_live else args.latency
-    named = job.source.open()
-    work.choice.require_frames(named)
-    opened = work.frames.of(named)
-    source = ReadAhead(opened, drops=drops, stop=lambda: work.stopping.is_requested)
-    with ExitStack() as stack:
-        one_pass = OnePass(
-            overlay=stack.enter_context(work.outputs.writing(job.overlay)) if args.overlay else None,
-            lines=stack.enter_context(work.outputs.growing(job.lines)) if args.jsonl else None,
-            classes=predictor.classes,
-            min_score=options.min_score,
-            choice=work.choice,
-        )
-        with frame_progress(f"{label}: finding objects", source.declared, quiet=args.quiet) as advance:
-            session = predictor.session(latency=latency, window=args.window)
-            result = one_pass.run(session, source, on_frame=partial(advance, 1))
-        masklets = work.choice.kept(result.masklets(options.min_score, duplicates=options.duplicates))
-        bad = [lost for lost in masklets.skipped if lost.reason not in (DROPPED, STOPPED)]
-        if bad and args.on_bad == "stop":
-            lost = bad[0]
-            raise DataError(f"{source.name}: frame {lost.index}: {lost.reason}")
-    with work.outputs.writing(job.masklets) as new:
-        masklets.save(new)
-    if job.source.video_id is not None:
-        pairs = result.pairs(work.pair_score, duplicates=args.duplicates or "keep")
-        work.add_results(work.choice.kept(pairs).to_youtube_vis(job.source.video_id))
-    if not work.stopping.is_requested:
-        write_takeaways(job.takeaways, masklets, opened, job.source.video_id, work.outputs)
-    return {
-        "source": source.name,
-        "masklets": str(job.masklets),
-        "overlay": str(job.overlay) if args.overlay else None,
-        **({"lines": str(job.lines)} if args.jsonl else {}),
-        "saved": {kind: str(path) for kind, path in job.takeaways.items()},
-        "frames": {"declared": masklets.declared, "decoded": masklets.decoded, "skipped": masklets.num_skipped},
-        "objects": len(masklets),
-    }
-
-
-def _line(summary: dict[str, Any]) -> str:
-    frames = summary["frames"]
-    lost = f", {frames['skipped']} lost" if frames["skipped"] else ""
-    files = ", ".join(path for path in (summary["masklets"], summary["overlay"], *summary["saved"].values()) if path)
-    return f"{summary['source']}: {frames['decoded']} frames{lost}, {summary['objects']} objects: {files}"
 
 
 def _listed(failed: Sequence[dict[str, str]]) -> str:

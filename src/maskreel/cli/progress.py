@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,37 @@ def frame_progress(title: str, total: int | None, *, quiet: bool = False) -> Ite
             yield lambda frames: progress.update(task, advance=frames)
     else:
         yield _Lines(title, total)
+
+
+@contextmanager
+def unit_progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """As `frame_progress`, with the units of many that are done, how fast they come, and what time is left."""
+    if quiet:
+        yield lambda units: None
+    elif sys.stderr.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("videos", total=total)
+            yield lambda units: progress.update(task, advance=units)
+    else:
+        yield _UnitLines(total)
+
+
+class _UnitLines:
+    """A line every ten seconds."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._begin = self._last = time.monotonic()
+
+    def __call__(self, units: int) -> None:
+        self._done += units
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            rate = self._done / (now - self._begin)
+            left = f"{timedelta(seconds=round((self._total - self._done) / rate))} left" if rate else "none done yet"
+            logger.info("%d of %d videos, %.2f per second, %s", self._done, self._total, rate, left)
 
 
 class _Lines:

@@ -2,11 +2,30 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 
+from maskreel.data.layouts import find_annotations
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.geometry.masklets import SkippedFrame
 from maskreel.video.files import Frame
 from maskreel.video.frame_folders import FRAME_RATE
+
+
+def open_dataset_video(root: Path, split: str, video_index: int, frame_rate: Fraction) -> "DatasetVideo":
+    """A video of a split by the words that name it, as another process opens it; the split is read once in each."""
+    return DatasetVideo(load_split(root, split), video_index, frame_rate=frame_rate)
+
+
+def load_split(root: Path, split: str) -> YouTubeVIS:
+    """As `YouTubeVIS.load`; the last split stays in memory as long as its file does not change."""
+    found = find_annotations(root, split).stat()
+    return _loaded(root, split, (found.st_mtime_ns, found.st_size, found.st_ino))
+
+
+@lru_cache(maxsize=1)
+def _loaded(root: Path, split: str, state: tuple[int, int, int]) -> YouTubeVIS:
+    return YouTubeVIS.load(root, split)
 
 
 class DatasetVideo:

@@ -78,14 +78,42 @@ def evaluate(
     model's, the split has no annotations, or no video can be read.
     """
     check_classes(classes, dataset)
-    ground_truth = dataset.truth
-    if ground_truth.tracks is None:
-        raise DataError(f"{dataset.annotation_path}: there is no ground truth in it; score a split with annotations")
-    class_names = ground_truth.class_names
+    _require_truth(dataset)
+    tracks = find_tracks(
+        model,
+        classes,
+        dataset,
+        config,
+        videos=range(len(dataset.videos)),
+        device=device,
+        on_video=on_video,
+        left_out=left_out,
+    )
+    return measure_tracks(dataset, tracks)
+
+
+Tracks = dict[int, list[Masklet]]
+"""What was found, by video id."""
+
+
+def find_tracks(
+    model: nn.Module | Runtime,
+    classes: Sequence[tuple[int, str]],
+    dataset: YouTubeVIS,
+    config: EvaluationConfig,
+    *,
+    videos: Sequence[int],
+    device: torch.device | str = "cpu",
+    on_video: Callable[[int], None] | None = None,
+    left_out: LeftOut | None = None,
+) -> Tracks:
+    """What a model finds in some videos of a split, by their places in it; arguments and errors as `evaluate`."""
+    class_names = dataset.truth.class_names
     # Objects beyond the best pairs of a clip would change which tracks are linked, and so the published measure.
     predictor = VideoPredictor(model, classes, replace(config.predictor, max_objects=None), device=device)
-    tracks: dict[int, list[Masklet]] = {}
-    for index, video in enumerate(dataset.videos):
+    tracks: Tracks = {}
+    for done, index in enumerate(videos, 1):
+        video = dataset.videos[index]
         try:
             masklets = predictor.predict(DatasetVideo(dataset, index)).pairs(config.predictor.min_score)
         except DataError as error:
@@ -96,7 +124,13 @@ def evaluate(
         found = predicted_tracks(masklets)
         tracks[video.id] = [track for track in found if track.category_id in class_names]
         if on_video is not None:
-            on_video(index + 1)
+            on_video(done)
+    return tracks
+
+
+def measure_tracks(dataset: YouTubeVIS, tracks: Tracks) -> Evaluation:
+    """AP and AR over the videos that were searched; DataError where none was, or there is no truth."""
+    ground_truth = _require_truth(dataset)
     if not tracks and dataset.videos:
         raise DataError(f"{dataset.annotation_path}: none of its {len(dataset.videos)} videos can be read")
     ground_truth = of_videos(ground_truth, tracks)
@@ -112,11 +146,17 @@ def evaluate(
             per_dial[dial].add(overlap)
     return Evaluation(
         predictions=predictions,
-        class_names=class_names,
+        class_names=ground_truth.class_names,
         metrics=overall.result(),
         per_size={size: _shown(overall.in_range(index)) for index, size in enumerate(SIZES, start=1)},
         per_dial={dial: _shown(meter.result().stats) for dial, meter in per_dial.items()},
     )
+
+
+def _require_truth(dataset: YouTubeVIS) -> GroundTruth:
+    if dataset.truth.tracks is None:
+        raise DataError(f"{dataset.annotation_path}: there is no ground truth in it; score a split with annotations")
+    return dataset.truth
 
 
 def of_videos(truth: GroundTruth, ids: Collection[int]) -> GroundTruth:

@@ -20,6 +20,7 @@ from maskreel.inference.pending import FrameObjects
 from maskreel.inference.pipeline import follow, in_reach
 from maskreel.inference.postprocess import ClipDetections
 from maskreel.inference.session import Pace, Session, VideoResult
+from maskreel.inference.windows import Window
 from maskreel.models.folder import PUBLISHED_FRAMES
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.graphs import GraphRuntime
@@ -119,6 +120,7 @@ class VideoPredictor:
         memory: int | None = None,
         keep: bool = True,
         reuse: bool = True,
+        find: Callable[[Window[ShownFrame], tuple[int, int]], ClipDetections] | None = None,
     ) -> Session:
         """A video to push frames into, for sources that are not read but come in.
 
@@ -126,7 +128,8 @@ class VideoPredictor:
         `window` frames, by default as many as the model was trained on, and one is searched every max(L, 1) frames;
         what the model makes of single frames is kept for the next (`reuse`), where they differ by rounding alone.
         Without a latency windows are cut as the options say. `memory` is that of the options, in frames. Without `keep`
-        the session does not grow with the video, and there is no result at the end. Raises OptionError for a value.
+        the session does not grow with the video, and there is no result at the end. `find` knows what the windows hold,
+        so that the model is not asked. Raises OptionError for a value.
         """
         window = self.trained_frames if window is None else window
         for name, value, least in (("latency", latency, 0), ("window", window, 1)):
@@ -134,7 +137,7 @@ class VideoPredictor:
                 raise OptionError(f"{name} {value}: must be at least {least}")
         options = self.options if memory is None else replace(self.options, memory=memory)
         pace = Pace(latency=latency, window=window, reuse=reuse)
-        return Session(self.runtime, self.classes, options, pace, keep=keep, model=lambda: self._fingerprint)
+        return Session(self.runtime, self.classes, options, pace, keep=keep, model=lambda: self.fingerprint, find=find)
 
     def find(self, clip: Clip) -> ClipDetections:
         """Objects of one clip whose frames have the size that the network is to see."""
@@ -142,7 +145,7 @@ class VideoPredictor:
         return find([ShownFrame(pixels=frame) for frame in clip.frames], clip.size)
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """Names the model among all others: its type and the sum of its weights."""
         if isinstance(self.runtime, GraphRuntime):
             return f"{self.runtime.description.format} {self.runtime.fingerprint}"

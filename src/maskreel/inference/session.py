@@ -14,6 +14,7 @@ from maskreel.inference.link import Linker
 from maskreel.inference.memory import DEFAULT_MEMORY, IdentityMemory
 from maskreel.inference.options import Duplicates, PredictorOptions
 from maskreel.inference.pending import FrameObjects, PendingFrames
+from maskreel.inference.postprocess import ClipDetections
 from maskreel.inference.state import pack, unpack
 from maskreel.inference.tracks import VideoTracks
 from maskreel.inference.windows import SlidingWindows, Window, WindowCutter, Windows
@@ -102,16 +103,19 @@ class Session:
         *,
         keep: bool = True,
         model: Callable[[], str] = str,
+        find: Callable[[Window[ShownFrame], tuple[int, int]], ClipDetections] | None = None,
     ) -> None:
         """Without `keep` nothing stays in memory but the objects that may go on, and there is no result at the end.
 
-        `model` gives a name that no other model has, for states.
+        `model` gives a name that no other model has, for states. `find` is asked in place of the runtime for what a
+        window of frames of (height, width) holds.
         """
         pace = pace or Pace()
         is_live = pace.latency is not None
         memory = options.memory if options.memory is not None else DEFAULT_MEMORY if is_live else 0
         clip_frames = pace.window if is_live else options.clip_frames
-        self._find = Finder(runtime, options, clip_frames=clip_frames, reuse=is_live and pace.reuse)
+        finder = Finder(runtime, options, clip_frames=clip_frames, reuse=is_live and pace.reuse)
+        self._find = find or (lambda window, size: finder(window.frames, size))
         self._device = runtime.device
         self._classes = tuple(classes)
         self._options = options
@@ -223,7 +227,7 @@ class Session:
         if window is None:
             return
         assert self._size is not None, "a window has frames"
-        detections = self._find(window.frames, self._size)
+        detections = self._find(window, self._size)
         self._warn_of_crowd(window, is_cut=detections.is_cut)
         track_ids = self._linker.link(window.start, detections)
         self._doubles.add(window.start, track_ids, detections, self._linker.may_return)

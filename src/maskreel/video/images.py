@@ -7,6 +7,7 @@
 - Under alpha, colours are laid on white.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -59,16 +60,16 @@ def is_image(path: Path) -> bool:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """An image whose pixels are not read yet.
+def open_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """An image whose pixels are not read yet; `content` is the file where it is part of the one at `path`.
 
     Raises VideoReadError for a file of none of `FORMATS`, and for one that declares more than `MAX_PIXELS` or more than
     its bytes can hold: memory is taken for what is declared.
     """
     try:
-        opened = Image.open(path, formats=FORMATS)
+        opened = Image.open(path if content is None else io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError as error:
-        words = content_words(path)
+        words = content_words(path) if content is None else "another kind of file"
         if words.endswith(" image"):
             raise VideoReadError(path, f"cannot be read: it begins as {words} and is damaged behind that") from error
         raise VideoReadError(path, f"cannot be read as an image: it is {words}") from error
@@ -78,7 +79,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         if image.width * image.height > MAX_PIXELS:
             raise VideoReadError(path, f"{image.width}x{image.height} pixels exceed the limit of {MAX_PIXELS} pixels")
         bits = 8 * len(image.getbands()) if len(image.getbands()) > 1 else 1
-        if image.format == "PNG" and image.width * image.height * bits > 8 * _DEFLATE_RATIO * path.stat().st_size:
+        size = path.stat().st_size if content is None else len(content)
+        if image.format == "PNG" and image.width * image.height * bits > 8 * _DEFLATE_RATIO * size:
             raise VideoReadError(path, f"declares {image.width}x{image.height} pixels, far more than it can hold")
         yield image
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, SupportsFloat
 
 from PIL.Image import Image
 
 from maskreel.errors import OptionError, UsageError, VideoReadError
+from maskreel.storage import is_stored
 from maskreel.video.animations import AnimatedImage, num_images
 from maskreel.video.arrays import GivenFrames
 from maskreel.video.files import FrameSource, VideoFile
@@ -19,6 +20,7 @@ from maskreel.video.frame_folders import FRAME_RATE, FrameImages, numbered_frame
 from maskreel.video.frame_order import in_frame_order, natural_key
 from maskreel.video.images import is_image
 from maskreel.video.pipes import STDIN, is_pipe, open_pipe
+from maskreel.video.stored import open_stored, stored_videos
 from maskreel.video.streams import (
     ADDRESSES,
     camera_device,
@@ -49,7 +51,10 @@ MAX_DENOMINATOR = 1001
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSource:
-    """A video that was named; `open` reads its beginning and raises DataError for a file that is none."""
+    """A video that was named; `open` reads its beginning and raises DataError for a file that is none.
+
+    It can be sent to another process.
+    """
 
     name: str
     stem: str
@@ -132,12 +137,25 @@ def _from_word(word: str, path: Path, frame_rate: Fraction) -> list[NamedSource]
         shown = without_password(word)
         stem = stem_of_address(word)
         return [NamedSource(name=shown, stem=stem, open=partial(open_address, word), is_live=is_live_address(word))]
+    if is_stored(word):
+        return _from_store(word, frame_rate)
     scheme, is_scheme, _ = word.partition("://")
     if is_scheme and scheme.isalnum():
         return [_missing(word, f"no such file or folder, and {scheme} is not read; there are {', '.join(ADDRESSES)}")]
     if glob.has_magic(word):
         return _from_pattern(word, frame_rate)
     return [_missing(word, "no such file or folder")]
+
+
+def _from_store(address: str, frame_rate: Fraction) -> list[NamedSource]:
+    try:
+        found = stored_videos(address, VIDEO_SUFFIXES)
+    except UsageError as error:
+        return [replace(_refused(address, error), stem="", is_missing=True)]
+    return [
+        NamedSource(name=one, stem=PurePosixPath(one).stem, open=partial(open_stored, one, is_folder, frame_rate))
+        for one, is_folder in found
+    ]
 
 
 def _from_path(path: Path, frame_rate: Fraction, *, is_inner: bool = False) -> list[NamedSource]:
@@ -166,11 +184,12 @@ def _from_path(path: Path, frame_rate: Fraction, *, is_inner: bool = False) -> l
     if all(num_images(entry) > 1 for entry in images):
         return _images(images, frame_rate)
     stem = path.resolve().name or "frames"
-
-    def open_frames() -> FrameSource:
-        return FrameImages(numbered_frames(path, images), name=str(path), frame_rate=frame_rate)
-
+    open_frames = partial(_open_frames, path, images, frame_rate)
     return [NamedSource(name=str(path), stem=stem, open=open_frames, paths=tuple(images))]
+
+
+def _open_frames(path: Path, images: Sequence[Path], frame_rate: Fraction) -> FrameSource:
+    return FrameImages(numbered_frames(path, images), name=str(path), frame_rate=frame_rate)
 
 
 def _is_video(path: Path) -> bool:
@@ -281,8 +300,8 @@ def _missing(name: str, reason: str) -> NamedSource:
 
 def _refused(name: str | Path, error: UsageError | VideoReadError) -> NamedSource:
     """A source whose opening fails, so that others that were named with it are read."""
+    return NamedSource(name=str(name), stem=Path(name).name, open=partial(_refuse, error))
 
-    def refuse() -> FrameSource:
-        raise error
 
-    return NamedSource(name=str(name), stem=Path(name).name, open=refuse)
+def _refuse(error: UsageError | VideoReadError) -> FrameSource:
+    raise error

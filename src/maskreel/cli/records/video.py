@@ -30,8 +30,24 @@ class Predict:
     sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """Video files, folders of frames, patterns in quotes, addresses (http, rtsp, tcp ...), cameras (0, /dev/video0), -
     for the standard input; with --split one folder of a YouTube-VIS data set."""
-    out: Path | None = None
-    """Folder for the results; default runs/predict/NAME after the first source, then NAME-2 and so on."""
+    list: Path | None = None
+    """Text file with further sources, one in each line; lines that begin with # are left out."""
+    workers: int | None = None
+    """Processes that share the sources, each with the model; default none but this one. A source that ends two of them
+    is set aside."""
+    ray: bool = False
+    """Have actors of a Ray cluster do it (extra ray), --workers of them or as many as there is room for: one cluster on
+    this machine, or that of --ray-address. All machines see sources and --out under the same paths or addresses."""
+    ray_address: str | None = None
+    """HOST:PORT of a running cluster, or auto for the one of this machine."""
+    gpus_per_worker: float = 0.0
+    """GPUs, or the part of one, that an actor takes."""
+    resume: bool = False
+    """Go on in --out where an earlier command was ended: what manifest.jsonl lists is checked and kept, the rest
+    done."""
+    out: str | None = None
+    """Folder for the results, here or in a store (s3://BUCKET/FOLDER ...); default runs/predict/NAME after the first
+    source, then NAME-2 and so on."""
     split: str | None = None
     """Split of the data set that SOURCE names; also writes results.json."""
     min_score: float | None = None
@@ -145,6 +161,14 @@ class Evaluate:
     """Number format of the network, float32, bf16 (faster where the processor has it), or auto: bf16 on processors with
     AMX and GPUs that have it, else float32; what it chose is said and stands in the JSON. Default as recorded, else
     float32."""
+    workers: int | None = None
+    """Processes, or with --ray actors, that share the videos; the figures are the same."""
+    ray: bool = False
+    """Have actors of a Ray cluster do it (extra ray): one on this machine, or that of --ray-address."""
+    ray_address: str | None = None
+    """HOST:PORT of a running cluster, or auto for the one of this machine."""
+    gpus_per_worker: float = 0.0
+    """GPUs, or the part of one, that an actor takes."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     quiet: bool = False

@@ -1,0 +1,73 @@
+"""The videos of a split shared by a Ray cluster or by processes; what they find is measured as in one process."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from maskreel.cli.crew import crew_of
+from maskreel.cli.records.video import Evaluate
+from maskreel.data.dataset_video import load_split
+from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.device import choose_device
+from maskreel.errors import DataError
+from maskreel.evaluation.evaluate import Evaluation, Tracks, find_tracks, measure_tracks
+from maskreel.evaluation.options import EvaluationConfig
+from maskreel.left_out import LeftOut
+from maskreel.runtimes.folder import load_runnable
+from maskreel.spread.work import work_through
+
+Found = Tracks | DataError
+
+
+class WorkerOfSplit:
+    """What a worker calls once, and then for every video, by its place in the split."""
+
+    def __init__(self, args: Evaluate, config: EvaluationConfig) -> None:
+        self._run, self._device, self._config = args.run, args.device, config
+        self._root, self._split = args.data.root or Path(), args.data.split
+        self._threads, self._place = torch.get_num_threads(), os.getcwd()
+
+    def __call__(self) -> Callable[[int], Found]:
+        os.chdir(self._place)
+        torch.set_num_threads(self._threads)
+        device = choose_device(self._device)
+        loaded = load_runnable(self._run, device)
+        dataset = load_split(self._root, self._split)
+        return partial(_find, partial(find_tracks, loaded.model, loaded.classes, dataset, self._config, device=device))
+
+
+def _find(find: Callable[..., Tracks], index: int) -> Found:
+    try:
+        return find(videos=[index])
+    except DataError as error:
+        return error
+
+
+def evaluate_shared(
+    args: Evaluate,
+    dataset: YouTubeVIS,
+    config: EvaluationConfig,
+    *,
+    on_video: Callable[[int], None],
+    left_out: LeftOut,
+) -> Evaluation:
+    """As `evaluation.evaluate.evaluate`; a video that kills two workers counts as one that cannot be read."""
+    tracks: Tracks = {}
+    failed: dict[int, str] = {}
+    with crew_of(args, WorkerOfSplit(args, config)) as (crew, workers):
+        units = range(len(dataset.videos))
+        for done, one in enumerate(work_through(units, crew, workers=workers), 1):
+            if isinstance(one.value, dict):
+                tracks |= one.value
+            else:
+                failed[one.unit] = str(one.value or f"killed {len(one.deaths)} workers (the last {one.deaths[-1]})")
+            on_video(done)
+    for index, reason in sorted(failed.items()):
+        left_out.leave_out("video", dataset.annotation_path, f"video {dataset.videos[index].id}", reason)
+    found = {video.id: tracks[video.id] for video in dataset.videos if video.id in tracks}
+    if not found and failed:
+        raise DataError(f"{dataset.annotation_path}: none of its {len(dataset.videos)} videos can be read")
+    return measure_tracks(dataset, found)
