@@ -13,7 +13,8 @@ import torch
 from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.sequence_loss import SequenceLoss, SequenceLossWeights
 from maskreel.criteria.sequence_matching import SequenceCosts
-from maskreel.criteria.set_loss import LossWeights, SetLoss, mean_over_processes
+from maskreel.criteria.processes import mean_over_processes
+from maskreel.criteria.set_loss import LossWeights, SetLoss
 from maskreel.structures import ClipPrediction, LayerPrediction
 from maskreel.training.distributed import world_mean
 from tests.builders import clip_batch, clip_target
@@ -67,10 +68,9 @@ def test_the_number_of_objects_is_the_mean_over_processes_and_at_least_one(found
     assert found["counts"] == [3.5, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(("loss", "names"), [("set", ("label", "box", "giou")), ("sequence", ("box", "giou"))])
+@pytest.mark.parametrize(("loss", "names"), [("set", ("label", "box", "giou")), ("sequence", ("label", "box", "giou"))])
 def test_the_mean_loss_of_two_processes_is_that_of_both_clips_in_one(
     found: dict, loss: str, names: tuple[str, ...]
 ) -> None:
-    """The class loss of the sequence is a mean within its process and not of this kind."""
     for name in names:
         assert found[loss][name] == pytest.approx(found[f"{loss}_together"][name], rel=1e-5), name

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from maskreel.criteria.losses import class_loss
 from maskreel.criteria.matching import MatchCosts, match
-from maskreel.criteria.set_loss import LossWeights, SetLoss, mean_over_processes, stride4_masks
+from maskreel.criteria.processes import mean_over_processes
+from maskreel.criteria.set_loss import LossWeights, SetLoss, stride4_masks
 from maskreel.structures import ClipPrediction, ClipTarget, LayerPrediction
 from tests.builders import clip_batch, clip_target
 from tests.criteria.test_losses import dice, focal

@@ -64,5 +64,6 @@ def test_two_processes_train_one_run(recipe: Recipe, tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [0, 0], errors
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["run"]
     state = json.loads((tmp_path / "run/checkpoints/step-00000006/state.json").read_text())
-    # Six steps of two clips in each of two processes, from an epoch of twelve clips.
-    assert state["sampler"] == {"epoch": 2, "position": 0, "seed": 0, "num_clips": 12}
+    # Six steps of two clips, one in each of two processes, from an epoch of twelve clips.
+    assert state["sampler"] == {"epoch": 1, "position": 0, "seed": 0, "num_clips": 12}
+    assert len(state["others"]) == 1

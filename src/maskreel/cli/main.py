@@ -146,6 +146,11 @@ COMMANDS = {
         "maskreel.cli.records.data:View",
         "draw filmstrips and overlay videos of truth or results",
     ),
+    "data pack": Command(
+        "maskreel.cli.data_pack",
+        "maskreel.cli.records.data:Pack",
+        "put the frames of a split into tar files to train from",
+    ),
     "data convert": Command(
         "maskreel.cli.data_convert",
         "maskreel.cli.records.data:Convert",
@@ -208,7 +213,7 @@ def _dispatch(words: list[str]) -> int:
     if name is None:
         print(_help(group=words[0]))
         return 0
-    _log_to_stderr()
+    log_to_stderr()
     if not _has_current_folder():
         raise UsageError(GONE)
     command = COMMANDS[name]
@@ -303,7 +308,7 @@ class _StderrHandler(logging.Handler):
         print(prefix + record.getMessage(), file=sys.stderr)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     logger = logging.getLogger("maskreel")
     if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
         logger.addHandler(_StderrHandler())

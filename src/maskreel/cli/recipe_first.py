@@ -14,6 +14,7 @@ from maskreel.config import suggestion
 from maskreel.errors import UsageError
 from maskreel.recipes.catalog import RECIPES
 
+AUTO = "auto"
 logger = logging.getLogger(__name__)
 
 
@@ -32,13 +33,22 @@ def parse(words: Sequence[str]) -> Any:
         raise UsageError(f"unknown recipe {first!r}; {hint}")
     from maskreel.cli.records.train import Train
 
-    return _parsed(words, Train.of(RECIPES[first]()))
+    args = _parsed(words, Train.of(RECIPES[first]()))
+    if args.resume is not None and str(args.resume) != AUTO:
+        raise UsageError(
+            f"a recipe and --resume {args.resume}: leave out the recipe, which the run knows, or write --resume auto"
+        )
+    return args
 
 
 def _parse_resume(words: Sequence[str]) -> Any:
     folder = words[0].partition("=")[2] or (words[1] if len(words) > 1 else "")
     if not folder or folder.startswith("-"):
         raise UsageError("--resume needs the folder of a run, such as runs/train/seqformer-tiny")
+    if folder == AUTO:
+        found = _newest_run()
+        words = [f"--resume={found}", *words[1 if "=" in words[0] else 2 :]]
+        folder = str(found)
     if not Path(folder).is_dir():
         raise UsageError(f"{folder}: no such folder; --resume needs the folder of a run")
     from maskreel.cli.records.train import Train
@@ -55,6 +65,16 @@ def _parse_resume(words: Sequence[str]) -> Any:
     if args.to_recipe() != stored:
         logger.warning("resuming with changed options: the result will differ from that of an uninterrupted run")
     return args
+
+
+def _newest_run() -> Path:
+    """The run below runs/train that was written last."""
+    found = [path.parent for path in Path("runs/train").glob("*/config.json")]
+    if not found:
+        raise UsageError(
+            "--resume auto: there is no run in runs/train; name a recipe before it, and --out for its folder"
+        )
+    return max(found, key=lambda folder: max(path.stat().st_mtime for path in (folder, *folder.glob("checkpoints/*"))))
 
 
 def _parsed(words: Sequence[str], default: Any) -> Any:
@@ -78,6 +98,7 @@ def _help() -> str:
         [
             "usage: maskreel train RECIPE --data.root DIR [--init WEIGHTS] [OPTIONS]",
             "       maskreel train --resume RUN [OPTIONS]",
+            "       maskreel train RECIPE --data.root DIR --out RUN --resume auto    begins, or goes on",
             "",
             "recipes:",
             *(f"  {name}" for name in RECIPES),

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from maskreel.criteria.processes import share_of
 from maskreel.criteria.set_loss import stride4_masks
 from maskreel.structures import ClipBatch, ClipMemory, ClipPrediction, ClipTarget, MaskDecoder
 
@@ -205,4 +206,5 @@ def _surprise(logits: Tensor, *, is_true: bool) -> Tensor:
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:
     """Mean over the places that count."""
-    return (values * counts).sum() / counts.sum().clamp(min=1)
+    number = counts.sum().clamp(min=1)
+    return (values * counts).sum() / number * share_of(number)

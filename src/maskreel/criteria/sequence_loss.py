@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskreel.criteria.losses import dice_loss, mask_focal_loss
+from maskreel.criteria.processes import mean_over_processes, share_of
 from maskreel.criteria.sequence_matching import SequenceCosts, match_sequences, supervised_frames
-from maskreel.criteria.set_loss import mean_over_processes
 from maskreel.geometry.boxes import cxcywh_to_xyxy, giou
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, LayerPrediction, MaskDecoder, Match
 
@@ -123,7 +123,8 @@ class SequenceLoss(nn.Module):
         weight[none] = self.weights.no_object
         counted = weight[labels] * is_real[:, None]
         entropy = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
-        return (entropy * counted.flatten()).sum() / counted.sum()
+        number = counted.sum()
+        return (entropy * counted.flatten()).sum() / number * share_of(number)
 
     def _mask_losses(
         self,

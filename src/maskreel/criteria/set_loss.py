@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskreel.criteria.losses import class_loss, dice_loss, mask_focal_loss
 from maskreel.criteria.matching import MatchCosts, match
+from maskreel.criteria.processes import mean_over_processes
 from maskreel.geometry.boxes import cxcywh_to_xyxy, giou
 from maskreel.structures import ClipBatch, ClipPrediction, ClipTarget, LayerPrediction, Match
 
@@ -106,12 +106,3 @@ def stride4_masks(target: ClipTarget, padded: tuple[int, int]) -> Float[Tensor, 
     h, w = target.masks.shape[-2:]
     masks = F.pad(target.masks, (0, padded[1] - w, 0, padded[0] - h))
     return masks[:, :, 2::4, 2::4].float()
-
-
-def mean_over_processes(count: int, device: torch.device) -> float:
-    """Objects per process, averaged over all processes that train together; at least 1."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        value = torch.tensor(float(count), device=device)
-        torch.distributed.all_reduce(value)
-        return max(value.item() / torch.distributed.get_world_size(), 1.0)
-    return max(float(count), 1.0)

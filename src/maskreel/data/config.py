@@ -29,6 +29,9 @@ class DataConfig:
     joint: tuple[Path, ...] | None = ()
     """Folders of further sets, each with the same train split, trained on together with `root`: an epoch goes once
     through all frames of all sets, and twice through a set that is named twice. None: the recipe needs them named."""
+    weights: tuple[float, ...] = ()
+    """Shares of the sets in an epoch, `root` first, then those of `joint`: an epoch has as many clips as all sets, and
+    a set with a larger share comes up more often. Empty: every clip comes once."""
     train_split: str = "train"
     """Split that is trained on."""
     valid_split: str = "valid"
@@ -49,7 +52,8 @@ class DataConfig:
     """How frames of training clips are decoded: in full, or JPEG frames at a half, a quarter or an eighth of their size
     where the augmentation shrinks them further (scaled): sooner, with slightly other pixels."""
     batch_size: int = 2
-    """Clips per step and process."""
+    """Clips of a batch, all processes together: with several, each has a part of the batches of a step, and the step
+    stays the same. Numbers of processes that cannot share `training.accumulate` batches evenly are refused."""
     workers: int = 2
     """Processes that decode and augment clips; 0 does it in the training process."""
     on_bad: OnBad | None = None
@@ -60,6 +64,12 @@ class DataConfig:
         for name, least in (("num_frames", 1), ("batch_size", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} {getattr(self, name)}: must be at least {least}")
+        if self.weights:
+            words = " ".join(f"{weight:g}" for weight in self.weights)
+            if self.joint is not None and len(self.weights) != 1 + len(self.joint):
+                raise OptionError(f"weights {words}: there are {1 + len(self.joint)} sets; give each its share")
+            if not all(0 < weight < float("inf") for weight in self.weights):
+                raise OptionError(f"weights {words}: must all be above 0")
 
 
 MOVED = {"on_missing_frames": "on_bad"}

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from maskreel.data.augment import Augmentation, augment, drop_absent, first_size
 from maskreel.data.coco_clips import is_crowded, pseudo_clip
 from maskreel.data.config import Anchors, Decode, FrameChoice, StillMotion
-from maskreel.data.joint import TrainingData
+from maskreel.data.joint import JointSets, TrainingData
 from maskreel.data.sampling import (
     ClipSampler,
     ClipToken,
@@ -106,6 +106,15 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
 
     def __len__(self) -> int:
         return len(self._anchors)
+
+    @property
+    def clips_of_sets(self) -> tuple[int, ...]:
+        """Clips of an epoch by the sets that they come from."""
+        if not isinstance(self.dataset, JointSets):
+            return (len(self),)
+        of_video = np.bincount([video for video, _ in self._anchors], minlength=len(self.dataset.videos))
+        ends = np.cumsum([len(one.videos) for one in self.dataset.sets])[:-1]
+        return tuple(int(part.sum()) for part in np.split(of_video, ends))
 
     def __getitem__(self, token: ClipToken) -> tuple[Clip, ClipTarget]:
         """The clip of a token, with the objects that it shows.

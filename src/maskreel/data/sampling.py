@@ -22,11 +22,14 @@ class ClipToken:
 
     epoch: int
     index: int
+    turn: int = 0
+    """How often it has come up in the epoch before, where sets are weighted."""
 
 
 def clip_generator(seed: int, token: ClipToken) -> np.random.Generator:
     """Randomness of one clip: depends on nothing but the run's seed and the token."""
-    return np.random.default_rng((seed, token.epoch, token.index, CLIP_STREAM))
+    turn = (token.turn,) if token.turn else ()
+    return np.random.default_rng((seed, token.epoch, token.index, CLIP_STREAM, *turn))
 
 
 def sample_clip(length: int, anchor: int, num_frames: int, generator: np.random.Generator) -> tuple[int, ...]:
@@ -85,10 +88,25 @@ class ClipSampler(Sampler[list[ClipToken]]):
 
     Iterating does not move the sampler, because a loader fetches ahead of its consumer: the consumer calls `advance`
     for every batch that it takes, and `state_dict` then names the first clip not yet taken. Each process of a
-    distributed run takes every `world_size`-th clip, `batch_size` per step, and holds the same state as the others.
+    distributed run takes `batch_size` clips per step and holds the same state as the others: `sharers` processes that
+    follow each other take turns in a run of clips, by default all of them.
     """
 
-    def __init__(self, num_clips: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        num_clips: int,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        sharers: int | None = None,
+        sets: Sequence[int] = (),
+        weights: Sequence[float] = (),
+    ) -> None:
+        """`sets` are the numbers of clips of sets that follow each other, `weights` their shares in an epoch; without
+        weights every clip comes once.
+        """
         if num_clips < 1:
             raise DataError("no clips to sample: the training split has no frames")
         if batch_size < 1:
@@ -100,8 +118,10 @@ class ClipSampler(Sampler[list[ClipToken]]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.sharers = world_size if sharers is None else sharers
         self._taken = 0
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+        self._sets, self._weights = tuple(sets), tuple(weights)
+        self._order: tuple[int, np.ndarray, np.ndarray] = (-1, np.empty(0, np.int64), np.empty(0, np.int64))
 
     @property
     def epoch(self) -> int:
@@ -116,7 +136,7 @@ class ClipSampler(Sampler[list[ClipToken]]):
     def __iter__(self) -> Iterator[list[ClipToken]]:
         start = self._taken
         while True:
-            yield [self._token(start + slot) for slot in range(self.rank, self._step, self.world_size)]
+            yield [self._token(start + slot) for slot in self._slots]
             start += self._step
 
     def advance(self) -> None:
@@ -137,6 +157,13 @@ class ClipSampler(Sampler[list[ClipToken]]):
         self._taken = state["epoch"] * self.num_clips + state["position"]
 
     @property
+    def _slots(self) -> range:
+        """Clips of a step that are this process's."""
+        run = self.batch_size * self.sharers
+        first = self.rank // self.sharers * run
+        return range(first + self.rank % self.sharers, first + run, self.sharers)
+
+    @property
     def _step(self) -> int:
         return self.batch_size * self.world_size
 
@@ -144,5 +171,28 @@ class ClipSampler(Sampler[list[ClipToken]]):
         epoch, offset = divmod(place, self.num_clips)
         if self._order[0] != epoch:
             generator = np.random.default_rng((self.seed, epoch, 0, ORDER_STREAM))
-            self._order = (epoch, generator.permutation(self.num_clips))
-        return ClipToken(epoch=epoch, index=int(self._order[1][offset]))
+            self._order = (epoch, *self._drawn(generator))
+        _, index, turn = self._order
+        return ClipToken(epoch=epoch, index=int(index[offset]), turn=int(turn[offset]))
+
+    def _drawn(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The clips of an epoch in their order, and how often each has come before."""
+        if not self._weights:
+            return generator.permutation(self.num_clips), np.zeros(self.num_clips, dtype=np.int64)
+        drawn, first = [], 0
+        for size, count in zip(self._sets, shares(self.num_clips, self._weights), strict=True):
+            rounds = [generator.permutation(size) for _ in range(-(-count // size))]
+            turns = np.repeat(np.arange(len(rounds)), size)[:count]
+            drawn.append(np.stack((first + np.concatenate(rounds)[:count], turns)) if count else np.empty((2, 0), int))
+            first += size
+        index, turn = np.concatenate(drawn, axis=1)[:, generator.permutation(self.num_clips)]
+        return index, turn
+
+
+def shares(total: int, weights: Sequence[float]) -> list[int]:
+    """Whole numbers that add up to a total, in the proportion of the weights as near as can be."""
+    exact = np.asarray(weights, dtype=np.float64) / sum(weights) * total
+    found = np.floor(exact).astype(np.int64)
+    for place in np.argsort(found - exact, kind="stable")[: total - int(found.sum())]:
+        found[place] += 1
+    return found.tolist()

@@ -19,6 +19,7 @@ from torch import Tensor
 from maskreel.data.annotation_file import parse_annotations
 from maskreel.data.layouts import find_annotations, find_frames
 from maskreel.data.listed_frames import warn_of_order
+from maskreel.data.packed import PackedFrames, is_packed, packed_folder
 from maskreel.data.records import read_document
 from maskreel.data.tracks import AnnotatedTrack, GroundTruth
 from maskreel.errors import DataError, VideoReadError
@@ -56,6 +57,8 @@ class YouTubeVIS:
         self.categories = truth.categories
         self.videos = truth.videos
         self.has_annotations = truth.tracks is not None
+        self.packed: PackedFrames | None = None
+        """Where the frames lie in shards."""
         self._sha256 = sha256
         self._sizes_seen: set[int] = set()
         """Videos of large frames, one of which has been decoded."""
@@ -68,6 +71,10 @@ class YouTubeVIS:
         """
         dataset = cls.read_file(find_annotations(root, split))
         videos = dataset.videos
+        if is_packed(root, split):
+            dataset.frames_folder = packed_folder(root, split)
+            dataset.packed = PackedFrames(dataset.frames_folder, videos)
+            return dataset
         dataset.frames_folder = find_frames(root, split, videos[0].file_names[0] if videos else None)
         return dataset
 
@@ -90,6 +97,8 @@ class YouTubeVIS:
 
     def frame_path(self, video_index: int, frame: int) -> Path:
         """Where a frame lies; raises DataError when a link leads out of the data set."""
+        if self.packed is not None:
+            raise DataError(f"{self.frames_folder}: frames in shards have no files; use the data set that was packed")
         path = self.frames_folder / self.videos[video_index].file_names[frame]
         target = Path(os.path.realpath(path))
         if not any(target.is_relative_to(folder) for folder in self._allowed_folders):
@@ -102,6 +111,8 @@ class YouTubeVIS:
     def available_frames(self, video_index: int) -> tuple[int, ...]:
         """Positions of the frames whose files exist."""
         video = self.videos[video_index]
+        if self.packed is not None:
+            return tuple(range(video.length))
         return tuple(t for t in range(video.length) if os.path.isfile(self.frames_folder / video.file_names[t]))
 
     def decode_frames(
@@ -179,10 +190,14 @@ class YouTubeVIS:
         self._sizes_seen.add(video_index)
 
     def _decode_frame(self, video_index: int, frame: int, at_least: tuple[int, int] | None = None) -> np.ndarray:
-        video, path = self.videos[video_index], self.frame_path(video_index, frame)
+        video, content = self.videos[video_index], None
+        if self.packed is None:
+            path = self.frame_path(video_index, frame)
+        else:
+            path, content = self.packed.place(video_index, frame), self.packed.read(video_index, frame)
         item = f"frame {frame} of video {video.id}"
         try:
-            with open_image(path) as image:
+            with open_image(path, content) as image:
                 size, stored = upright_size(image), image.size
                 if at_least is not None:
                     draft(image, at_least)

@@ -4,7 +4,8 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 2
 """Format 1 differs by names of tensors alone (`models/moved.py`)."""
 FOLDER_NAME = re.compile(r"step-(\d{8,})")
+AVERAGE = "ema.safetensors"
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -40,7 +42,10 @@ class TrainingState:
     seconds: float
     sampler: dict[str, int]
     random: RandomState
+    others: tuple[RandomState, ...] = ()
+    """Random states of the other processes, by rank from 1 on."""
     best: Best | None
+    best_average: Best | None = None
     pending: dict[str, float]
     """Sums of the losses since the last row of results.csv."""
     pending_steps: int
@@ -50,22 +55,35 @@ class TrainingState:
     """Steps since the loss scale grew."""
 
 
-def save_checkpoint(run: Path, learner: Learner, loader: ClipLoader, progress: Progress, *, keep: int) -> Path:
-    """Write `checkpoints/step-XXXXXXXX` whole or not at all, and remove all but the `keep` newest."""
+def save_checkpoint(
+    run: Path,
+    learner: Learner,
+    loader: ClipLoader,
+    progress: Progress,
+    *,
+    keep: int,
+    others: Sequence[RandomState] = (),
+) -> Path:
+    """Write `checkpoints/step-XXXXXXXX` whole or not at all, and remove all but the `keep` newest.
+
+    `others` are the random states of the other processes.
+    """
     folder = run / "checkpoints" / f"step-{progress.step:08d}"
     objective, optimizers = learner.objective, learner.optimizers
     # Two names may share storage (heads shared between layers), which the format refuses; copies do not.
-    model = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in objective.state_by_name().items()}
+    model = _copies(objective.state_by_name())
     moments = {
         f"{name}.{key}": known[key].detach().cpu().contiguous()
         for name, parameter in objective.parameters_by_name()
         if (known := optimizers.state(parameter))
         for key in OPTIMIZER_STATE
     }
-    state = _training_state(learner, loader, progress)
+    state = replace(_training_state(learner, loader, progress), others=tuple(others))
     with complete_folder(folder) as new:
         save_file(model, new / "model.safetensors", metadata={"format": "pt"})
         save_file(moments, new / "optimizer.safetensors", metadata={"format": "pt"})
+        if learner.average is not None:
+            save_file(_copies(learner.average.state), new / AVERAGE, metadata={"format": "pt"})
         (new / "state.json").write_text(json.dumps(to_dict(state)) + "\n")
         write_sums(new)
     for _, old in _checkpoints(run)[keep:]:
@@ -73,8 +91,14 @@ def save_checkpoint(run: Path, learner: Learner, loader: ClipLoader, progress: P
     return folder
 
 
-def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple[Progress, RandomState]:
+def _copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+
+
+def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple[Progress, tuple[RandomState, ...]]:
     """Fill the learner and put the loader in its place; the caller restores the random state, last of all.
+
+    There is one for every process that trained. Averaged weights begin with the model's where the checkpoint has none.
 
     Raises DataError when the checkpoint is of another version or another model, ValueError when it is of other data.
     """
@@ -85,6 +109,11 @@ def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple
     _require_same_shapes(learner.objective.state_by_name(), model, folder / "model.safetensors")
     learner.objective.load_state_by_name(model)
     _load_moments(learner.objective, learner.optimizers, moments, folder)
+    if learner.average is not None:
+        own = learner.objective.model.state_dict()
+        stored = read_tensors(folder / AVERAGE) if (folder / AVERAGE).is_file() else own
+        _require_same_shapes(own, stored, folder / AVERAGE)
+        learner.average.state = {name: stored[name].detach().clone().to(own[name].device) for name in own}
     loader.load_state_dict(state.sampler)
     if learner.scaler.is_enabled() and state.scale is not None:
         fresh = learner.scaler.state_dict()
@@ -94,9 +123,10 @@ def load_checkpoint(folder: Path, learner: Learner, loader: ClipLoader) -> tuple
         is_reported=state.is_reported,
         seconds=state.seconds,
         best=state.best,
+        best_average=state.best_average,
         means=LossMeans(sums=dict(state.pending), steps=state.pending_steps),
     )
-    return progress, state.random
+    return progress, (state.random, *state.others)
 
 
 def has_checkpoints(run: Path) -> bool:
@@ -133,6 +163,7 @@ def _training_state(learner: Learner, loader: ClipLoader, progress: Progress) ->
         sampler=loader.state_dict(),
         random=capture_random(),
         best=progress.best,
+        best_average=progress.best_average,
         pending=dict(progress.means.sums),
         pending_steps=progress.means.steps,
         scale=scaler.get("scale"),

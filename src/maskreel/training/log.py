@@ -15,6 +15,8 @@ from maskreel.files import complete_file
 
 METRICS = ("AP", "AP50", "AP75", "AR1", "AR10")
 """Metrics of a validation that stand in `results.csv`."""
+EMA = "ema_"
+"""Before the name of a metric of the averaged weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Row:
     metrics: Mapping[str, float | None] | None = None
     """Fractions; None where no validation took place, or the figure cannot be measured."""
     learning_rate: float
+    has_average: bool = False
+    """Whether averaged weights are measured, too, under names that begin with `EMA`."""
 
 
 class ResultsTable:
@@ -45,6 +49,7 @@ class ResultsTable:
             "time": f"{row.time:.1f}",
             **{f"loss/{name}": f"{value:.6g}" for name, value in row.losses.items()},
             **{f"metrics/{name}": _shown(metrics.get(name)) for name in METRICS},
+            **{f"metrics/{EMA}{name}": _shown(metrics.get(EMA + name)) for name in METRICS if row.has_average},
             "learning_rate": f"{row.learning_rate:.6g}",
         }
         is_new = not self.path.exists()

@@ -12,13 +12,21 @@ from maskreel.errors import Ended, UsageError
 from maskreel.files import write_json
 from maskreel.training import pictures
 from maskreel.training.checkpoint import has_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
-from maskreel.training.distributed import Processes, decided_by_first, processes, wait_for_all
+from maskreel.training.distributed import (
+    Processes,
+    decided_by_first,
+    gathered_by_first,
+    processes,
+    share_batches,
+    sharing,
+    wait_for_all,
+)
 from maskreel.training.interruption import Interruption
-from maskreel.training.log import ResultsTable, Row, TrainingDisplay
+from maskreel.training.log import EMA, ResultsTable, Row, TrainingDisplay
 from maskreel.training.loggers import Loggers, RunLogger
 from maskreel.training.optimizer import learning_rate_factor
 from maskreel.training.progress import Progress
-from maskreel.training.random_state import restore_random, seed_random
+from maskreel.training.random_state import RandomState, capture_random, restore_random, seed_random
 from maskreel.training.recipe import Recipe
 from maskreel.training.run_data import RunData, load_run_data, training_loader
 from maskreel.training.run_folder import describe_run, new_run_folder, write_recipe, write_weights
@@ -62,6 +70,28 @@ def resume(recipe: Recipe, folder: Path, *, loggers: Sequence[RunLogger] = (), q
     return _train(recipe, lambda: folder, loggers=loggers, is_resumed=True, quiet=quiet)
 
 
+def begin_or_resume(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    init: str | None = None,
+    loggers: Sequence[RunLogger] = (),
+    quiet: bool = False,
+) -> Path:
+    """Go on with the run in `folder` from its newest whole checkpoint, or begin it there: the same command for both.
+
+    So a run that is started again whenever a process is lost, as `torchrun --max-restarts` does, comes to its end.
+    Raises as `train` and `resume` do.
+    """
+    is_begun = has_checkpoints(folder)
+
+    def choose_folder() -> Path:
+        return folder if is_begun or (folder / "config.json").is_file() else new_run_folder(folder, recipe.name)
+
+    init = None if is_begun else init
+    return _train(recipe, choose_folder, init=init, loggers=loggers, is_resumed=True, quiet=quiet)
+
+
 def _train(
     recipe: Recipe,
     choose_folder: Callable[[], Path],
@@ -74,7 +104,8 @@ def _train(
     with processes(recipe.training.device) as group:
         if recipe.training.precision == "fp16" and group.device.type != "cuda":
             raise UsageError("--training.precision fp16 needs CUDA; use bf16 or float32")
-        data = load_run_data(recipe)
+        share = share_batches(recipe.data.batch_size, recipe.training.accumulate, group.world_size)
+        data = load_run_data(recipe, group)
         recipe = _with_classes(recipe, data)
         first = first_stage(recipe)
         # Before there is a folder, so that weights that do not fit leave nothing behind.
@@ -87,7 +118,8 @@ def _train(
                 write_recipe(folder, recipe)
             _train_first(first, folder, group, data, start, is_resumed=is_resumed, quiet=quiet)
             start, is_resumed = _fit_initial(str(folder / FIRST), recipe, data), False
-        _run(TrainingRun(recipe, folder, group, data, loggers), start, is_resumed=is_resumed, quiet=quiet)
+        with sharing(share, group):
+            _run(TrainingRun(recipe, folder, group, data, loggers), start, is_resumed=is_resumed, quiet=quiet)
         return folder
 
 
@@ -99,7 +131,11 @@ def _train_first(
     (folder / FIRST).mkdir(exist_ok=True)
     run = TrainingRun(recipe, folder / FIRST, group, replace(data, validation=None))
     try:
-        if late := _run(run, start, is_resumed=is_resumed, quiet=quiet):
+        with sharing(run.share, group):
+            late = _run(run, start, is_resumed=is_resumed, quiet=quiet)
+        # What the first process writes is what the next stage of all begins with.
+        wait_for_all()
+        if late:
             # It came while the last step was written: this stage is complete, the next one has not begun.
             raise late
     except KeyboardInterrupt as error:
@@ -140,8 +176,9 @@ class TrainingRun:
         self.recipe, self.folder, self.group, self.data = recipe, folder, group, data
         # Every process starts from the same weights; `begin` gives each its own random numbers.
         seed_random(config.seed)
-        self.learner = Learner(recipe, group, folder)
-        self.loader = training_loader(data.training, recipe.data, group, seed=config.seed)
+        self.share = share_batches(recipe.data.batch_size, config.accumulate, group.world_size)
+        self.learner = Learner(recipe, group, folder, accumulate=self.share.accumulate)
+        self.loader = training_loader(data.training, recipe.data, group, self.share, seed=config.seed)
         self.validation = (
             None
             if data.validation is None
@@ -160,15 +197,15 @@ class TrainingRun:
 
     def begin(self, *, is_resumed: bool) -> None:
         """Take up the newest checkpoint, or start anew; write the descriptions of the run."""
-        random = None
+        random: tuple[RandomState, ...] = ()
         if is_resumed:
             checkpoint = newest_checkpoint(self.folder)
             self.progress, random = load_checkpoint(checkpoint, self.learner, self.loader)
             if self.group.is_first:
                 self.table.forget_after(self.progress.step)
             logger.info("resuming after step %d (%s)", self.progress.step, checkpoint)
-        if random is not None and self.group.is_first:
-            restore_random(random)
+        if self.group.rank < len(random):
+            restore_random(random[self.group.rank])
         else:
             seed_random(self.recipe.training.seed + self.progress.step * self.group.world_size, self.group.rank)
         if self.group.is_first:
@@ -228,6 +265,10 @@ class TrainingRun:
             if self.progress.improves(metrics["AP"]):
                 self._write_weights("best")
                 self.validation.draw_curves()
+            averaged = self._measure_average(interruption)
+            if averaged is None:
+                return
+            metrics |= averaged
         self.progress.is_reported = True
         if metrics is not None or self._is_due(config.log_every):
             row = self._row(metrics)
@@ -238,6 +279,17 @@ class TrainingRun:
         if metrics is not None and self.group.is_first:
             pictures.results(self.folder / "results.png", self.table)
 
+    def _measure_average(self, interruption: Interruption) -> dict[str, float | None] | None:
+        """Metrics of the averaged weights, none where there are no such; None where a signal cut it off."""
+        average, model = self.learner.average, self.learner.objective.model
+        if average is None or self.validation is None:
+            return {}
+        with average.in_place_in(model):
+            metrics = self.validation(model, interruption, with_pictures=False)
+            if metrics is not None and self.progress.average_improves(metrics["AP"]):
+                self._write_weights("ema-best")
+        return metrics and {f"{EMA}{name}": value for name, value in metrics.items()}
+
     def _row(self, metrics: dict[str, float | None] | None) -> Row:
         config, progress, sampler = self.recipe.training, self.progress, self.loader.sampler
         return Row(
@@ -246,6 +298,7 @@ class TrainingRun:
             time=progress.seconds,
             losses=progress.means.take(),
             metrics=metrics,
+            has_average=self.learner.average is not None,
             learning_rate=config.learning_rate * learning_rate_factor(config, progress.step - 1),
         )
 
@@ -260,15 +313,21 @@ class TrainingRun:
             raise interruption.stop(f"interrupted after step {step}; go on with: maskreel train --resume {self.folder}")
 
     def _save(self) -> None:
+        """The first process writes; others go on, and wait for it with their next gradient."""
+        random = gathered_by_first(self.group, capture_random())
         self._write_weights("last")
         if self.progress.best is None:
             self._write_weights("best")
+        if self.learner.average is not None:
+            with self.learner.average.in_place_in(self.learner.objective.model):
+                self._write_weights("ema-last")
+                if self.progress.best_average is None:
+                    self._write_weights("ema-best")
         if self.group.is_first:
             keep = self.recipe.training.keep_checkpoints
             if self.loader.left_out.omissions:
                 write_json(self.folder / "left_out.json", self.loader.left_out.to_json())
-            save_checkpoint(self.folder, self.learner, self.loader, self.progress, keep=keep)
-        wait_for_all()
+            save_checkpoint(self.folder, self.learner, self.loader, self.progress, keep=keep, others=random[1:])
 
     def _write_weights(self, name: str) -> None:
         if self.group.is_first:

@@ -42,6 +42,8 @@ class Progress:
     seconds: float = 0.0
     """Time trained, over all resumptions."""
     best: Best | None = None
+    best_average: Best | None = None
+    """Of the averaged weights."""
     means: LossMeans = field(default_factory=LossMeans)
 
     def advance(self, losses: Mapping[str, float], seconds: float) -> None:
@@ -56,4 +58,11 @@ class Progress:
         if ap is None or (self.best is not None and ap <= self.best.ap):
             return False
         self.best = Best(ap=ap, step=self.step)
+        return True
+
+    def average_improves(self, ap: float | None) -> bool:
+        """As `improves`, for the averaged weights."""
+        if ap is None or (self.best_average is not None and ap <= self.best_average.ap):
+            return False
+        self.best_average = Best(ap=ap, step=self.step)
         return True

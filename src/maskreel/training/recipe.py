@@ -21,7 +21,7 @@ class TrainingConfig:
     steps: int = 46_000
     """Optimizer steps."""
     accumulate: int = 1
-    """Batches per optimizer step; the gradient is their mean."""
+    """Batches per optimizer step; the gradient is their mean. Several processes share them out, see data.batch_size."""
     learning_rate: float = 2e-4
     backbone_factor: float = 0.1
     """Learning rate of the backbone, relative to `learning_rate`."""
@@ -41,6 +41,9 @@ class TrainingConfig:
     checkpointing: Literal["none", "layers", "stages"] = "none"
     """What is computed again in the backward pass instead of being kept, for less memory and more time: every layer of
     backbone and transformer, or the backbone's stages alone."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the weights, such as 0.999; it is measured at every validation
+    (`metrics/ema_AP` ...) and stands beside the weights (`weights/ema-last`, `weights/ema-best`)."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     seed: int = 0
@@ -60,6 +63,8 @@ class TrainingConfig:
         for name in ("learning_rate", "backbone_factor", "sampling_factor", "weight_decay", "warmup", "clip_norm"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} {getattr(self, name)} must not be negative")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise OptionError(f"ema {self.ema} must be at least 0 and below 1, such as 0.999")
         if self.validate_every < 0:
             raise OptionError(f"validate_every {self.validate_every} must not be negative; 0 never validates")
         if self.schedule == "cosine" and self.drops:

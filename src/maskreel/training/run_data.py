@@ -12,7 +12,7 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import RleError
-from maskreel.training.distributed import Processes
+from maskreel.training.distributed import BatchShare, Processes
 from maskreel.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -31,13 +31,17 @@ class RunData:
         return tuple((category.id, category.name) for category in self.training.categories)
 
 
-def load_run_data(recipe: Recipe) -> RunData:
-    """Read the splits that a recipe names.
+def load_run_data(recipe: Recipe, group: Processes | None = None) -> RunData:
+    """Read the splits that a recipe names; shards are read whole, shared out among the processes of a group.
 
-    Raises UsageError when the training split is not there, DataError when the two splits have different classes.
+    Raises UsageError when the training split is not there, DataError when the two splits have different classes, and
+    for a damaged shard.
     """
     data = recipe.data
     training = load_sets(data.root, data.joint, data.train_split)
+    for one in training.sets if isinstance(training, JointSets) else (training,):
+        if one.packed is not None:
+            one.packed.check(part=group.rank if group else 0, of=group.world_size if group else 1)
     check_objects(training)
     return RunData(training=training, validation=_load_validation(recipe, training))
 
@@ -92,8 +96,10 @@ def _load_validation(recipe: Recipe, training: TrainingData) -> YouTubeVIS | Non
     return validation
 
 
-def training_loader(training: TrainingData, data: DataConfig, group: Processes, *, seed: int) -> ClipLoader:
-    """This process's batches of a run, in the order that `seed` gives."""
+def training_loader(
+    training: TrainingData, data: DataConfig, group: Processes, share: BatchShare, *, seed: int
+) -> ClipLoader:
+    """This process's share of the batches of a run, in the order that `seed` gives."""
     clips = TrainingSet(
         training,
         num_frames=data.num_frames,
@@ -106,6 +112,13 @@ def training_loader(training: TrainingData, data: DataConfig, group: Processes, 
         decode=data.decode,
     )
     sampler = ClipSampler(
-        len(clips), batch_size=data.batch_size, seed=seed, rank=group.rank, world_size=group.world_size
+        len(clips),
+        batch_size=share.batch_size,
+        seed=seed,
+        rank=group.rank,
+        world_size=group.world_size,
+        sharers=share.sharers,
+        sets=clips.clips_of_sets,
+        weights=data.weights,
     )
     return build_loader(clips, sampler, workers=data.workers, pin_memory=group.device.type == "cuda")

@@ -11,8 +11,9 @@ from torch import Tensor
 from maskreel.data.loading import TrainingBatch
 from maskreel.errors import UsageError
 from maskreel.nn.layers.checkpointing import checkpoint_activations
-from maskreel.training.distributed import Processes, parallel
+from maskreel.training.distributed import Processes, parallel, world_mean
 from maskreel.training.diverged import TrainingDiverged, not_finite, write_dump
+from maskreel.training.ema import MovingAverage
 from maskreel.training.objective import build_objective
 from maskreel.training.optimizer import Optimizers, set_learning_rates
 from maskreel.training.recipe import Recipe
@@ -26,15 +27,18 @@ class Learner:
     Raises UsageError when the recipe asks for checkpointed layers and the model has none.
     """
 
-    def __init__(self, recipe: Recipe, group: Processes, folder: Path) -> None:
-        """`folder` takes the dump of a step that diverges."""
+    def __init__(self, recipe: Recipe, group: Processes, folder: Path, *, accumulate: int | None = None) -> None:
+        """`folder` takes the dump of a step that diverges; `accumulate` is this process's, by default the recipe's."""
         self._config, self._group, self._folder = recipe.training, group, folder
+        self._accumulate = accumulate or self._config.accumulate
         self.objective = build_objective(recipe.model).to(group.device).train()
         wanted = self._config.checkpointing
         if wanted != "none" and not checkpoint_activations(self.objective, wanted):
             raise UsageError(f"--training.checkpointing {wanted}: {recipe.model.kind} has no {wanted} that can do so")
         self.optimizers = Optimizers(self.objective, self._config)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=self._config.precision == "fp16")
+        decay = self._config.ema
+        self.average = None if decay is None else MovingAverage(self.objective.model, decay)
         self._forward = parallel(self.objective, group)
 
     def step(self, number: int, batches: Iterator[TrainingBatch]) -> dict[str, float]:
@@ -42,7 +46,7 @@ class Learner:
 
         Raises TrainingDiverged, with a dump, when a loss or the gradient is not finite.
         """
-        accumulate = self._config.accumulate
+        accumulate = self._accumulate
         set_learning_rates(self.optimizers.model, self._config, number)
         self.optimizers.zero_grad()
         seen: list[TrainingBatch] = []
@@ -55,7 +59,7 @@ class Learner:
                 raise self._diverged(number, str(error), seen, {}) from error
             sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
         norm = self.optimizers.unscale_and_clip(self.scaler)
-        *values, norm_value = torch.stack([value.float() for value in (*sums.values(), norm)]).tolist()
+        *values, norm_value = world_mean(torch.stack([value.float() for value in (*sums.values(), norm)])).tolist()
         losses_by_name = dict(zip(sums, (value / accumulate for value in values), strict=True))
         total = {"total": sum(losses_by_name.values()), **losses_by_name}
         # With fp16 an infinite gradient is how the scaler learns that its scale is too high.
@@ -63,6 +67,8 @@ class Learner:
         if problem := not_finite(checked):
             raise self._diverged(number, problem, seen, total)
         self.optimizers.step(self.scaler)
+        if self.average is not None:
+            self.average.update(self.objective.model, number + 1)
         return total
 
     def _backward(self, batch: TrainingBatch, *, is_last: bool) -> dict[str, Tensor]:
@@ -73,7 +79,7 @@ class Learner:
             with torch.autocast(self._group.device.type, dtype, enabled=dtype != torch.float32):
                 losses = self._forward(batch.clips, list(batch.targets))
             total = torch.stack([value.float() for value in losses.values()]).sum()
-            self.scaler.scale(total / self._config.accumulate).backward()
+            self.scaler.scale(total / self._accumulate).backward()
         return losses
 
     def _diverged(

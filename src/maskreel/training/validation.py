@@ -6,13 +6,13 @@ from pathlib import Path
 from torch import nn
 
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.evaluation.evaluate import evaluate, of_videos
+from maskreel.evaluation.evaluate import Tracks, find_tracks, measure_tracks, of_videos
 from maskreel.evaluation.options import EvaluationConfig
 from maskreel.evaluation.plots import draw_plots, measured_curves
 from maskreel.evaluation.results import Predictions
 from maskreel.left_out import LeftOut
 from maskreel.training import pictures
-from maskreel.training.distributed import Processes, decided_by_first
+from maskreel.training.distributed import Processes, decided_by_first, gathered_by_first, take_buffers_of_first
 from maskreel.training.interruption import CutOff, Interruption
 from maskreel.training.random_state import capture_random, restore_random
 
@@ -37,23 +37,32 @@ class Validation:
         self._group, self._folder, self._left_out = group, folder, left_out
         self._found: Predictions | None = None
 
-    def __call__(self, model: nn.Module, interruption: Interruption) -> dict[str, float | None] | None:
+    def __call__(
+        self, model: nn.Module, interruption: Interruption, *, with_pictures: bool = True
+    ) -> dict[str, float | None] | None:
         """Metrics over all classes, in every process; None when Ctrl-C cut the validation off.
 
-        The first process measures. It leaves every random number generator as it was and the model in training mode,
-        so that validating changes nothing in training.
+        Processes share the videos; the first one measures what all have found. Every random number generator stays as
+        it was and the model in training mode, so that validating changes nothing in training.
         """
-        metrics = self._measure(model, interruption) if self._group.is_first else None
+        take_buffers_of_first(model, self._group)
+        shares = gathered_by_first(self._group, self._find(model, interruption))
+        metrics = None
+        if self._group.is_first and all(share is not None for share in shares):
+            tracks = {video_id: found for share in shares if share is not None for video_id, found in share.items()}
+            metrics = self._measure(tracks, with_pictures=with_pictures)
         return decided_by_first(self._group, lambda: metrics)
 
-    def _measure(self, model: nn.Module, interruption: Interruption) -> dict[str, float | None] | None:
+    def _find(self, model: nn.Module, interruption: Interruption) -> Tracks | None:
+        """Tracks in this process's videos, by video id; None when Ctrl-C cut it off."""
         before = capture_random()
         try:
-            evaluation = evaluate(
+            return find_tracks(
                 model,
                 self._classes,
                 self._split,
                 self._config,
+                videos=range(self._group.rank, len(self._split.videos), self._group.world_size),
                 device=self._group.device,
                 on_video=lambda _: interruption.cut_off(),
                 left_out=self._left_out,
@@ -63,8 +72,13 @@ class Validation:
         finally:
             model.train()
             restore_random(before)
-        pictures.validation_batch(self._folder, self._split, evaluation)
-        self._found = evaluation.predictions
+
+    def _measure(self, tracks: Tracks, *, with_pictures: bool) -> dict[str, float | None]:
+        in_order = {video.id: tracks[video.id] for video in self._split.videos if video.id in tracks}
+        evaluation = measure_tracks(self._split, in_order)
+        if with_pictures:
+            pictures.validation_batch(self._folder, self._split, evaluation)
+            self._found = evaluation.predictions
         return evaluation.overall
 
     def draw_curves(self) -> None:

@@ -13,6 +13,7 @@ import tyro
 from maskreel.cli.records.overwrite import Overwrite
 from maskreel.cli.records.rate import Rate
 from maskreel.data.formats.catalog import FormatName, ImageTransfer
+from maskreel.errors import OptionError
 from maskreel.left_out import OnBad
 from maskreel.rendered.dials import SyntheticDials
 
@@ -42,6 +43,28 @@ class Synth:
     json: str | None = None
     """Also write what was rendered as JSON here; without a path, JSON alone on stdout."""
     dials: Annotated[SyntheticDials, tyro.conf.OmitArgPrefixes] = SyntheticDials()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Put the frames of a split into tar files (WebDataset's layout), so that millions of frames need few files;
+    TARGET is a data set as any other, with the same clips in the same order."""
+
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder of the data set, in one of the YouTube-VIS layouts."""
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """Folder to write TARGET/SPLIT.json and TARGET/SPLIT/shards into."""
+    split: str = "train"
+    """Split to pack."""
+    shard_size: float = 512.0
+    """Size in MiB from which a file is full."""
+    overwrite: Overwrite = False
+    json: str | None = None
+    """Also write what was packed as JSON here; without a path, JSON alone on stdout."""
+
+    def __post_init__(self) -> None:
+        if not self.shard_size > 0:
+            raise OptionError(f"shard_size {self.shard_size:g}: must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,9 @@ from maskreel.evaluation.options import EvaluationConfig
 from maskreel.models.catalog import ModelConfig
 from maskreel.training.recipe import Recipe, SingleFrames, TrainingConfig
 
+AUTO = Path("auto")
+"""The value of `--resume` for a run that is found, or begun."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
@@ -33,7 +36,13 @@ class Train:
     log: str = "csv"
     """Where figures are told, comma-separated: csv (results.csv, always), tensorboard (needs the extra track)."""
     resume: Path | None = None
-    """Run folder to go on with (instead of a recipe)."""
+    """Run folder to go on with (instead of a recipe), or the word auto: behind a recipe its run in --out (default
+    runs/train/RECIPE), from the newest whole checkpoint, begun where there is none; else the newest run."""
+    max_memory: str | None = None
+    """Have a training choose how it makes its step so that it takes no more memory than this, such as 8GB: smaller
+    batches, more of them, activations computed again, bf16, in this order; the clips of a step stay as many."""
+    dry_run: bool = False
+    """Print what --max-memory chooses, and train nothing."""
     quiet: bool = False
     """Report nothing but warnings and errors."""
     overwrite: Overwrite = False
