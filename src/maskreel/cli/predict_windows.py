@@ -5,7 +5,9 @@ ids, masks and scores are those of one process to the bit.
 """
 
 import gzip
-from collections.abc import Callable, Sequence
+import io
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,9 +85,9 @@ def found_in(folder: Path, device: torch.device) -> Callable[[Window[ShownFrame]
     def find(window: Window[ShownFrame], size: Size) -> ClipDetections:
         path = _path(folder, window.start)
         try:
-            with gzip.open(path) as file:
-                found = unpack(torch.load(file, weights_only=True), device)
-        except (OSError, EOFError, RuntimeError) as error:
+            content = io.BytesIO(gzip.decompress(path.read_bytes()))
+            found = unpack(torch.load(content, weights_only=True), device)
+        except (OSError, EOFError, RuntimeError, zlib.error) as error:
             raise DataError(
                 f"{path}: what was found in the window is lost ({error}); run again with --resume"
             ) from error
@@ -100,18 +102,18 @@ def _path(folder: Path, start: int) -> Path:
 
 
 def _save(path: Path, detections: ClipDetections) -> None:
-    with complete_file(path) as new, gzip.open(new, "wb", compresslevel=1) as file:
-        torch.save(pack(detections), file)
+    content = io.BytesIO()
+    torch.save(pack(detections), content)
+    with complete_file(path) as new:
+        new.write_bytes(gzip.compress(content.getvalue(), compresslevel=1))
 
 
 def _nothing(num_classes: int) -> Callable[[Window[ShownFrame], Size], ClipDetections]:
-    none: Sequence[list[None]] = []
-
     def find(window: Window[ShownFrame], size: Size) -> ClipDetections:
         return ClipDetections(
             probability=np.zeros((0, num_classes), dtype=np.float32),
             is_chosen=np.zeros((0, num_classes), dtype=bool),
-            masks=list(none),
+            masks=[],
             coarse=torch.zeros((0, len(window.frames), 1, 1), dtype=torch.bool),
         )
 

@@ -83,7 +83,7 @@ def work_through(
     crew: Crew,
     *,
     workers: int,
-    further: Callable[[Finished[Unit]], Sequence[Unit]] = lambda finished: (),
+    further: Callable[[Finished[Unit]], Sequence[Unit]] | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Finished[Unit]]:
@@ -118,7 +118,8 @@ def work_through(
             if isinstance(event, Answer):
                 free.append(event.worker)
                 finished = Finished(unit=unit, value=event.value, worker=crew.name(event.worker), seconds=event.seconds)
-                waiting.extendleft((one, ()) for one in reversed(further(finished)))
+                if further is not None:
+                    waiting.extendleft((one, ()) for one in reversed(further(finished)))
                 yield finished
                 continue
             if is_stopped:
