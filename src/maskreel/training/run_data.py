@@ -97,9 +97,10 @@ def _load_validation(recipe: Recipe, training: TrainingData) -> YouTubeVIS | Non
 
 
 def training_loader(
-    training: TrainingData, data: DataConfig, group: Processes, share: BatchShare, *, seed: int
+    training: TrainingData, data: DataConfig, group: Processes, share: BatchShare | None = None, *, seed: int
 ) -> ClipLoader:
-    """This process's share of the batches of a run, in the order that `seed` gives."""
+    """This process's share of the batches of a run, in the order that `seed` gives; by default whole batches."""
+    share = share or BatchShare(batch_size=data.batch_size, accumulate=1, sharers=group.world_size)
     clips = TrainingSet(
         training,
         num_frames=data.num_frames,
