@@ -1,4 +1,4 @@
-"""The videos of a split shared by a Ray cluster or by processes; what they find is measured as in one process."""
+"""The videos of a split shared by processes; what they find is measured as in one process."""
 
 import os
 from collections.abc import Callable

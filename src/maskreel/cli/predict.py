@@ -79,7 +79,7 @@ def _require_possible(args: Predict) -> None:
         raise UsageError("--resume: name the folder to go on with, --out OUT")
     require_possible_crew(args)
     if is_shared(args) and "-" in args.sources:
-        raise UsageError("- (the standard input) can be read by this process alone; leave out --workers and --ray")
+        raise UsageError("- (the standard input) can be read by this process alone; leave out --workers")
 
 
 def _listed_sources(path: Path | None) -> list[str]:

@@ -35,13 +35,6 @@ class Predict:
     workers: int | None = None
     """Processes that share the sources, each with the model; default none but this one. A source that ends two of them
     is set aside."""
-    ray: bool = False
-    """Have actors of a Ray cluster do it (extra ray), --workers of them or as many as there is room for: one cluster on
-    this machine, or that of --ray-address. All machines see sources and --out under the same paths or addresses."""
-    ray_address: str | None = None
-    """HOST:PORT of a running cluster, or auto for the one of this machine."""
-    gpus_per_worker: float = 0.0
-    """GPUs, or the part of one, that an actor takes."""
     resume: bool = False
     """Go on in --out where an earlier command was ended: what manifest.jsonl lists is checked and kept, the rest
     done."""
@@ -162,13 +155,7 @@ class Evaluate:
     AMX and GPUs that have it, else float32; what it chose is said and stands in the JSON. Default as recorded, else
     float32."""
     workers: int | None = None
-    """Processes, or with --ray actors, that share the videos; the figures are the same."""
-    ray: bool = False
-    """Have actors of a Ray cluster do it (extra ray): one on this machine, or that of --ray-address."""
-    ray_address: str | None = None
-    """HOST:PORT of a running cluster, or auto for the one of this machine."""
-    gpus_per_worker: float = 0.0
-    """GPUs, or the part of one, that an actor takes."""
+    """Processes that share the videos, each with the model; the figures are the same."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     quiet: bool = False
