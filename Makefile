@@ -50,7 +50,9 @@ $(NIGHT)/suite: | $(READY)
 $(NIGHT)/browser: | $(WEB)/.ready
 	@mkdir -p $(NIGHT)
 	command -v chromium || (apt-get update && apt-get install --yes --no-install-recommends chromium)
-	OMP_NUM_THREADS=1 $(WEB)/bin/pytest -m "not gpu" tests/browser tests/serve tests/cli/test_serve.py tests/docs | tee $@.log
+	@# Without checks of types at run time: Gradio does not see that a function is a generator through them.
+	OMP_NUM_THREADS=1 $(WEB)/bin/pytest --override-ini addopts=--strict-markers -m "not gpu" \
+		tests/browser tests/serve tests/cli/test_serve.py tests/docs | tee $@.log
 	@touch $@
 
 # Gradio wants an older Pillow than the tests run with, so that its page has an environment of its own.
