@@ -11,7 +11,7 @@ import argparse
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.geometry import rle
 from maskreel.geometry.masklets import Masklets
 from maskreel.geometry.rle import Rle
-from maskreel.inference.finding import Finder, ShownFrame
+from maskreel.inference.finding import ShownFrame
 from maskreel.inference.postprocess import ClipDetections
 from maskreel.inference.predictor import VideoPredictor
 from maskreel.inference.session import Session, VideoResult
+from maskreel.inference.windows import Window
 
 METRICS = {"ap": ("AP",), "hota": ("HOTA", "AssA"), "identity": ("IDF1",)}
 SPLIT = "valid"
@@ -36,14 +37,14 @@ SPLIT = "valid"
 class Repeated:
     """A finder that finds again what it found before."""
 
-    def __init__(self, find: Finder) -> None:
+    def __init__(self, find: Callable[[Window[ShownFrame], tuple[int, int]], ClipDetections]) -> None:
         self._find = find
         self._known: list[ClipDetections] = []
         self._next = 0
 
-    def __call__(self, frames: Sequence[ShownFrame], source_size: tuple[int, int]) -> ClipDetections:
+    def __call__(self, window: Window[ShownFrame], size: tuple[int, int]) -> ClipDetections:
         if self._next == len(self._known):
-            self._known.append(self._find(frames, source_size))
+            self._known.append(self._find(window, size))
         self._next += 1
         return self._known[self._next - 1]
 

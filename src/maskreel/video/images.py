@@ -96,7 +96,8 @@ def draft(image: Image.Image, at_least: tuple[int, int]) -> None:
     `at_least` (height, width) when it is upright; images of other formats stay as they are."""
     if image.format == "JPEG":
         is_lying = upright_size(image) != image.size
-        image.draft(image.mode, at_least if is_lying else at_least[::-1])
+        height, width = at_least
+        image.draft(image.mode, (height, width) if is_lying else (width, height))
 
 
 def upright(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
