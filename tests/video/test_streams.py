@@ -133,8 +133,8 @@ def test_a_file_whose_name_is_a_number_is_that_file(tmp_path: Path, monkeypatch:
 
 
 def test_a_scheme_that_is_not_read_is_named_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match=r"ftp is not read; there are rtsp, .*https"):
-        open_video("ftp://host/a.mp4")
+    with pytest.raises(UsageError, match=r"gopher is not read; there are rtsp, .*https"):
+        open_video("gopher://host/a.mp4")
 
 
 @pytest.mark.parametrize(
