@@ -19,8 +19,8 @@ quick: $(READY)  ## a minute: style, import contracts and the first case of ever
 	$(VENV)/bin/lint-imports
 	$(PYTEST) -m "not gpu and not golden and not slow and not nightly" --first-case $(PYTEST_OPTIONS)
 
-test: $(READY)  ## lint, types, import contracts, every test but those for a GPU and for the night, a tenth of the faults
-	$(MAKE) --jobs 3 lint unit sample
+test: $(READY)  ## lint, types, import contracts and every test but those for a GPU and for the night
+	$(MAKE) --jobs 2 lint unit
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -48,7 +48,7 @@ class Exported:
 # From half a minute up.
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(case, marks=[pytest.mark.nightly] * (case != CASES[0])) for case in CASES],
+    params=[pytest.param(case, marks=pytest.mark.nightly) for case in CASES],
     ids=lambda case: f"{case[0]}-{case[1]}",
 )
 def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:

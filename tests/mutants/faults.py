@@ -24,7 +24,7 @@ class Fault:
     says: str
     """What is wrong then, in a sentence."""
     sampled: bool = False
-    """Whether `make test` plants it: a tenth of every room, of those that are noticed soonest."""
+    """Whether `make sample` plants it: a tenth of every room, of those that are noticed soonest."""
     place: int = -1
     """Where in the file the text begins, in characters; -1 where it stands there once."""
 
