@@ -79,7 +79,7 @@ $(NIGHT)/mutants: | $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 wheel: $(READY)  ## dist/maskreel-VERSION.whl, with the bundled weights in it
