@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from maskreel.errors import UsageError
-from maskreel.manifest import Manifest, UnitLine, file_sum
+from maskreel.files import file_sum
+from maskreel.manifest import Manifest, UnitLine
 from maskreel.outputs import Outputs
 from maskreel.written import Record
 

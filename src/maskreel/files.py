@@ -143,7 +143,7 @@ def remove_unfinished(folder: Path) -> None:
 
 def write_sums(folder: Path) -> None:
     """SHA-256 of every file of a folder, as `sums.json`."""
-    sums = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != "sums.json"}
+    sums = {path.name: file_sum(path) for path in sorted(folder.iterdir()) if path.name != "sums.json"}
     (folder / "sums.json").write_text(json.dumps(sums, indent=1) + "\n")
 
 
@@ -157,11 +157,12 @@ def check_sums(folder: Path, *, required: Iterable[str] = ()) -> None:
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path}: the file is missing, though sums.json lists it")
-        if _sha256(path) != expected:
+        if file_sum(path) != expected:
             raise DataError(f"{path}: its SHA-256 differs from sums.json: the file is damaged or was edited")
 
 
-def _sha256(path: Path) -> str:
+def file_sum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

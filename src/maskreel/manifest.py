@@ -4,7 +4,6 @@ Lines are added when the files of a unit have their names, so that a command tha
 the last one. `settings.json` beside it says what the results depend on.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -100,12 +99,6 @@ class Manifest:
             os.write(self._file, _encoded(line))
         except OSError as error:
             raise DataError(f"{self.path}: cannot be written ({error.strerror}); make room") from error
-
-
-def file_sum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encoded(line: UnitLine) -> bytes:

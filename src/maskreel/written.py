@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from maskreel.files import RECORD, write_json
-from maskreel.manifest import Manifest, file_sum
+from maskreel.files import RECORD, file_sum, write_json
+from maskreel.manifest import Manifest
 
 GROWING = {"size": 0, "sha256": "growing"}
 """Stands in the record for a file whose end is open."""

@@ -13,7 +13,8 @@ import pytest
 
 from maskreel.cli.main import main
 from maskreel.files import RECORD
-from maskreel.manifest import MANIFEST, SETTINGS, file_sum
+from maskreel.files import file_sum
+from maskreel.manifest import MANIFEST, SETTINGS
 from tests.builders import write_youtube_vis
 from tests.cli.test_predict import predict, random_model
 from tests.video.videos import write_sound, write_test_video

@@ -21,9 +21,9 @@ from maskreel.cli.predict_unit import Work, WorkerOfMany, without_report
 from maskreel.cli.predict_windows import WINDOWS
 from maskreel.cli.progress import unit_progress
 from maskreel.errors import DataError, UsageError
-from maskreel.files import RECORD, UNFINISHED, discard
+from maskreel.files import RECORD, UNFINISHED, discard, file_sum
 from maskreel.left_out import LeftOut
-from maskreel.manifest import MANIFEST, SETTINGS, Manifest, UnitLine, file_sum
+from maskreel.manifest import MANIFEST, SETTINGS, Manifest, UnitLine
 from maskreel.outputs import Outputs
 from maskreel.spread.here import Here
 from maskreel.spread.work import Crew, Finished, Stopped, work_through

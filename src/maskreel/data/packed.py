@@ -5,7 +5,6 @@ shard, first byte, number of bytes) and `shards.json` (size and SHA-256 of every
 file lies where it lies without shards. In an archive a frame has its name of the annotation file.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -19,7 +18,7 @@ import numpy as np
 
 from maskreel.data.tracks import Video
 from maskreel.errors import DataError
-from maskreel.files import read_json
+from maskreel.files import file_sum, read_json
 
 INDEX, SHARDS = "index.npy", "shards.json"
 
@@ -71,7 +70,7 @@ class PackedFrames:
         Every `of`-th shard from `part` on is read whole, sizes are compared of all.
         """
         advice = "the file is damaged; copy it again, or pack the data again (maskreel data pack)"
-        if hashlib.sha256((self._folder / INDEX).read_bytes()).hexdigest() != self._sum_of_index:
+        if file_sum(self._folder / INDEX) != self._sum_of_index:
             raise DataError(f"{self._folder / INDEX}: its SHA-256 differs from {SHARDS}: {advice}")
         for name, size, _ in self._shards:
             path = self._folder / name
@@ -80,9 +79,8 @@ class PackedFrames:
             if path.stat().st_size != size:
                 raise DataError(f"{path}: has {path.stat().st_size} bytes where {SHARDS} has {size}: {advice}")
         for name, _, expected in self._shards[part::of]:
-            with (self._folder / name).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                    raise DataError(f"{self._folder / name}: its SHA-256 differs from {SHARDS}: {advice}")
+            if file_sum(self._folder / name) != expected:
+                raise DataError(f"{self._folder / name}: its SHA-256 differs from {SHARDS}: {advice}")
 
     @cached_property
     def _index(self) -> np.ndarray:
@@ -126,12 +124,10 @@ def write_shards(folder: Path, split: str, frames: Iterable[tuple[str, Path]], *
                 start = archive.offset + len(head.tobuf(archive.format, "utf-8", "surrogateescape"))
                 archive.addfile(head, io.BytesIO(content))
                 rows.append((number, start, len(content)))
-        with (folder / name).open("rb") as file:
-            sums = hashlib.file_digest(file, "sha256").hexdigest()
-        shards.append({"name": name, "size": (folder / name).stat().st_size, "sha256": sums})
+        path = folder / name
+        shards.append({"name": name, "size": path.stat().st_size, "sha256": file_sum(path)})
     np.save(folder / INDEX, np.array(rows, dtype=np.int64).reshape(-1, 3))
-    index = hashlib.sha256((folder / INDEX).read_bytes()).hexdigest()
-    (folder / SHARDS).write_text(json.dumps({"index": index, "shards": shards}, indent=1) + "\n")
+    (folder / SHARDS).write_text(json.dumps({"index": file_sum(folder / INDEX), "shards": shards}, indent=1) + "\n")
     return [one["name"] for one in shards]
 
 
