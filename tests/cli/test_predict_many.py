@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from maskreel.cli.main import main
-from maskreel.files import RECORD
-from maskreel.files import file_sum
+from maskreel.files import RECORD, file_sum
 from maskreel.manifest import MANIFEST, SETTINGS
 from tests.builders import write_youtube_vis
 from tests.cli.test_predict import predict, random_model

@@ -88,9 +88,6 @@ class Scripted:
     def stop(self) -> None:
         self.is_stopped = True
 
-    def name(self, worker: int) -> str:
-        return f"worker {worker}"
-
 
 def test_units_are_drawn_only_when_a_worker_is_free() -> None:
     drawn: list[int] = []

@@ -1,6 +1,5 @@
 """The videos of a split shared by processes; what they find is measured as in one process."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,9 @@ from maskreel.data.dataset_video import load_split
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.device import choose_device
 from maskreel.errors import DataError
-from maskreel.evaluation.evaluate import Evaluation, Tracks, find_tracks, measure_tracks
+from maskreel.evaluation.evaluate import Evaluation, Tracks, evaluated_predictor, find_tracks, measure_tracks
 from maskreel.evaluation.options import EvaluationConfig
+from maskreel.inference.predictor import VideoPredictor
 from maskreel.left_out import LeftOut
 from maskreel.runtimes.folder import load_runnable
 from maskreel.spread.work import work_through
@@ -28,20 +28,20 @@ class WorkerOfSplit:
     def __init__(self, args: Evaluate, config: EvaluationConfig) -> None:
         self._run, self._device, self._config = args.run, args.device, config
         self._root, self._split = args.data.root or Path(), args.data.split
-        self._threads, self._place = torch.get_num_threads(), os.getcwd()
+        self._threads = torch.get_num_threads()
 
     def __call__(self) -> Callable[[int], Found]:
-        os.chdir(self._place)
         torch.set_num_threads(self._threads)
         device = choose_device(self._device)
         loaded = load_runnable(self._run, device)
-        dataset = load_split(self._root, self._split)
-        return partial(_find, partial(find_tracks, loaded.model, loaded.classes, dataset, self._config, device=device))
+        # The network is prepared once, not for every video.
+        predictor = evaluated_predictor(loaded.model, loaded.classes, self._config, device)
+        return partial(_find, predictor, load_split(self._root, self._split))
 
 
-def _find(find: Callable[..., Tracks], index: int) -> Found:
+def _find(predictor: VideoPredictor, dataset: YouTubeVIS, index: int) -> Found:
     try:
-        return find(videos=[index])
+        return find_tracks(predictor, dataset, [index])
     except DataError as error:
         return error
 
@@ -67,7 +67,4 @@ def evaluate_shared(
             on_video(done)
     for index, reason in sorted(failed.items()):
         left_out.leave_out("video", dataset.annotation_path, f"video {dataset.videos[index].id}", reason)
-    found = {video.id: tracks[video.id] for video in dataset.videos if video.id in tracks}
-    if not found and failed:
-        raise DataError(f"{dataset.annotation_path}: none of its {len(dataset.videos)} videos can be read")
-    return measure_tracks(dataset, found)
+    return measure_tracks(dataset, tracks)

@@ -1,8 +1,6 @@
 """One source of `maskreel predict`, from frames to files, in whichever process it is done."""
 
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -168,7 +166,7 @@ class Work:
                 self.store.put(path.relative_to(folder).as_posix(), path)
 
     def _get_windows(self, job: Job) -> None:
-        """What other machines have found in a long video."""
+        """What an earlier run has found in a long video."""
         if self.store is None:
             return
         place = f"{WINDOWS}/{job.stem}/"
@@ -231,19 +229,11 @@ class WorkerOfMany:
     """What a worker process calls once, and then for every job."""
 
     def __init__(self, args: Predict, threads: int) -> None:
-        self._args, self._threads, self._place = args, threads, os.getcwd()
+        self._args, self._threads = args, threads
 
     def __call__(self) -> Callable[[Unit], Outcome | IsLong | Searched]:
         from maskreel.cli.main import log_to_stderr
 
-        try:
-            # Paths of the command line begin there.
-            os.chdir(self._place)
-        except OSError as error:
-            raise UsageError(
-                f"{self._place}: is not on the machine {socket.gethostname()} ({error.strerror}); start the command "
-                "in a folder that all machines share"
-            ) from error
         # Sums of another order have other last bits: as many threads as in a plain run.
         torch.set_num_threads(self._threads)
         log_to_stderr()

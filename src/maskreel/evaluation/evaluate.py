@@ -79,43 +79,41 @@ def evaluate(
     """
     check_classes(classes, dataset)
     _require_truth(dataset)
-    tracks = find_tracks(
-        model,
-        classes,
-        dataset,
-        config,
-        videos=range(len(dataset.videos)),
-        device=device,
-        on_video=on_video,
-        left_out=left_out,
-    )
-    return measure_tracks(dataset, tracks)
+    predictor = evaluated_predictor(model, classes, config, device)
+    videos = range(len(dataset.videos))
+    return measure_tracks(dataset, find_tracks(predictor, dataset, videos, on_video=on_video, left_out=left_out))
 
 
 Tracks = dict[int, list[Masklet]]
 """What was found, by video id."""
 
 
-def find_tracks(
+def evaluated_predictor(
     model: nn.Module | Runtime,
     classes: Sequence[tuple[int, str]],
-    dataset: YouTubeVIS,
     config: EvaluationConfig,
-    *,
+    device: torch.device | str,
+) -> VideoPredictor:
+    """A predictor as `evaluate` runs it."""
+    # Objects beyond the best pairs of a clip would change which tracks are linked, and so the published measure.
+    return VideoPredictor(model, classes, replace(config.predictor, max_objects=None), device=device)
+
+
+def find_tracks(
+    predictor: VideoPredictor,
+    dataset: YouTubeVIS,
     videos: Sequence[int],
-    device: torch.device | str = "cpu",
+    *,
     on_video: Callable[[int], None] | None = None,
     left_out: LeftOut | None = None,
 ) -> Tracks:
-    """What a model finds in some videos of a split, by their places in it; arguments and errors as `evaluate`."""
+    """What is found in some videos of a split, by their places in it; other arguments and errors as `evaluate`."""
     class_names = dataset.truth.class_names
-    # Objects beyond the best pairs of a clip would change which tracks are linked, and so the published measure.
-    predictor = VideoPredictor(model, classes, replace(config.predictor, max_objects=None), device=device)
     tracks: Tracks = {}
     for done, index in enumerate(videos, 1):
         video = dataset.videos[index]
         try:
-            masklets = predictor.predict(DatasetVideo(dataset, index)).pairs(config.predictor.min_score)
+            masklets = predictor.predict(DatasetVideo(dataset, index)).pairs(predictor.options.min_score)
         except DataError as error:
             if left_out is None or not left_out.is_skipped("video") or len(dataset.videos) == 1:
                 raise
@@ -129,8 +127,12 @@ def find_tracks(
 
 
 def measure_tracks(dataset: YouTubeVIS, tracks: Tracks) -> Evaluation:
-    """AP and AR over the videos that were searched; DataError where none was, or there is no truth."""
+    """AP and AR over the videos that were searched, whoever did it and in whatever order.
+
+    DataError where none was, or there is no truth.
+    """
     ground_truth = _require_truth(dataset)
+    tracks = {video.id: tracks[video.id] for video in dataset.videos if video.id in tracks}
     if not tracks and dataset.videos:
         raise DataError(f"{dataset.annotation_path}: none of its {len(dataset.videos)} videos can be read")
     ground_truth = of_videos(ground_truth, tracks)

@@ -27,6 +27,3 @@ class Here:
 
     def stop(self) -> None:
         """What is done here hears the signals itself."""
-
-    def name(self, worker: int) -> str:
-        return str(worker)

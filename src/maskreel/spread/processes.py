@@ -90,9 +90,6 @@ class ProcessCrew:
         for worker in self._workers.values():
             worker.process.terminate()
 
-    def name(self, worker: int) -> str:
-        return str(worker)
-
     def _event(self, number: int) -> Answer | Death | None:
         """The next message of a worker, or that it is no more; messages it has sent before come first."""
         worker = self._workers[number]

@@ -55,10 +55,6 @@ class Crew(Protocol):
         """Have the workers finish early what they do."""
         ...
 
-    def name(self, worker: int) -> str:
-        """By which people know a worker."""
-        ...
-
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Generic[Unit]):
@@ -117,7 +113,7 @@ def work_through(
             unit, before = busy.pop(event.worker)
             if isinstance(event, Answer):
                 free.append(event.worker)
-                finished = Finished(unit=unit, value=event.value, worker=crew.name(event.worker), seconds=event.seconds)
+                finished = Finished(unit=unit, value=event.value, worker=str(event.worker), seconds=event.seconds)
                 if further is not None:
                     waiting.extendleft((one, ()) for one in reversed(further(finished)))
                 yield finished
@@ -126,7 +122,7 @@ def work_through(
                 continue
             reasons = (*before, event.reason)
             if len(reasons) >= MOST_DEATHS:
-                yield Finished(unit=unit, worker=crew.name(event.worker), deaths=reasons)
+                yield Finished(unit=unit, worker=str(event.worker), deaths=reasons)
             else:
                 logger.warning("a worker %s; its unit is done again by another one", event.reason)
                 waiting.appendleft((unit, reasons))

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from maskreel.data.youtube_vis import YouTubeVIS
-from maskreel.evaluation.evaluate import Tracks, find_tracks, measure_tracks, of_videos
+from maskreel.evaluation.evaluate import Tracks, evaluated_predictor, find_tracks, measure_tracks, of_videos
 from maskreel.evaluation.options import EvaluationConfig
 from maskreel.evaluation.plots import draw_plots, measured_curves
 from maskreel.evaluation.results import Predictions
@@ -58,12 +58,9 @@ class Validation:
         before = capture_random()
         try:
             return find_tracks(
-                model,
-                self._classes,
+                evaluated_predictor(model, self._classes, self._config, self._group.device),
                 self._split,
-                self._config,
-                videos=range(self._group.rank, len(self._split.videos), self._group.world_size),
-                device=self._group.device,
+                range(self._group.rank, len(self._split.videos), self._group.world_size),
                 on_video=lambda _: interruption.cut_off(),
                 left_out=self._left_out,
             )
@@ -74,8 +71,7 @@ class Validation:
             restore_random(before)
 
     def _measure(self, tracks: Tracks, *, with_pictures: bool) -> dict[str, float | None]:
-        in_order = {video.id: tracks[video.id] for video in self._split.videos if video.id in tracks}
-        evaluation = measure_tracks(self._split, in_order)
+        evaluation = measure_tracks(self._split, tracks)
         if with_pictures:
             pictures.validation_batch(self._folder, self._split, evaluation)
             self._found = evaluation.predictions
