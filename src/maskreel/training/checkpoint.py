@@ -191,10 +191,10 @@ def _load_moments(objective: Objective, optimizers: Optimizers, moments: dict[st
         if not all(key in moments for key in keys):
             continue
         used.update(keys)
-        _, *averages = (moments[key] for key in keys)
+        step, *averages = (moments[key] for key in keys)
         if any(average.shape != parameter.shape for average in averages):
             raise DataError(f"{folder / 'optimizer.safetensors'}: {name} has another shape than in the model")
-        on_device = [moments[key].clone().to(parameter.device) for key in keys]
+        on_device = [one.clone().to(parameter.device) for one in (step, *averages)]
         optimizers.set_state(parameter, dict(zip(OPTIMIZER_STATE, on_device, strict=True)))
     if left := sorted(set(moments) - used):
         raise DataError(f"{folder / 'optimizer.safetensors'}: {left[0]} belongs to no parameter of the model")

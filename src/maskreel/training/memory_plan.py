@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -19,11 +19,8 @@ from maskreel.data.loading import TrainingBatch
 from maskreel.errors import OptionError, UsageError
 from maskreel.structures import ClipBatch, ClipTarget
 from maskreel.training.distributed import processes
-from maskreel.training.recipe import Recipe
+from maskreel.training.recipe import Arithmetic, Checkpointing, Recipe
 from maskreel.training.step import Learner
-
-Checkpointing = Literal["none", "layers", "stages"]
-Precision = Literal["float32", "bf16", "fp16"]
 
 MARGIN = 1.1
 """What is reckoned may be exceeded by so much."""
@@ -55,7 +52,7 @@ class Choice:
     batch_size: int
     accumulate: int
     checkpointing: Checkpointing
-    precision: Precision
+    precision: Arithmetic
     peak: int | None
     """Bytes, reckoned; None where even one clip ended the process that measured it."""
 
@@ -93,7 +90,7 @@ def parse_bytes(text: str) -> int:
     return round(float(match[1]) * UNITS[match[2] or ""])
 
 
-def measured_apart(recipe: Recipe, checkpointing: Checkpointing, precision: Precision) -> Need | None:
+def measured_apart(recipe: Recipe, checkpointing: Checkpointing, precision: Arithmetic) -> Need | None:
     """What one clip needs with these switches, from a process of its own; None where that was ended."""
     training = replace(recipe.training, checkpointing=checkpointing, precision=precision)
     try:
@@ -107,14 +104,14 @@ def make_plan(
     recipe: Recipe,
     limit: int,
     *,
-    measured: Callable[[Recipe, Checkpointing, Precision], Need | None] = measured_apart,
+    measured: Callable[[Recipe, Checkpointing, Arithmetic], Need | None] = measured_apart,
 ) -> Plan:
     """Measure the switches on one clip each and choose. The clips of a step stay as many as the recipe has.
 
     First as the recipe is, then smaller batches, more of them; then activations computed again, then bf16.
     """
     choices: list[Choice] = []
-    needs: dict[tuple[Checkpointing, Precision], Need | None] = {}
+    needs: dict[tuple[Checkpointing, Arithmetic], Need | None] = {}
     for batch_size, checkpointing, precision in _switches(recipe):
         key = checkpointing, precision
         if key not in needs:
@@ -172,11 +169,11 @@ def in_fresh_process(recipe: Recipe, clips: int) -> tuple[int, int]:
         return pool.submit(measure, recipe, clips).result()
 
 
-def _switches(recipe: Recipe) -> Iterator[tuple[int, Checkpointing, Precision]]:
+def _switches(recipe: Recipe) -> Iterator[tuple[int, Checkpointing, Arithmetic]]:
     own = recipe.training
     sizes = [size for size in range(recipe.data.batch_size, 0, -1) if recipe.data.batch_size % size == 0]
     checkpointings: Sequence[Checkpointing] = [own.checkpointing, *(["layers"] if own.checkpointing == "none" else [])]
-    precisions: Sequence[Precision] = [own.precision, *(["bf16"] if own.precision == "float32" else [])]
+    precisions: Sequence[Arithmetic] = [own.precision, *(["bf16"] if own.precision == "float32" else [])]
     for precision in precisions:
         for checkpointing in checkpointings:
             for size in sizes:

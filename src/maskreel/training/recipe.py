@@ -13,6 +13,9 @@ from maskreel.evaluation.options import EvaluationConfig
 from maskreel.models import moved as models
 from maskreel.models.catalog import ModelConfig
 
+Arithmetic = Literal["float32", "bf16", "fp16"]
+Checkpointing = Literal["none", "layers", "stages"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -36,9 +39,9 @@ class TrainingConfig:
     """Steps of linear warm-up."""
     clip_norm: float = 0.1
     """Largest norm of the gradient of all parameters together; 0 switches clipping off."""
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    precision: Arithmetic = "float32"
     """Arithmetic of the forward pass; weights stay float32. fp16 needs CUDA."""
-    checkpointing: Literal["none", "layers", "stages"] = "none"
+    checkpointing: Checkpointing = "none"
     """What is computed again in the backward pass instead of being kept, for less memory and more time: every layer of
     backbone and transformer, or the backbone's stages alone."""
     ema: float | None = None
