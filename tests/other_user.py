@@ -1,5 +1,6 @@
 """Runs something as a user without rights: root may read and write whatever its mode forbids."""
 
+import gc
 import os
 import signal
 import sys
@@ -40,6 +41,7 @@ def as_nobody(action: Callable[[], int]) -> tuple[int, str]:
 
 def _without_rights(action: Callable[[], int], descriptor: int) -> int:
     signal.alarm(LIMIT)
+    gc.freeze()  # A decoder among the parent's garbage would be freed here: it waits for threads that do not live on.
     torch.set_num_threads(1)  # The parent's threads do not live on in a child, and waiting for them never ends.
     sys.stdout = sys.stderr = os.fdopen(os.dup(descriptor), "w", buffering=1)
     try:

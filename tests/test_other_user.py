@@ -1,9 +1,14 @@
 """The user without rights that permission tests act as."""
 
+import gc
 import sys
 from pathlib import Path
 
+import av
+import pytest
+
 from tests.other_user import as_nobody, open_folder
+from tests.video.videos import moving_blocks, write_test_video
 
 
 def write(path: Path) -> int:
@@ -28,3 +33,27 @@ def test_what_it_says_and_its_status_come_back() -> None:
         return 3
 
     assert as_nobody(speak) == (3, "one\n")
+
+
+def test_a_decoder_among_the_garbage_does_not_hold_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Freeing one waits for its threads, which are not there in a child process."""
+    monkeypatch.setattr("tests.other_user.LIMIT", 20)
+    write_test_video(tmp_path / "a.mp4", num_frames=20, picture=moving_blocks)
+    gc.disable()
+    try:
+        container = av.open(tmp_path / "a.mp4")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = 4
+        circle: list[object] = [container, frames := container.decode(stream)]
+        next(frames)
+        circle.append(circle)
+        del container, stream, frames, circle
+    finally:
+        gc.enable()
+
+    def tidy() -> int:
+        gc.collect()
+        return 0
+
+    assert as_nobody(tidy) == (0, "")
