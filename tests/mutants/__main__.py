@@ -78,6 +78,7 @@ def _run(todo: list[Fault], options: argparse.Namespace) -> None:
 
 def _job(todo: list[Fault], options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as temporary, copied_tree(Path(temporary) / "tree") as tree:
+        Path(temporary).chmod(0o755)  # Tests that act as a user without rights import from the tree.
         # Compiled kernels and other caches are this run's own.
         os.environ["XDG_CACHE_HOME"] = str(Path(temporary) / "cache")
         if (outcome := warm(tree, LIMIT)).kind != "passed":

@@ -305,21 +305,34 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fracti
     assert next(iter(video)).pixels.shape[:2] == size
 
 
-def test_the_stream_marked_as_default_is_read_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("streams", "number"),
+    [
+        ([(64, True), (128, False)], 0),  # one is marked
+        ([(64, False), (128, False)], 1),  # none is: the largest
+        ([(128, True), (96, True)], 0),  # both are
+        ([(96, True), (128, True)], 0),  # both are, neither is small
+        ([(32, True), (256, True)], 1),  # the first of them is a preview
+    ],
+)
+def test_one_stream_of_several_is_read_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, streams: list[tuple[int, bool]], number: int
+) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
-        for width, disposition in ((64, Disposition.default), (128, Disposition(0))):
+        for width, is_marked in streams:
             stream = container.add_stream("libx264", rate=10)
             stream.width, stream.height, stream.pix_fmt = width, 32, "yuv420p"
-            stream.disposition = disposition
+            stream.disposition = Disposition.default if is_marked else Disposition(0)
         for stream in container.streams.video:
             for t in range(3):
                 frame = av.VideoFrame.from_ndarray(np.full((32, stream.width, 3), 90, np.uint8), format="rgb24")
                 frame.pts, frame.time_base = t, Fraction(1, 10)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-    assert VideoFile(path).size == (32, 64)
-    assert "has 2 video streams; number 0 (64x32) is read" in caplog.text
+    width = streams[number][0]
+    assert VideoFile(path).size == (32, width)
+    assert f"has 2 video streams; number {number} ({width}x32) is read" in caplog.text
 
 
 def test_an_uncompressed_video_is_read(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class Clock:
 
     def next(self, time: float, *, is_damaged: bool) -> float:
         """Time of a frame in seconds, rounded to microseconds."""
-        moved = time + self._offset
+        moved = round(time + self._offset, 6)
         if moved > self._last:
             self._repeats = 0
         elif is_damaged:
