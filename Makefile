@@ -6,6 +6,8 @@ WEB := .venv-web
 # One thread per worker: the tests are many and small.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 SHELL := /bin/bash -o pipefail
+# Tests start hundreds of processes: none of them should compile PyTorch's sources once more.
+export PYTHONDONTWRITEBYTECODE :=
 NIGHT := runs/nightly/$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .PHONY: demo quick test lint unit sample mutants gpu nightly wheel docs clean
@@ -19,8 +21,9 @@ quick: $(READY)  ## a minute: style, import contracts and the first case of ever
 	$(VENV)/bin/lint-imports
 	$(PYTEST) -m "not gpu and not golden and not slow and not nightly" --first-case $(PYTEST_OPTIONS)
 
-test: $(READY)  ## lint, types, import contracts and every test but those for a GPU and for the night
+test: $(READY)  ## lint, types, import contracts, every test but those for a GPU and for the night, a tenth of the faults
 	$(MAKE) --jobs 2 lint unit
+	$(MAKE) sample
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -32,7 +35,7 @@ unit: $(READY)
 	$(PYTEST) -m "not gpu and not nightly" $(PYTEST_OPTIONS)
 
 sample: $(READY)  ## a fixed tenth of the planted faults
-	$(VENV)/bin/python -m tests.mutants --sample
+	$(VENV)/bin/python -m tests.mutants --sample --jobs 2
 
 mutants: $(READY)  ## every planted fault, and whatever MUTANTS asks for, such as MUTANTS="--random 200 7"
 	$(VENV)/bin/python -m tests.mutants $(MUTANTS)

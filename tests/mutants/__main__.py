@@ -9,18 +9,19 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.mutants.alterations import altered
 from tests.mutants.faults import DoesNotApply, Fault, planted
 from tests.mutants.rooms import importers, suites_of
-from tests.mutants.runner import ROOT, copied_tree, preload, run_tests, try_fault, warm
+from tests.mutants.runner import ROOT, copy_tree, preload, run_tests, try_fault, warm
 
 REASONS = Path(__file__).parent / "reasons.toml"
 """Alterations that change nothing anyone can see, and why."""
@@ -63,35 +64,49 @@ def _options() -> argparse.Namespace:
 
 def _run(todo: list[Fault], options: argparse.Namespace) -> None:
     """Each job has a tree of its own and takes every so many-th fault."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "MASKREEL_SHARED": "absent"}
     options.results.parent.mkdir(parents=True, exist_ok=True)
     preload()
-    jobs = []
-    for job in range(options.jobs):
-        child = os.fork()
-        if child == 0:
-            os._exit(_job(todo[job :: options.jobs], options))
-        jobs.append(child)
-    if any(os.waitpid(child, 0)[1] for child in jobs):
-        raise SystemExit("a job ended early; what it has done is kept")
-
-
-def _job(todo: list[Fault], options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory() as temporary, copied_tree(Path(temporary) / "tree") as tree:
+    with tempfile.TemporaryDirectory() as temporary:
         Path(temporary).chmod(0o755)  # Tests that act as a user without rights import from the tree.
         # Compiled kernels and other caches are this run's own.
-        os.environ["XDG_CACHE_HOME"] = str(Path(temporary) / "cache")
+        os.environ |= {"OMP_NUM_THREADS": "1", "MASKREEL_SHARED": "absent", "XDG_CACHE_HOME": f"{temporary}/cache"}
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # Of a file with a fault.
+        tree = Path(temporary) / "0"
+        copy_tree(tree)
         if (outcome := warm(tree, LIMIT)).kind != "passed":
-            raise SystemExit(f"the tests cannot be collected ({outcome.by}); see {tree / '.log'}")
-        measured = not (options.unmeasured or options.sample)
-        usual = _usual_seconds(tree, {fault.room for fault in todo}) if measured else {}
-        for number, fault in enumerate(todo, start=1):
-            rooms = [fault.room] if options.own else importers(fault.room)
-            result = {**try_fault(tree, fault, rooms, usual), "tree": _digest()}
-            with options.results.open("a") as file:
-                file.write(json.dumps(result) + "\n")
-            _say(f"{number}/{len(todo)} {result['outcome']} {fault.file}: {fault.says} ({result['by']})")
-    return 0
+            raise SystemExit(f"the tests cannot be collected ({outcome.by}): {(tree / '.log').read_text()[-2000:]}")
+        for job in range(1, options.jobs):
+            shutil.copytree(tree, Path(temporary) / str(job))
+        jobs = []
+        for job in range(options.jobs):
+            child = os.fork()
+            if child == 0:
+                _be_the_job(Path(temporary) / str(job), todo[job :: options.jobs], options)
+            jobs.append(child)
+        statuses = [os.waitpid(child, 0)[1] for child in jobs]
+        if any(statuses):
+            raise SystemExit("a job ended early; what it has done is kept")
+
+
+def _be_the_job(tree: Path, todo: list[Fault], options: argparse.Namespace) -> NoReturn:
+    """The parent alone removes the trees, and so a child leaves without unwinding."""
+    try:
+        _job(tree, todo, options)
+        os._exit(0)
+    except BaseException as error:
+        _say(f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(1)
+
+
+def _job(tree: Path, todo: list[Fault], options: argparse.Namespace) -> None:
+    usual = {} if options.unmeasured or options.sample else _usual_seconds(tree, {fault.room for fault in todo})
+    for number, fault in enumerate(todo, start=1):
+        rooms = [fault.room] if options.own else importers(fault.room)
+        result = {**try_fault(tree, fault, rooms, usual), "tree": _digest()}
+        with options.results.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        _say(f"{number}/{len(todo)} {result['outcome']} {fault.file}: {fault.says} ({result['by']})")
 
 
 def _usual_seconds(tree: Path, rooms: set[str]) -> dict[str, float]:
@@ -99,7 +114,7 @@ def _usual_seconds(tree: Path, rooms: set[str]) -> dict[str, float]:
     seconds = {}
     folders = [names for room in sorted(rooms) for names in suites_of(importers(room), tree)]
     for folder in dict.fromkeys(name for names in folders for name in names):
-        outcome = run_tests(tree, [folder], first="", limit=LIMIT, keep_bytecode=True)
+        outcome = run_tests(tree, [folder], limit=LIMIT, keep_bytecode=True)
         if outcome.kind != "passed":
             _say((tree / ".log").read_text()[-3000:])
             raise SystemExit(f"{folder}: {outcome.kind} without a fault ({outcome.by})")

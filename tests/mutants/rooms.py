@@ -46,6 +46,12 @@ def suites_of(rooms: list[str], root: Path) -> list[list[str]]:
     return [names for names in (*folders, last) if names]
 
 
+def namesakes(suite: list[str], stem: str, root: Path) -> list[str]:
+    """The test files of a suite that are named after a module, which are likeliest to notice a fault in it."""
+    files = [path for name in suite for path in sorted((root / name).rglob("test_*.py")) if stem in path.stem]
+    return [str(path.relative_to(root)) for path in files]
+
+
 def _room(module: str) -> str:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else PACKAGE

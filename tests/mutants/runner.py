@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.faults import Fault
-from tests.mutants.rooms import suites_of
+from tests.mutants.rooms import namesakes, suites_of
 
 ROOT = Path(__file__).parents[2]
 PRELOADED = (
@@ -51,8 +51,7 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-@contextmanager
-def copied_tree(folder: Path) -> Iterator[Path]:
+def copy_tree(folder: Path) -> None:
     """A copy of what git would commit, times of files included."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
@@ -61,10 +60,6 @@ def copied_tree(folder: Path) -> Iterator[Path]:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -81,12 +76,14 @@ def fault_in(tree: Path, fault: Fault) -> Iterator[None]:
 
 
 def try_fault(tree: Path, fault: Fault, rooms: list[str], usual: dict[str, float]) -> dict[str, Any]:
-    """Plant it and run the tests of the rooms in turn until one fails."""
+    """Plant it and run the tests of the rooms in turn until one fails, those named after its file before all others."""
     begin, ran = time.monotonic(), []
+    suites = suites_of(rooms, tree)
+    near = namesakes(suites[0], Path(fault.file).stem, tree)
     with fault_in(tree, fault):
-        for folders in suites_of(rooms, tree):
+        for folders in [near, *suites] if near else suites:
             seconds = sum(usual.get(folder, UNKNOWN_SECONDS) for folder in folders)
-            outcome = run_tests(tree, folders, first=Path(fault.file).stem, limit=FLAT_LIMIT + PER_SECOND * seconds)
+            outcome = run_tests(tree, folders, limit=FLAT_LIMIT + PER_SECOND * seconds)
             ran += folders
             if outcome.kind != "passed":
                 break
@@ -104,16 +101,16 @@ def try_fault(tree: Path, fault: Fault, rooms: list[str], usual: dict[str, float
 
 def warm(tree: Path, limit: float) -> Outcome:
     """Import everything once, so that children find it compiled."""
-    return run_tests(tree, ["--collect-only", "tests"], first="", limit=limit, keep_bytecode=True)
+    return run_tests(tree, ["--collect-only", "tests"], limit=limit, keep_bytecode=True)
 
 
-def run_tests(tree: Path, folders: list[str], *, first: str, limit: float, keep_bytecode: bool = False) -> Outcome:
-    """One run of pytest that stops at the first failure; files named like `first` come first, slow tests last."""
+def run_tests(tree: Path, folders: list[str], *, limit: float, keep_bytecode: bool = False) -> Outcome:
+    """One run of pytest that stops at the first failure; slow tests come last."""
     begin, report = time.monotonic(), tree / ".report.json"
     report.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        _be_the_child(tree, folders, first, report, keep_bytecode)
+        _be_the_child(tree, folders, report, keep_bytecode)
     status = _wait(child, begin + limit)
     seconds = time.monotonic() - begin
     if status is None:
@@ -137,7 +134,7 @@ def _wait(child: int, deadline: float) -> int | None:
     return None
 
 
-def _be_the_child(tree: Path, folders: list[str], first: str, report: Path, keep_bytecode: bool) -> None:
+def _be_the_child(tree: Path, folders: list[str], report: Path, keep_bytecode: bool) -> None:
     os.setsid()
     with (tree / ".log").open("w") as log:
         os.dup2(log.fileno(), 1)
@@ -151,14 +148,14 @@ def _be_the_child(tree: Path, folders: list[str], first: str, report: Path, keep
         sys.path[:0] = [str(tree), str(tree / "src")]
         sys.dont_write_bytecode = not keep_bytecode
         os.environ["PYTHONPATH"] = os.pathsep.join((str(tree / "src"), str(tree)))
-        _pytest(folders, first, report)
+        _pytest(folders, report)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
 
 
-def _pytest(folders: list[str], first: str, report: Path) -> None:
+def _pytest(folders: list[str], report: Path) -> None:
     import pytest
 
     failed: list[str] = []
@@ -166,7 +163,7 @@ def _pytest(folders: list[str], first: str, report: Path) -> None:
     class Order:
         @pytest.hookimpl(trylast=True)
         def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-            items.sort(key=lambda item: (item.get_closest_marker("slow") is not None, first not in item.path.stem))
+            items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
         def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
             failed.extend([report.nodeid] if report.failed else [])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutants.alterations import SOURCE, changes
 from tests.mutants.faults import DoesNotApply, Fault, planted
-from tests.mutants.rooms import importers, suites_of
+from tests.mutants.rooms import importers, namesakes, suites_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +67,14 @@ def test_the_suites_of_a_fault_are_those_of_its_room_and_then_of_its_importers()
     assert folders[0] == ["tests/geometry"]
     assert "tests/golden" in folders[-1]
     assert "tests/mutants" not in [name for names in folders for name in names]
+
+
+def test_files_named_after_the_place_of_a_fault_are_asked_first() -> None:
+    assert namesakes(["tests/criteria"], "matching", ROOT) == [
+        "tests/criteria/test_matching.py",
+        "tests/criteria/test_sequence_matching.py",
+    ]
+    assert namesakes(["tests/test_files.py"], "files", ROOT) == []
 
 
 SOURCES = '''
