@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 
@@ -90,19 +91,17 @@ def _in_child(job: dict, main) -> dict:
 
 
 def _count(job: dict, counted: int) -> None:
-    seen = 0
+    numbers = count()  # Several threads may change the disk: no two have one number.
 
     def hook(event: str, arguments: tuple) -> None:
-        nonlocal seen
         is_written = (
             event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
         )
         place = next((os.fsdecode(one) for one in arguments if isinstance(one, str | bytes)), "")
         if not (is_written or event in CHANGES) or not os.path.abspath(place).startswith(job["folder"]):
             return
-        if seen == job["kill_at"]:
+        if next(numbers) == job["kill_at"]:
             os.kill(os.getpid(), job["signal"])
-        seen += 1
         os.write(counted, b".")
 
     sys.addaudithook(hook)

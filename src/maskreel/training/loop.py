@@ -113,18 +113,28 @@ def _train(
         folder = decided_by_first(group, choose_folder)
         logger.info("run folder: %s", folder)
         quiet = quiet or not group.is_first
-        if first is not None and not (is_resumed and has_checkpoints(folder)):
-            if group.is_first:
-                write_recipe(folder, recipe)
-            _train_first(first, folder, group, data, start, is_resumed=is_resumed, quiet=quiet)
-            start, is_resumed = _fit_initial(str(folder / FIRST), recipe, data), False
-        with sharing(share, group):
-            _run(TrainingRun(recipe, folder, group, data, loggers), start, is_resumed=is_resumed, quiet=quiet)
+        with Interruption() as interruption:
+            if first is not None and not (is_resumed and has_checkpoints(folder)):
+                if group.is_first:
+                    write_recipe(folder, recipe)
+                _train_first(first, folder, group, data, start, interruption, is_resumed=is_resumed, quiet=quiet)
+                start, is_resumed = _fit_initial(str(folder / FIRST), recipe, data), False
+            run = TrainingRun(recipe, folder, group, data, loggers)
+            with sharing(share, group):
+                _run(run, start, interruption, is_resumed=is_resumed, quiet=quiet)
         return folder
 
 
 def _train_first(
-    recipe: Recipe, folder: Path, group: Processes, data: RunData, start: Start | None, *, is_resumed: bool, quiet: bool
+    recipe: Recipe,
+    folder: Path,
+    group: Processes,
+    data: RunData,
+    start: Start | None,
+    interruption: Interruption,
+    *,
+    is_resumed: bool,
+    quiet: bool,
 ) -> None:
     """Train the first stage of the run in `folder`, or go on with it; one that is complete stays as it is."""
     logger.info("first stage: %d steps on single frames", recipe.training.steps)
@@ -132,7 +142,7 @@ def _train_first(
     run = TrainingRun(recipe, folder / FIRST, group, replace(data, validation=None))
     try:
         with sharing(run.share, group):
-            late = _run(run, start, is_resumed=is_resumed, quiet=quiet)
+            late = _run(run, start, interruption, is_resumed=is_resumed, quiet=quiet)
         # What the first process writes is what the next stage of all begins with.
         wait_for_all()
         if late:
@@ -144,12 +154,14 @@ def _train_first(
         raise (Ended(error.number, sentence) if isinstance(error, Ended) else KeyboardInterrupt(sentence)) from None
 
 
-def _run(run: "TrainingRun", start: Start | None, *, is_resumed: bool, quiet: bool) -> KeyboardInterrupt | None:
+def _run(
+    run: "TrainingRun", start: Start | None, interruption: Interruption, *, is_resumed: bool, quiet: bool
+) -> KeyboardInterrupt | None:
     """Train to the end; returns what `TrainingRun.go_on` does."""
     if start is not None:
         run.start_from(start)
     run.begin(is_resumed=is_resumed and has_checkpoints(run.folder))
-    return run.go_on(quiet=quiet)
+    return run.go_on(interruption, quiet=quiet)
 
 
 def _with_classes(recipe: Recipe, data: RunData) -> Recipe:
@@ -213,7 +225,7 @@ class TrainingRun:
             if not is_resumed:
                 labels(self.folder / "labels.png", self.data.training)
 
-    def go_on(self, *, quiet: bool = False) -> KeyboardInterrupt | None:
+    def go_on(self, interruption: Interruption, *, quiet: bool = False) -> KeyboardInterrupt | None:
         """Train to the last step of the recipe; KeyboardInterrupt after a signal, when everything is on disk.
 
         Returns what would have been raised where the signal came when nothing was left to do.
@@ -221,7 +233,7 @@ class TrainingRun:
         config, progress, batches = self.recipe.training, self.progress, self._batches()
         display = TrainingDisplay(total=config.steps, done=progress.step, quiet=quiet)
         loggers = Loggers(self._told, self.folder, self.recipe, step=progress.step)
-        with Interruption() as interruption, display, loggers:
+        with display, loggers:
             if progress.step and not progress.is_reported:
                 self._report(display, loggers, interruption)
                 self._finish_step(interruption, is_saving=True)
