@@ -150,6 +150,16 @@ MEASURED: dict[str, Measured] = {
         source="40 unseen rendered videos, after training on 200; EXPERIMENTS.md",
         command="maskreel train seqformer-tiny --data.root data/",
     ),
+    "vistr-tiny": Measured(
+        ap=27.0,
+        ap50=47.3,
+        ap75=31.5,
+        ar1=30.6,
+        ar10=45.3,
+        parameters=2.4,
+        source="40 unseen rendered videos, after training on 1,000; EXPERIMENTS.md",
+        command="maskreel train vistr-tiny --data.root data/",
+    ),
     "deformable-vistr-tiny": Measured(
         ap=54.2,
         ap50=83.8,
