@@ -129,6 +129,9 @@ def test_what_cannot_be_resumed_or_listed_is_refused(
     for words, code, message in (
         ([videos[0], "--resume"], 2, "--resume: name the folder"),
         ([videos[0], "--workers", "0"], 2, "--workers 0: must be at least 1"),
+        ([videos[0], "--ray-address", "auto"], 2, "--ray-address auto: says how --ray works; add --ray"),
+        ([videos[0], "--ray", "--gpus-per-worker", "1.5"], 2, "--gpus-per-worker 1.5: must be a share of one"),
+        ([videos[0], "--ray", "--ray-address", "there"], 2, "--ray-address there: expected HOST:PORT"),
         (["--list", tmp_path / "none.txt"], 2, "no such file"),
         (["--list", tmp_path / "empty.txt"], 1, "names no source"),
         (["--list", tmp_path / "binary.txt"], 1, "is no text file"),

@@ -59,9 +59,10 @@ def test_a_stop_lets_workers_finish_early_and_begins_no_further_unit() -> None:
 
 
 class Scripted:
-    """A crew whose workers do what a script says: `deaths` of units, by number of attempt."""
+    """A crew whose workers do what a script says: `deaths` of units, by attempt; workers `without_place`."""
 
-    def __init__(self, deaths: dict[int, int]) -> None:
+    def __init__(self, deaths: dict[int, int], without_place: frozenset[int] = frozenset()) -> None:
+        self.without_place = without_place
         self.deaths, self.hired, self.given = deaths, 0, list[tuple[int, int]]()
         self.busy: dict[int, int] = {}
         self.most_busy = 0
@@ -80,6 +81,8 @@ class Scripted:
     def wait(self, seconds: float) -> list[Answer | Death]:
         worker = max(self.busy)
         unit = self.busy.pop(worker)
+        if worker in self.without_place:
+            return [Death(worker=worker, reason="found no place", is_of_unit=False)]
         if self.deaths.get(unit, 0) > 0:
             self.deaths[unit] -= 1
             return [Death(worker=worker, reason="died")]
@@ -119,6 +122,13 @@ def test_one_death_is_forgiven_and_two_are_not() -> None:
     assert found[2].deaths == ()
     dead = 3
     assert crew.hired == 2 + dead
+
+
+def test_a_worker_without_a_place_leaves_its_unit_to_the_others() -> None:
+    crew = Scripted({}, without_place=frozenset({2, 3, 4}))
+    found = list(work_through(range(6), crew, workers=3))
+    assert sorted((one.unit, one.value, one.deaths) for one in found) == [(unit, -unit, ()) for unit in range(6)]
+    assert crew.hired >= max(crew.without_place)
 
 
 def test_after_a_stop_what_still_comes_is_told_and_nothing_is_begun() -> None:

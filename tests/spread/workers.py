@@ -18,6 +18,15 @@ def _double(unit: int) -> int:
     return 2 * unit
 
 
+def waiting() -> Callable[[int], int]:
+    return _double_slowly
+
+
+def _double_slowly(unit: int) -> int:
+    time.sleep(0.3)
+    return 2 * unit
+
+
 def deadly(folder: Path, times: int) -> Callable[[int], int]:
     """Unit 3 ends the worker as many times; what was begun is noted in the folder."""
     return partial(_die, folder, times)

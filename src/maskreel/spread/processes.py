@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,12 +14,9 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any
 
-from maskreel.errors import DataError, OptionError, UsageError
-from maskreel.spread.work import Answer, CannotBegin, Death
+from maskreel.spread.work import Answer, CannotBegin, Death, Handler, sendable
 
 logger = logging.getLogger(__name__)
-
-Handler = Callable[[Any], Any]
 
 SECONDS_TO_STOP = 10.0
 """That workers without a unit have to end by themselves."""
@@ -142,15 +138,7 @@ def _serve(pipe: Connection, make: Callable[[], Handler]) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
-        pipe.send(("error", _sendable(error), 0.0))
-
-
-def _sendable(error: Exception) -> Exception:
-    """An error that survives the way to the driver, of a type that it tells users in the same way."""
-    for kind in (UsageError, OptionError, DataError):
-        if isinstance(error, kind):
-            return kind(str(error))
-    return RuntimeError(f"in a worker: {''.join(traceback.format_exception(error))}")
+        pipe.send(("error", sendable(error), 0.0))
 
 
 def _end_with_driver() -> None:

@@ -2,16 +2,19 @@
 
 import itertools
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from maskreel.errors import DataError
+from maskreel.errors import DataError, OptionError, UsageError
 
 logger = logging.getLogger(__name__)
 
 Unit = TypeVar("Unit")
+Handler = Callable[[Any], Any]
+"""Does a unit, and returns what the driver is to know of it."""
 
 MOST_DEATHS = 2
 """A unit that has killed so many workers is set aside."""
@@ -33,6 +36,8 @@ class Death:
     worker: int
     reason: str
     """A phrase, such as "ended by SIGKILL"."""
+    is_of_unit: bool = True
+    """Whether its unit may be to blame."""
 
 
 @runtime_checkable
@@ -120,7 +125,7 @@ def work_through(
                 continue
             if is_stopped:
                 continue
-            reasons = (*before, event.reason)
+            reasons = (*before, event.reason) if event.is_of_unit else before
             if len(reasons) >= MOST_DEATHS:
                 yield Finished(unit=unit, worker=str(event.worker), deaths=reasons)
             else:
@@ -136,3 +141,13 @@ def work_through(
 
 class CannotBegin(DataError):
     """Workers end before they have done anything."""
+
+
+def sendable(error: Exception) -> Exception:
+    """An error that survives the way to the driver, of a type that it tells users in the same way."""
+    for kind in (UsageError, OptionError, DataError):
+        if isinstance(error, kind):
+            return kind(str(error))
+    if isinstance(error, ModuleNotFoundError):
+        return UsageError(f"a worker lacks the package {error.name}; install it on every machine")
+    return RuntimeError(f"in a worker: {''.join(traceback.format_exception(error))}")

@@ -35,6 +35,13 @@ class Predict:
     workers: int | None = None
     """Processes that share the sources, each with the model; default none but this one. A source that ends two of them
     is set aside."""
+    ray: bool = False
+    """Have actors of a Ray cluster share the sources (extra ray), --workers of them, else one per processor; without an
+    address the cluster is this machine. Files must have the same places on all machines, or lie in a store."""
+    ray_address: str | None = None
+    """The cluster, as HOST:PORT, ray://HOST:PORT or auto."""
+    gpus_per_worker: float | None = None
+    """CUDA devices of each actor, such as 1 or 0.5; default none."""
     resume: bool = False
     """Go on in --out where an earlier command was ended: what manifest.jsonl lists is checked and kept, the rest
     done."""
@@ -156,6 +163,13 @@ class Evaluate:
     float32."""
     workers: int | None = None
     """Processes that share the videos, each with the model; the figures are the same."""
+    ray: bool = False
+    """Have actors of a Ray cluster share the videos (extra ray), --workers of them, else one per processor; without an
+    address the cluster is this machine. Files must have the same places on all machines, or lie in a store."""
+    ray_address: str | None = None
+    """The cluster, as HOST:PORT, ray://HOST:PORT or auto."""
+    gpus_per_worker: float | None = None
+    """CUDA devices of each actor, such as 1 or 0.5; default none."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ..., or auto: CUDA where there is one."""
     quiet: bool = False
