@@ -97,8 +97,8 @@ def _count(job: dict, counted: int) -> None:
         is_written = (
             event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
         )
-        place = next((os.fsdecode(one) for one in arguments if isinstance(one, str | bytes)), "")
-        if not (is_written or event in CHANGES) or not os.path.abspath(place).startswith(job["folder"]):
+        is_change = (is_written or event in CHANGES) and isinstance(arguments[0], str | bytes | os.PathLike)
+        if not is_change or not os.path.abspath(os.fsdecode(arguments[0])).startswith(job["folder"]):
             return
         if next(numbers) == job["kill_at"]:
             os.kill(os.getpid(), job["signal"])

@@ -65,7 +65,7 @@ def application(results: Results, *, title: str, password: str | None) -> FastAP
     )
 
 
-def _theme() -> gr.themes.Default:
+def _theme() -> gr.themes.Base:
     """Gradio's own, with nothing to fetch, and text that stands out from its background by 4.5 : 1 and more."""
     theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     return theme.set(
