@@ -1,9 +1,12 @@
 """Which device a word means."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from maskreel.device import choose_device
+from maskreel.device import choose_device, without_values
 from maskreel.errors import UsageError
 
 
@@ -38,3 +41,31 @@ def test_words_that_name_no_device_are_refused(name: str) -> None:
 def test_devices_of_other_kinds_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"device '{name}' is not supported"):
         choose_device(name)
+
+
+COMPILER = """
+import sys
+import torch
+from maskreel.models.folder import load_model
+load_model("bundled")
+print(sorted({"torch._dynamo", "sympy"} & sys.modules.keys()))
+"""
+
+
+def test_a_model_is_loaded_without_the_compiler_of_pytorch() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_parameters_without_values_are_left_as_memory_was() -> None:
+    layer = torch.nn.Embedding(2, 3)
+    before = layer.weight.detach().clone()
+    with without_values():
+        torch.nn.init.kaiming_normal_(layer.weight)
+        torch.nn.init.normal_(layer.weight)
+        layer.reset_parameters()
+        filled = torch.zeros(2).fill_(3)
+    torch.testing.assert_close(layer.weight.detach(), before)
+    assert filled.tolist() == [3, 3]
+    layer.reset_parameters()
+    assert (layer.weight != before).any()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from maskreel.config import from_dict, to_dict
+from maskreel.device import without_values
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
 from maskreel.models.catalog import CATALOG, ModelConfig
@@ -162,9 +163,8 @@ def load_model(run: str | Path, device: str | torch.device = "cpu") -> LoadedMod
         )
     check_sums(folder, required=("config.json", "model.safetensors"))
     description = read_description(folder)
-    with torch.device("meta"):
+    with without_values():
         model = build_model(description.config)
-    model = model.to_empty(device="cpu")
     tensors = read_tensors(folder / "model.safetensors")
     load_state(model, renamed(tensors) if description.format == 1 else tensors, folder / "model.safetensors")
     return LoadedModel(
