@@ -54,7 +54,19 @@ def sample(
     _check(value, locations, weights, maps)
     if choose("sampling", value, locations, weights, forms=("cpu", "triton"), backend=backend) == "reference":
         return reference.sample(value, locations, weights, maps)
+    if _is_plain(value, locations, weights):
+        from maskreel.kernels import cpu
+
+        return cpu.forward(value, locations, weights, maps)
     return _sample(value, locations, weights, *_flatten(maps))
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether neither autograd nor a compiler has to see the operator: its first call imports the compiler."""
+    return not torch.compiler.is_compiling() and all(
+        type(one) is Tensor and one.device.type == "cpu" and not (one.requires_grad and torch.is_grad_enabled())
+        for one in tensors
+    )
 
 
 def _check(value: Tensor, locations: Tensor, weights: Tensor, maps: Maps) -> None:
