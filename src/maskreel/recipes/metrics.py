@@ -150,6 +150,16 @@ MEASURED: dict[str, Measured] = {
         source="40 unseen rendered videos, after training on 200; EXPERIMENTS.md",
         command="maskreel train seqformer-tiny --data.root data/",
     ),
+    "ms-sts-tiny": Measured(
+        ap=45.0,
+        ap50=73.5,
+        ap75=52.7,
+        ar1=36.5,
+        ar10=58.3,
+        parameters=3.2,
+        source="40 unseen rendered videos, after training on 1,000; EXPERIMENTS.md",
+        command="maskreel train ms-sts-tiny --data.root data/",
+    ),
     "vistr-tiny": Measured(
         ap=27.0,
         ap50=47.3,
