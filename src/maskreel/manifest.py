@@ -1,7 +1,7 @@
 """`manifest.jsonl`: what became of each unit of a command that works through many, one line per unit.
 
 Lines are added when the files of a unit have their names, so that a command that was killed goes on behind
-the last one. `settings.json` beside it says what the results depend on.
+the last one. `manifest.settings` beside it, JSON under a name that no result has, says what the results depend on.
 """
 
 import json
@@ -18,7 +18,7 @@ from maskreel.files import complete_file, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, SETTINGS = "manifest.jsonl", "settings.json"
+MANIFEST, SETTINGS = "manifest.jsonl", "manifest.settings"
 
 State = Literal["done", "failed", "set aside", "stopped"]
 """All files are there; the source cannot be used; it killed its worker twice; it was ended early by a signal."""

@@ -214,7 +214,7 @@ def test_only_bad_sources_are_a_failure(
     assert predict(model_folder, "a.mp4", "b.mp4") == 1
     assert "none of the 2 sources could be predicted" in capsys.readouterr().err
     left = {path.name for path in (tmp_path / "runs/predict").rglob("*") if path.is_file()}
-    assert left == {"manifest.jsonl", "settings.json", "written.json"}
+    assert left == {"manifest.jsonl", "manifest.settings", "written.json"}
 
 
 def bad_source(folder: Path, kind: str) -> Path:
