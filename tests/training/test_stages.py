@@ -145,3 +145,13 @@ def test_small_vistrs_have_two_stages_and_published_ones_one() -> None:
         assert recipe.first is None
         assert recipe.model.queries.placed is None
         assert recipe.model.backbone.last_stride == 32
+
+
+def test_a_run_killed_before_the_first_checkpoint_of_its_clips_goes_on(
+    whole: Path, staged: Recipe, tmp_path: Path
+) -> None:
+    """What it began from is its own first stage, and the lines of the steps that are done again are told once."""
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    shutil.rmtree(folder / "checkpoints")
+    resume(staged, folder, quiet=True)
+    assert_same_run(whole, folder, steps=4)

@@ -65,7 +65,8 @@ def resume(recipe: Recipe, folder: Path, *, loggers: Sequence[RunLogger] = (), q
     """
     if not has_checkpoints(folder) and not (folder / "config.json").is_file():
         raise UsageError(f"{folder}: there is no checkpoint to resume from, and no config.json of a run")
-    if not has_checkpoints(folder) and (folder / "init.json").is_file():
+    begun = folder if recipe.first is None else folder / FIRST
+    if not (has_checkpoints(folder) or has_checkpoints(begun)) and (begun / "init.json").is_file():
         raise UsageError(f"{folder}: has no checkpoint yet, and began from weights; train anew with the same --init")
     return _train(recipe, lambda: folder, loggers=loggers, is_resumed=True, quiet=quiet)
 
@@ -213,14 +214,14 @@ class TrainingRun:
         if is_resumed:
             checkpoint = newest_checkpoint(self.folder)
             self.progress, random = load_checkpoint(checkpoint, self.learner, self.loader)
-            if self.group.is_first:
-                self.table.forget_after(self.progress.step)
             logger.info("resuming after step %d (%s)", self.progress.step, checkpoint)
         if self.group.rank < len(random):
             restore_random(random[self.group.rank])
         else:
             seed_random(self.recipe.training.seed + self.progress.step * self.group.world_size, self.group.rank)
         if self.group.is_first:
+            # Also what was written before the first checkpoint of a run that was killed.
+            self.table.forget_after(self.progress.step)
             describe_run(self.folder, self.recipe, self.data, self.group.device)
             if not is_resumed:
                 labels(self.folder / "labels.png", self.data.training)
