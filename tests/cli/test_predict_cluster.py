@@ -17,7 +17,7 @@ from maskreel.manifest import MANIFEST
 from tests.builders import write_youtube_vis
 from tests.cli.test_predict import random_model
 from tests.cli.test_predict_many import contents, lines
-from tests.spread.clusters import two_nodes
+from tests.spread.clusters import command_of, two_nodes
 from tests.video.videos import write_test_video
 
 pytestmark = pytest.mark.nightly
@@ -69,14 +69,7 @@ def wait_for_lines(out: Path, count: int, driver: "subprocess.Popen[bytes]") -> 
 
 
 def actors() -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if b"ray::_Actor" in _command(path)]
-
-
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if b"ray::_Actor" in command_of(path)]
 
 
 def test_a_worker_and_then_a_node_are_lost_and_nothing_else(whole: Any, cluster: Any, tmp_path: Path) -> None:

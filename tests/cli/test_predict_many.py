@@ -16,6 +16,7 @@ from maskreel.files import RECORD, file_sum
 from maskreel.manifest import MANIFEST, SETTINGS
 from tests.builders import write_youtube_vis
 from tests.cli.test_predict import predict, random_model
+from tests.spread.clusters import command_of
 from tests.video.videos import write_sound, write_test_video
 
 BESIDE = {RECORD, MANIFEST, SETTINGS}
@@ -182,7 +183,9 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(
     before = lines(out)
     driver = subprocess.Popen([*command, "--resume"])
     children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children")
-    while not (pids := [pid for pid in children.read_text().split() if b"spawn_main" in _command(pid)]):
+    while not (
+        pids := [one for one in children.read_text().split() if b"spawn_main" in command_of(Path("/proc", one))]
+    ):
         assert driver.poll() is None
         time.sleep(0.01)
     os.kill(int(pids[0]), signal.SIGKILL)
@@ -191,10 +194,3 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(
         assert subprocess.run([*command, "--resume"], check=False).returncode == 0
     assert contents(out) == contents(tmp_path / "whole")
     assert all(lines(out)[unit] == line for unit, line in before.items() if line["state"] == "done")
-
-
-def _command(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine."""
+"""A Ray cluster of two nodes on this machine, and what its processes are called."""
 
 import os
 from collections.abc import Iterator
@@ -25,3 +25,11 @@ def two_nodes() -> Iterator[Any]:
             yield cluster
         finally:
             cluster.shutdown()
+
+
+def command_of(process: Path) -> bytes:
+    """The command line of a folder under /proc; empty where the process has ended."""
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""

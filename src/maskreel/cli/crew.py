@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from maskreel.cli.records.video import Evaluate, Predict
 from maskreel.errors import UsageError
 from maskreel.spread.cluster import RayCrew
 from maskreel.spread.processes import ProcessCrew
-from maskreel.spread.work import Crew
+from maskreel.spread.work import Crew, Handler
 
 
 def require_possible_crew(args: Predict | Evaluate) -> None:
@@ -28,7 +27,7 @@ def is_shared(args: Predict | Evaluate) -> bool:
 
 
 @contextmanager
-def crew_of(args: Predict | Evaluate, make: Callable[[], Callable[[Any], Any]]) -> Iterator[tuple[Crew, int]]:
+def crew_of(args: Predict | Evaluate, make: Callable[[], Handler]) -> Iterator[tuple[Crew, int]]:
     """Workers as the options say, and how many; they end with the context."""
     if args.ray:
         crew = RayCrew(

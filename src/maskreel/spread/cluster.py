@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -37,7 +37,7 @@ class _Worker:
     hired: float
     waiting: list[Any]
     """References to its answers, the oldest first."""
-    place: tuple[int, str] | None = field(default=None)
+    place: tuple[int, str] | None = None
     """Process and node, when it is ready."""
 
 
