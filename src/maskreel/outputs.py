@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from maskreel.errors import DataError, UsageError
-from maskreel.files import RECORD, complete_file, complete_folder, numbered_folder, write_json
+from maskreel.files import RECORD, complete_file, complete_folder, numbered_folder, read_json, write_json
 from maskreel.written import Record, digest
 
 FULL = {
@@ -53,6 +53,10 @@ class Outputs:
         self._folders: list[Path] = []
         self._read: set[str] = set()
         self._options: dict[str, str] = {}
+        self._whole: list[str] = []
+        """Claimed folders that hold nothing else."""
+        self._absent: set[str] = set()
+        """Of the claimed files, those that were not there."""
         self._records: dict[Path, Record] = {}
         self._made: Path | None = None
         self.add_inputs(inputs)
@@ -75,6 +79,7 @@ class Outputs:
                 self._read.add(_key(path))
                 if path.is_dir():
                     self._folders.append(path.resolve())
+                    self.add_inputs(_of_model(path))
                 else:
                     self._files.add((found.st_dev, found.st_ino))
 
@@ -85,11 +90,15 @@ class Outputs:
         unless the command fills a tree.
         """
         key = _key(path)
+        for whole in self._whole:
+            _require_outside(whole, key, option)
         if key in self._options:
             others = {self._options[key], option}
             raise UsageError(f"{path}: is named twice ({' and '.join(sorted(others))}); choose another {option}")
         self._check(path, option, self._record(root or path.parent, option))
         self._options[key] = option
+        if not os.path.lexists(path):
+            self._absent.add(key)
         return path
 
     def check(self, path: Path, option: str = "--out") -> None:
@@ -101,6 +110,8 @@ class Outputs:
     def claim_folder(self, out: Path | None, default: Path) -> Path:
         """The folder that `--out` names, or else a new one beside others of its kind; what goes in is claimed apart."""
         if out is not None:
+            if _key(out) in self._options:
+                raise UsageError(f"{out}: is named twice ({self._options[_key(out)]} and --out); choose another --out")
             _require_writable(out, "--out")
             return out
         try:
@@ -116,13 +127,19 @@ class Outputs:
         present = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
         allowed = None if names is None else {*names, RECORD}
         for path in present:
+            if path.name == RECORD:
+                continue
             if allowed is not None and path.relative_to(folder).as_posix() not in allowed:
                 raise UsageError(f"{folder}: exists already and holds {path.name}; choose another {option}")
             if allowed is None and not self._record(folder, option).is_ours(path):
                 raise UsageError(f"{folder}: exists already, and not all in it is ours; choose another {option}")
             self._check(path, option, self._record(folder, option))
         _require_writable(folder.parent, option)
-        self._options[_key(folder)] = option
+        whole = _key(folder)
+        for key, other in self._options.items():
+            _require_outside(whole, key, other)
+        self._options[whole] = option
+        self._whole.append(whole)
         return folder
 
     @contextlib.contextmanager
@@ -130,6 +147,9 @@ class Outputs:
         """A file to fill that takes the place of a claimed one when the block is done; DataError for a full disk."""
         assert _key(path) in self._options, f"{path} was not claimed"
         root = root or path.parent
+        if _key(path) in self._absent and path.is_file() and not self._overwrite and not Record(root).is_ours(path):
+            option = self._options[_key(path)]
+            raise UsageError(f"{path}: came to be while this command worked, and is kept; choose another {option}")
         if path.exists() and not path.is_file():
             with _into_device(path) as new:
                 yield new
@@ -199,6 +219,8 @@ class Outputs:
         return self._records[folder]
 
     def _check(self, path: Path, option: str, record: Record) -> None:
+        if path.name == RECORD:
+            raise UsageError(f"{path}: holds the record of what maskreel wrote there; choose another {option}")
         if not os.path.lexists(path) or (path.exists() and not path.is_file() and not path.is_dir()):
             return
         if path.is_dir():
@@ -241,6 +263,21 @@ def told_apart(stems: Sequence[str], *, reserved: Iterable[str] = ()) -> list[st
         taken.add(_folded(name))
         names.append(name)
     return names
+
+
+def _require_outside(whole: str, key: str, option: str) -> None:
+    """UsageError for a file in a folder that is to hold nothing but its own."""
+    if key.startswith(f"{whole}{os.sep}"):
+        raise UsageError(f"{key}: lies in {whole}, which is written as a whole; choose another {option}")
+
+
+def _of_model(folder: Path) -> list[Path]:
+    """The files of a model that is in a folder, or in the one of a run: those that its `sums.json` lists, and that."""
+    files = []
+    for place in (folder, folder / "weights" / "best", folder / "weights" / "last"):
+        with contextlib.suppress(OSError, DataError):
+            files += [place / name for name in (*read_json(place / "sums.json"), "sums.json")]
+    return files
 
 
 def _shortened(stem: str, most: int) -> str:

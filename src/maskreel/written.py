@@ -80,11 +80,12 @@ class Record:
         self._sections = sections
 
     def settle(self, names: Iterable[str]) -> None:
-        """These pending files stand in the manifest now, or are no more."""
+        """These files stand in the manifest now, or are no more: neither they nor those before them stand here."""
         gone = set(names)
         with _alone(self.path.parent):
             sections = _sections(self.path) or {"files": {}, "pending": {}}
-            sections["pending"] = {name: one for name, one in sections["pending"].items() if name not in gone}
+            for section, entries in sections.items():
+                sections[section] = {name: one for name, one in entries.items() if name not in gone}
             write_json(self.path, sections)
 
     def absorb(self, sums: Mapping[str, str] | None = None) -> None:

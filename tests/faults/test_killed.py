@@ -199,4 +199,6 @@ def test_a_training_that_is_told_to_end_finishes_its_step(
     assert told.code == SIGNALS[name], told.text
     assert "go on with: maskreel train --resume" in told.text
     assert killer.run(folder, "train", "--resume", "run", "--quiet").code == 0
-    assert trained(folder / "run") == trained(sound / "run")
+    wanted, found = trained(sound / "run"), trained(folder / "run")
+    assert {name: found[name] for name in wanted} == wanted
+    assert {Path(name).parts[0] for name in found.keys() - wanted} <= {"checkpoints"}, "that of the step it ended in"

@@ -24,7 +24,7 @@ def run(args: Convert) -> None:
         options=ReadOptions(split=args.split, images=args.images, classes=args.classes, left_out=left_out),
         images=args.frames,
         is_loss_allowed=args.allow_loss,
-        overwrite=args.overwrite,
+        outputs=outputs,
     )
     left_out.warn_of_rest()
     used = {track.category_id for video in written.videos for track in video.tracks}

@@ -30,6 +30,10 @@ def run(args: Synth) -> None:
         return
     if args.root is None:
         raise UsageError("the folder to write into is missing: maskreel data synth DIR ...")
+    for split in _splits(args):
+        # What is there already is refused where it is written.
+        if not (args.root / f"{split}.json").exists():
+            outputs.claim(args.root / f"{split}.json", "DIR")
     sums = {split: _render(args.root, split, args) for split in _splits(args)}
     if not report_json(args.json, sums if len(sums) > 1 else next(iter(sums.values())), outputs):
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 from maskreel.cli.options import STDOUT, outputs_for, refused_as_typed, report_json
 from maskreel.cli.records.train import AUTO, Train
 from maskreel.cli.tables import table
+from maskreel.data.layouts import find_annotations, find_splits
 from maskreel.errors import UsageError
 from maskreel.training.log import ResultsTable
 from maskreel.training.loggers import named_loggers
@@ -17,7 +18,9 @@ from maskreel.training.recipe import Recipe
 
 def run(args: Train) -> None:
     """Train or resume. Raises UsageError for folders that cannot be used; see also `training.loop.train`."""
-    outputs = outputs_for(args, args.data.root, *(args.data.joint or ()), args.init, args.resume)
+    roots = [root for root in (args.data.root, *(args.data.joint or ())) if root is not None]
+    annotations = [find_annotations(root, split) for root in roots for split in {*find_splits(root)}]
+    outputs = outputs_for(args, *roots, *annotations, args.init, args.resume)
     quiet = args.quiet or args.json == STDOUT
     logging.getLogger("maskreel").setLevel(logging.WARNING if quiet else logging.INFO)
     recipe = args.to_recipe()

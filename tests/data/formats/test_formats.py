@@ -199,7 +199,7 @@ def test_frames_of_a_sequence_come_from_its_map_or_its_pictures(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2 3", r"0002\.txt: line 1 is '1 2 3'; expected FRAME ID CLASS"),
+        ("1 2 3", r"0002\.txt: line 1: is '1 2 3'; expected FRAME ID CLASS"),
         (f"0 1 1 4 6 {counts(SQUARE)}\n0 1 1 4 6 {counts(SQUARE)}", "line 2: track 1 stands twice in frame 0"),
         (f"0 1 1 4 6 {counts(SQUARE)}\n1 1 2 4 6 {counts(SQUARE)}", "line 2: track 1 has class 2 here and 1 before"),
         (f"0 1 1 6 4 {counts(SQUARE)}\n1 2 1 4 6 {counts(SQUARE)}", "line 2: mask size"),

@@ -19,6 +19,7 @@ from maskreel.data.formats.annotations import (
     with_distinct_names,
 )
 from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.records import field_of, frame_rate, id_of, read_categories, read_document, records_of
 from maskreel.data.tracks import AnnotatedTrack
@@ -43,7 +44,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     known = {category.id for category in categories}
     images = options.images or given.parent / "frames"
     videos = [
-        _read_video(record, number, where, known, images)
+        _read_video(record, number, where, known, images, given, options)
         for number, (record, where) in enumerate(records_of(document, "sequences", f"{given}: sequence"), start=1)
     ]
     warn_of_order(given, ((video.id, video.file_names) for video in videos))
@@ -80,7 +81,9 @@ def _parts(video: AnnotatedVideo) -> tuple[str, str]:
     return dataset or "videos", name
 
 
-def _read_video(record: Record, number: int, where: str, known: set[int], images: Path) -> AnnotatedVideo:
+def _read_video(
+    record: Record, number: int, where: str, known: set[int], images: Path, given: Path, options: ReadOptions
+) -> AnnotatedVideo:
     dataset, name = (check_name(field_of(record, key, str, where), where) for key in ("dataset", "seq_name"))
     where = f"{where} ({dataset}/{name})"
     width, height = (field_of(record, key, int, where) for key in ("width", "height"))
@@ -99,13 +102,19 @@ def _read_video(record: Record, number: int, where: str, known: set[int], images
         frame_numbers=numbers_of(paths),
         file_names=tuple(f"{video_name}/{path}" for path in paths),
         images=tuple(path if path.is_file() else None for path in found),
-        tracks=tuple(_read_tracks(record, frames, (height, width), known, where)),
+        tracks=tuple(_read_tracks(record, frames, (height, width), known, where, given, options)),
         fps=frame_rate(record, where),
     )
 
 
 def _read_tracks(
-    record: Record, frames: list[Any], size: tuple[int, int], known: set[int], where: str
+    record: Record,
+    frames: list[Any],
+    size: tuple[int, int],
+    known: set[int],
+    where: str,
+    given: Path,
+    options: ReadOptions,
 ) -> list[AnnotatedTrack]:
     classes = field_of(record, "track_category_ids", dict, where)
     masks: dict[str, list[Rle | None]] = {track: [None] * len(frames) for track in classes}
@@ -113,13 +122,14 @@ def _read_tracks(
         if not isinstance(frame, dict):
             raise DataError(f"{where}, frame {t}: segmentations are {frame!r:.60}; expected an object by track id.")
         for track, one in frame.items():
-            place = f"{where}, frame {t}, track {track}"
-            if track not in masks:
-                raise DataError(f"{place}: not among track_category_ids.")
-            if not isinstance(one, dict):
-                raise DataError(f"{place}: {one!r:.60}; expected an object with rle.")
-            mask = {"size": list(size), "counts": field_of(one, "rle", str, place)}
-            masks[track][t] = tidy(rle.parse(mask, height=size[0], width=size[1], where=place))
+            item = f"{where.removeprefix(f'{given}: ')}, frame {t}, track {track}"
+            with odd_shapes(options, given, item) as place:
+                if track not in masks:
+                    raise DataError(f"{place}: not among track_category_ids.")
+                if not isinstance(one, dict):
+                    raise DataError(f"{place}: {one!r:.60}; expected an object with rle.")
+                mask = {"size": list(size), "counts": field_of(one, "rle", str, place)}
+                masks[track][t] = tidy(rle.parse(mask, height=size[0], width=size[1], where=place))
     tracks = []
     for track, per_frame in masks.items():
         category_id = id_of(classes, track, f"{where}, track_category_ids")

@@ -6,9 +6,19 @@ from pathlib import Path, PurePosixPath
 
 from maskreel.data.coco_clips import CLASS_MAPS
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, with_distinct_names
-from maskreel.data.formats.coco_records import CocoImage, Record, check_masks, images_of, mask_of, read_coco
+from maskreel.data.formats.coco_records import (
+    CocoImage,
+    Record,
+    annotations_of,
+    check_masks,
+    images_of,
+    listed_id,
+    mask_of,
+    read_coco,
+)
 from maskreel.data.formats.recognise import Document, Look
-from maskreel.data.records import crowd_mark, id_of, identified, read_categories
+from maskreel.data.formats.shapes import odd_shapes
+from maskreel.data.records import crowd_mark, id_of, read_categories
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 
@@ -42,13 +52,15 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     if options.classes is None and are_videos(Document(document)):
         logger.warning("%s: holds videos, read here as single images; --from coco-tracks keeps them", path)
     categories, wanted = _wanted_classes(document, path, options.classes)
-    annotations = identified(document, "annotations", f"{path}: annotation")
+    annotations = annotations_of(document, path)
     check_masks(annotations.values(), path)
+    images = images_of(document, path, options)
+    known = {category.id for category in read_categories(document, path)}
     by_image: dict[int, list[tuple[int, Record]]] = defaultdict(list)
     for number, record in annotations.items():
-        by_image[id_of(record, "image_id", f"{path}: annotation {number}")].append((number, record))
-    images = images_of(document, path, options)
-    check_known(by_image, images, path, "image_id")
+        with odd_shapes(options, path, f"annotation {number}") as where:
+            listed_id(record, "category_id", known, where)
+            by_image[listed_id(record, "image_id", images, where)].append((number, record))
     videos = []
     num_empty = 0
     for number, image in images.items():
@@ -60,13 +72,6 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     if num_empty:
         logger.warning("%s: %d annotations without a single pixel are left out", path, num_empty)
     return Annotations(categories=categories, videos=tuple(with_distinct_names(videos)))
-
-
-def check_known(used: dict[int, list[tuple[int, Record]]], known: dict[int, CocoImage], path: Path, key: str) -> None:
-    """DataError for an id that no record has."""
-    for number in used:
-        if number not in known:
-            raise DataError(f'{path}: "{key}" {number} is used but not listed.')
 
 
 def _wanted_classes(document: Record, path: Path, class_map: str | None) -> tuple[tuple[Category, ...], dict[int, int]]:

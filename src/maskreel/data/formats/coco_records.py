@@ -1,8 +1,9 @@
 """What COCO files of images and of videos have in common: ids in any form, names, sizes and places of images."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from maskreel.data.formats.annotations import ReadOptions, annotation_file, tidy
 from maskreel.data.formats.located import ImageFinder, plain_path, size_of
 from maskreel.data.formats.recognise import panoptic_words
 from maskreel.data.formats.shapes import odd_shapes, united
-from maskreel.data.records import field_of, identified, read_document, whole
+from maskreel.data.records import field_of, id_of, identified, read_document, records_of, whole
 from maskreel.errors import DataError
 from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle, RleError
@@ -71,6 +72,31 @@ def images_of(document: Record, path: Path, options: ReadOptions) -> dict[int, C
         size = size_of(record.get("height"), record.get("width"), image, f"{path}: image {number}")
         found[number] = CocoImage(number, record, name, image, size)
     return found
+
+
+def annotations_of(document: Record, path: Path) -> dict[int, Record]:
+    """The annotations by id, in the order of the file; those without an id of their own get free numbers.
+
+    Nothing else in the file names an annotation, so that its id may be lost, as where two files were put together.
+    """
+    records = [record for record, _ in records_of(document, "annotations", f"{path}: annotation")]
+    numbers = [whole(record.get("id")) for record in records]
+    free = count(max((number for number in numbers if number is not None), default=0) + 1)
+    found: dict[int, Record] = {}
+    for number, record in zip(numbers, records, strict=True):
+        found[next(free) if number is None or number in found else number] = record
+    lost = len(records) - len(set(numbers) - {None})
+    if lost:
+        logger.warning("%s: %d annotations without an id of their own; they are numbered anew", path, lost)
+    return found
+
+
+def listed_id(record: Record, key: str, known: Container[int], where: str) -> int:
+    """The number of another record that this one names; DataError for one that is not listed."""
+    number = id_of(record, key, where)
+    if number not in known:
+        raise DataError(f'{where}: "{key}" {number} is used but not listed.')
+    return number
 
 
 def check_masks(records: Collection[Record], path: Path) -> None:

@@ -8,7 +8,7 @@ a track of one frame there.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,10 +22,20 @@ from maskreel.data.formats.annotations import (
     with_distinct_names,
 )
 from maskreel.data.formats.coco import are_videos
-from maskreel.data.formats.coco_records import CocoImage, Record, check_masks, images_of, mask_of, read_coco
+from maskreel.data.formats.coco_records import (
+    CocoImage,
+    Record,
+    annotations_of,
+    check_masks,
+    images_of,
+    listed_id,
+    mask_of,
+    read_coco,
+)
 from maskreel.data.formats.images import in_order
 from maskreel.data.formats.located import plain_name
 from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.records import (
     crowd_mark,
     frame_rate,
@@ -70,20 +80,14 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     categories = read_categories(document, path)
     images = images_of(document, path, options)
     videos, by_video = _videos(document, images, path)
-    objects = _objects(
-        document, images, {one: number for number, ones in by_video.items() for one in ones}, path, options
-    )
     known = {category.id for category in categories}
+    video_of = {one: number for number, ones in by_video.items() for one in ones}
+    objects = _objects(document, images, video_of, known, path, options)
     result = []
     for number, frames in by_video.items():
         if not frames:
             options.left_out.leave_out("video", path, f"video {number}", "it has no images")
             continue
-        for track_id, one in objects[number].items():
-            if one.category_id not in known:
-                raise DataError(
-                    f'{path}: track {track_id}: "category_id" {one.category_id} is not among the categories.'
-                )
         ordered = _ordered([images[one] for one in frames], path)
         result.append(_video(number, videos.get(number), ordered, objects[number], path))
     return Annotations(categories=categories, videos=tuple(with_distinct_names(result)))
@@ -161,32 +165,39 @@ def _whole_or_name(value: Any) -> Any:
 
 
 def _objects(
-    document: Record, images: Mapping[int, CocoImage], video_of: Mapping[int, int], path: Path, options: ReadOptions
+    document: Record,
+    images: Mapping[int, CocoImage],
+    video_of: Mapping[int, int],
+    known: Container[int],
+    path: Path,
+    options: ReadOptions,
 ) -> Objects:
     objects: Objects = defaultdict(dict)
     for record, where in records_of({"tracks": [], **document}, "tracks", f"{path}: track"):
         video_id, key = id_of(record, "video_id", where), _whole_or_name(record.get("id"))
-        one = _Object(category_id=id_of(record, "category_id", where), is_crowd=crowd_mark(record, where))
+        one = _Object(category_id=listed_id(record, "category_id", known, where), is_crowd=crowd_mark(record, where))
         objects[video_id][key] = one
-    annotations = identified(document, "annotations", f"{path}: annotation")
+    annotations = annotations_of(document, path)
     check_masks(annotations.values(), path)
     _check_tracks(annotations.values(), path)
     for number, record in annotations.items():
         item = f"annotation {number}"
-        where = f"{path}: {item}"
-        image_id = id_of(record, "image_id", where)
-        if image_id not in images:
-            raise DataError(f'{where}: "image_id" {image_id} is not among the images.')
-        key, category_id = _track_key(record), id_of(record, "category_id", where)
-        key = f"annotation {number}" if key is None else key
-        one = objects[video_of[image_id]].setdefault(key, _Object(category_id=category_id))
-        if one.category_id != category_id:
-            raise DataError(f"{where}: track {key} has class {category_id} here and {one.category_id} elsewhere.")
-        one.is_crowd |= crowd_mark(record, where)
-        if image_id in one.masks:
-            options.left_out.leave_out("shape", path, item, f"track {key} has another mask in image {image_id}")
-            continue
-        one.masks[image_id] = mask_of(record, images[image_id], path, item, options)
+        is_crowd = crowd_mark(record, f"{path}: {item}")
+        with odd_shapes(options, path, item) as where:
+            image_id = listed_id(record, "image_id", images, where)
+            category_id = listed_id(record, "category_id", known, where)
+            key = _track_key(record)
+            key = f"annotation {number}" if key is None else key
+            mask = mask_of(record, images[image_id], path, item, options)
+            if mask is None and key not in objects[video_of[image_id]]:
+                continue
+            one = objects[video_of[image_id]].setdefault(key, _Object(category_id=category_id))
+            if one.category_id != category_id:
+                raise DataError(f"{where}: track {key} has class {category_id} here and {one.category_id} elsewhere.")
+            if image_id in one.masks:
+                raise DataError(f"{where}: track {key} has another mask in image {image_id}")
+            one.is_crowd |= is_crowd
+            one.masks[image_id] = mask
     return objects
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from maskreel.data.formats.annotations import Annotations, ReadOptions, differences, with_distinct_names
 from maskreel.data.formats.catalog import FORMATS, Format, FormatName, ImageTransfer
 from maskreel.data.formats.reading import read_annotations
+from maskreel.data.formats.usable import with_usable_images
 from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 from maskreel.files import discard
@@ -32,23 +33,26 @@ def convert(
     options: ReadOptions,
     images: ImageTransfer = "link",
     is_loss_allowed: bool = False,
-    overwrite: bool = False,
+    outputs: Outputs | None = None,
 ) -> Annotations:
     """Write the annotations of `given` into the folder `target` and return them as they stand there.
 
     Without `read_as` the format is recognised. A zip archive is unpacked for as long as it is read.
     Nothing gets its final name before everything is written and read back. What comes back changed (masks, ids,
     classes, frame times) is refused by name, DataError, or with `is_loss_allowed` a warning. Raises UsageError where
-    `target` holds something of the same name that is not ours (or, with `overwrite`, that is read), or images are
-    missing.
+    `target` holds something of the same name that `outputs` may not replace, or images are
+    missing. Images that cannot be decoded, or are of another size, are left out or a DataError, as the options say.
     """
     writer = FORMATS[write_as]
     if writer.write is None:
         raise UsageError(f"{write_as} is read but not written; write one of {', '.join(_written())}")
     if LEAVES_ROOT.search(options.split) or Path(options.split).name != options.split:
         raise UsageError(f"--split is {options.split!r}; give a plain word such as train or valid.")
-    outputs = Outputs([given, *([] if options.images is None else [options.images])], overwrite=overwrite)
+    outputs = Outputs() if outputs is None else outputs
+    outputs.add_inputs([given, *([] if options.images is None else [options.images])])
     with read_annotations(given, read_as, options, wants_images=images != "none") as (annotations, _):
+        if images != "none":
+            annotations = with_usable_images(annotations, options.left_out)
         annotations = replace(annotations, videos=with_distinct_names(annotations.videos, folders=writer.folders))
         return _write(annotations, target, write_as, options, outputs, images=images, is_loss_allowed=is_loss_allowed)
 

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
-from xml.parsers import expat
 
 from maskreel.data.formats.annotations import (
     MAX_FRAMES,
@@ -28,13 +26,13 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.formats.cvat_document import CROWD, TRACK_ID, document, label_records, numbering
+from maskreel.data.formats.cvat_document import CROWD, TRACK_ID, document, label_records, numbering, parse_xml
 from maskreel.data.formats.cvat_keys import fill_between, is_outside
 from maskreel.data.formats.cvat_shapes import shape_mask
 from maskreel.data.formats.images import frame_names, images_by_stem
 from maskreel.data.formats.located import plain_name, size_of
 from maskreel.data.formats.recognise import Look
-from maskreel.data.formats.shapes import odd_shapes
+from maskreel.data.formats.shapes import odd_files, odd_shapes
 from maskreel.data.records import crowd_mark, listing, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
@@ -94,10 +92,15 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         paths = [given] if given.is_file() else []
     if not paths:
         raise UsageError(f"{given}: no XML files; expected an export as 'CVAT for video 1.1'")
-    roots = [(path, parse_xml(path)) for path in paths]
-    names = list(dict.fromkeys(name for path, root in roots for name in _labels(root, path)))
+    names: dict[str, None] = {}
+    tasks: list[_Task] = []
+    for path in paths:
+        with odd_files(options, path, among=paths):
+            root = parse_xml(path)
+            labels = _labels(root, path)
+            tasks += _tasks(root, path)
+            names |= dict.fromkeys(labels)
     ids = {name: number for number, name in enumerate(names, start=1)}
-    tasks = [task for path, root in roots for task in _tasks(root, path)]
     folders = [task.image_folder(options.images) for task in tasks]
     videos = []
     for number, (task, folder) in enumerate(zip(tasks, folders, strict=True), start=1):
@@ -106,7 +109,8 @@ def read(given: Path, options: ReadOptions) -> Annotations:
                 "%s: task %r shares the images in %s with another; none are taken", *(task.path, task.name, folder)
             )
             folder = None
-        videos.append(_read_video(task, number, folder, ids, options))
+        with odd_files(options, task.path, among=tasks):
+            videos.append(_read_video(task, number, folder, ids, options))
     if len({video.id for video in videos}) < len(videos):
         videos = [replace(video, id=number) for number, video in enumerate(videos, start=1)]
     categories = tuple(Category(id=number, name=name) for name, number in ids.items())
@@ -129,25 +133,6 @@ def write(annotations: Annotations, folder: Path, split: str) -> None:
 def image_path(video: AnnotatedVideo, frame: int, split: str) -> str:
     suffix = Path(video.file_names[frame]).suffix
     return f"{flat_name(video)}/images/frame_{numbering(video)[frame]:06d}{suffix}"
-
-
-def parse_xml(path: Path) -> ET.Element:
-    """The root of an XML file; a file that declares a document type is refused, since that is where entities hide."""
-    builder = ET.TreeBuilder()
-    parser = expat.ParserCreate()
-
-    def refuse(*_: object) -> NoReturn:
-        raise DataError(f"{path}: line {parser.CurrentLineNumber}: a document type is declared; CVAT writes none.")
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(path.read_bytes(), True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        raise DataError(f"{path}: not an XML file ({error}); export it again.") from error
-    return builder.close()
 
 
 def _labels(root: ET.Element, path: Path) -> list[str]:
@@ -200,7 +185,8 @@ def _read_video(
     # Tasks of images state none.
     size = size_of(height, width, next((image for image in found if image is not None), None), f"{path}")
     spans: list[str] = []
-    objects = _objects(task.tracks, lambda track: _read_track(track, frames, size, ids, path, options, spans), path)
+    tracks = _labelled(task, ids, options)
+    objects = _objects(tracks, lambda track: _read_track(track, frames, size, ids, path, options, spans), path)
     if spans:
         logger.warning("%s: no shapes between keyframes: %s", path, listing(spans, SHOWN))
     return AnnotatedVideo(
@@ -219,8 +205,21 @@ def _read_video(
                 is_crowd=one.is_crowd,
             )
             for track_id, one in objects.items()
+            if any(mask is not None for mask in one.masks.values())
         ),
     )
+
+
+def _labelled(task: _Task, ids: dict[str, int], options: ReadOptions) -> list[ET.Element]:
+    """The tracks but those whose label the file does not list."""
+    kept = []
+    for track in task.tracks:
+        with odd_shapes(options, task.path, f"track {track.get('id')}") as where:
+            label = track.get("label", "")
+            if label not in ids:
+                raise DataError(f"{where}: label {label!r} is not among the labels of <meta>.")
+            kept.append(track)
+    return kept
 
 
 def _images(folder: Path | None, frames: range) -> list[Path | None]:
@@ -300,37 +299,41 @@ def _read_track(
     """`spans` is told of frames between keyframes."""
     name = f"track {track.get('id')}"
     where = f"{path}: {name}"
-    label = track.get("label", "")
-    if label not in ids:
-        raise DataError(f"{where}: label {label!r} is not among the labels of <meta>.")
 
     def read_mask(shape: ET.Element, t: int) -> Rle | None:
         with odd_shapes(options, path, f"{name}, frame {frames[t]}") as place:
             return tidy(shape_mask(shape, size, place))
         return None
 
-    keys = _shapes_by_place(track, frames, where)
+    keys = _shapes_by_place(track, frames, path, name, options)
     masks = {t: None if is_outside(shape) else read_mask(shape, t) for t, shape in keys.items()}
     filled, left = fill_between(masks, keys, read_mask, len(frames))
     for places, fate in ((filled, "filled as CVAT shows them"), (left, "left empty: export all frames")):
         if places:
             spans.append(f"{name}, frames {frames[places[0]]} to {frames[places[-1]]}: {fate}")
-    return _Object(category_id=ids[label], is_crowd=crowd_mark({CROWD: _attribute(track, CROWD)}, where), masks=masks)
+    return _Object(
+        category_id=ids[track.get("label", "")],
+        is_crowd=crowd_mark({CROWD: _attribute(track, CROWD)}, where),
+        masks=masks,
+    )
 
 
-def _shapes_by_place(track: ET.Element, frames: range, where: str) -> dict[int, ET.Element]:
+def _shapes_by_place(
+    track: ET.Element, frames: range, path: Path, name: str, options: ReadOptions
+) -> dict[int, ET.Element]:
     keys: dict[int, ET.Element] = {}
     for shape in track:
         if shape.tag == "attribute":
             continue
-        frame = _number(shape.get("frame"), f"{where}: frame")
-        if frames[-1] < frame <= frames[-1] + frames.step and is_outside(shape):
-            # CVAT ends a shape that was drawn in the last frame right behind it.
-            continue
-        if frame not in frames or frames.index(frame) in keys:
-            fault = "two shapes in one frame." if frame in frames else "no frame of the task."
-            raise DataError(f"{where}, frame {frame}: {fault}")
-        keys[frames.index(frame)] = shape
+        with odd_shapes(options, path, f"{name}, frame {shape.get('frame')}") as where:
+            frame = _number(shape.get("frame"), f"{where}: frame")
+            if frames[-1] < frame <= frames[-1] + frames.step and is_outside(shape):
+                # CVAT ends a shape that was drawn in the last frame right behind it.
+                continue
+            if frame not in frames or frames.index(frame) in keys:
+                fault = "two shapes in one frame" if frame in frames else "no frame of the task"
+                raise DataError(f"{where}: {fault}")
+            keys[frames.index(frame)] = shape
     return keys
 
 

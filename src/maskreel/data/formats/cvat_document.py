@@ -1,12 +1,15 @@
-"""CVAT's XML of a video, as it is imported there, and the labels of a task that keeps what stands in it."""
+"""CVAT's XML of a video: parsed, and made as it is imported there, with the labels of a task that keeps it."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
+from xml.parsers import expat
 
 from maskreel.data.formats.annotations import AnnotatedVideo
 from maskreel.data.formats.cvat_shapes import box_of
 from maskreel.data.tracks import AnnotatedTrack
+from maskreel.errors import DataError
 
 CROWD = "iscrowd"
 """Attribute of a track."""
@@ -25,6 +28,25 @@ HEAD = 2
 """Elements before the tracks."""
 NOTHING = {"rle": "0, 1", "left": "0", "top": "0", "width": "1", "height": "1"}
 """Of a shape that is outside."""
+
+
+def parse_xml(path: Path) -> ET.Element:
+    """The root of an XML file; a file that declares a document type is refused, since that is where entities hide."""
+    builder = ET.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_: object) -> NoReturn:
+        raise DataError(f"{path}: line {parser.CurrentLineNumber}: a document type is declared; CVAT writes none.")
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise DataError(f"{path}: not an XML file ({error}); export it again.") from error
+    return builder.close()
 
 
 def numbering(video: AnnotatedVideo) -> range:

@@ -178,7 +178,7 @@ def _objects(
                 label, key = _label(shape, categories, where), _key(shape, (t, place), where)
                 one = objects.setdefault(key, _Object(category_id=label))
                 if one.category_id != label:
-                    raise RleError(f"{where}: track {key} has another label than in frames before")
+                    raise DataError(f"{where}: track {key} has another label than in frames before")
                 one.masks[t].append(mask)
                 attributes = _attributes(shape)
                 one.is_crowd |= crowd_mark({"iscrowd": attributes.get("is_crowd", attributes.get("iscrowd"))}, where)

@@ -30,6 +30,7 @@ from maskreel.data.formats.images import (
     images_by_stem,
     mode_of,
     numbers_in,
+    one_size,
     paired_images,
     read_indices,
     read_lines,
@@ -37,6 +38,7 @@ from maskreel.data.formats.images import (
     voc_palette,
 )
 from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_files
 from maskreel.data.records import read_document, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
@@ -83,7 +85,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         images = options.images or given / "JPEGImages"
         folder = first_folder([images / name / sequence.name for name in RESOLUTIONS] + [images / sequence.name])
         classes = {value: ids[name] for (video, value), name in objects.items() if video == sequence.name}
-        videos.append(_read_video(number, sequence, images_by_stem(folder), classes))
+        videos.append(_read_video(number, sequence, images_by_stem(folder), classes, options))
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
     categories = tuple(Category(id=number, name=name) for name, number in ids.items())
@@ -150,20 +152,22 @@ def _resolution(video: AnnotatedVideo) -> str:
     return RESOLUTIONS[0] if min(video.width, video.height) == 480 else RESOLUTIONS[1]
 
 
-def _read_video(number: int, sequence: Path, images: dict[str, Path], classes: dict[int, int]) -> AnnotatedVideo:
-    files = {path.stem: path for path in images_by_stem(sequence).values() if path.suffix.lower() == ".png"}
-    if not files:
+def _read_video(
+    number: int, sequence: Path, images: dict[str, Path], classes: dict[int, int], options: ReadOptions
+) -> AnnotatedVideo:
+    paths = [path for path in images_by_stem(sequence).values() if path.suffix.lower() == ".png"]
+    if not paths:
         raise DataError(f"{sequence}: no PNG files; every folder in {sequence.parent} is taken for a sequence.")
-    masks: dict[int, dict[int, Rle]] = defaultdict(dict)
-    sizes = set()
-    for t, path in enumerate(files.values()):
-        values = read_indices(path, MODES, "a palette image whose values are object numbers")
-        sizes.add(values.shape)
-        for value in numbers_in(values, path):
-            masks[value][t] = rle.encode(values == value)
-    if len(sizes) > 1:
-        raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
-    height, width = sizes.pop()
+    masks: dict[int, dict[str, Rle]] = defaultdict(dict)
+    files: dict[str, tuple[int, ...]] = {}
+    for path in paths:
+        with odd_files(options, path, among=paths):
+            values = read_indices(path, MODES, "a palette image whose values are object numbers")
+            found = numbers_in(values, path)
+            files[path.stem] = values.shape
+            for value in found:
+                masks[value][path.stem] = rle.encode(values == value)
+    height, width = one_size(files.values(), sequence)
     void = _void(masks, sequence)
     found = paired_images(list(files), images, sequence)
     return AnnotatedVideo(
@@ -178,7 +182,7 @@ def _read_video(number: int, sequence: Path, images: dict[str, Path], classes: d
             AnnotatedTrack(
                 id=value,
                 category_id=classes.get(value, OBJECT.id),
-                segmentations=tuple(tidy(by_frame.get(t)) for t in range(len(files))),
+                segmentations=tuple(tidy(by_frame.get(stem)) for stem in files),
                 is_crowd=value == void,
             )
             for value, by_frame in sorted(masks.items())

@@ -169,6 +169,16 @@ def numbers_in(values: Integer[np.ndarray, "h w"], path: Path) -> list[int]:
     return sorted(found - {0})
 
 
+def one_size(sizes: Iterable[tuple[int, ...]], sequence: Path) -> tuple[int, int]:
+    """(height, width) of the PNG files of a sequence; DataError where they differ, and where none could be read."""
+    found = set(sizes)
+    if len(found) != 1:
+        what = f"PNG files of {len(found)} sizes; expected one" if found else "none of its PNG files can be read"
+        raise DataError(f"{sequence}: {what}.")
+    height, width = found.pop()
+    return height, width
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image as it is shown; DataError for a file that is none."""
     try:

@@ -31,10 +31,10 @@ from maskreel.data.formats.images import (
     read_lines,
     video_folders,
 )
-from maskreel.data.formats.labelme_shapes import Record, mask_text, shape_mask
+from maskreel.data.formats.labelme_shapes import Record, has_area, mask_text, shape_mask
 from maskreel.data.formats.located import size_of
 from maskreel.data.formats.recognise import Look
-from maskreel.data.formats.shapes import odd_shapes, united
+from maskreel.data.formats.shapes import odd_files, odd_shapes, united
 from maskreel.data.records import crowd_mark, field_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
@@ -142,24 +142,29 @@ def _read_folder(folder: Path, given: Path, options: ReadOptions) -> _Folder:
     files = {path.stem: path for path in _label_files(folder)}
     part = _Folder(name=folder.resolve().name, files={}, image_files=image_files)
     taken: dict[Path, str] = {}
+    unusable = set(files)
     for stem, path in files.items():
-        document, _ = read_document(path)
-        if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
-            raise DataError(f'{path}: not a LabelMe file; expected an object with "shapes".')
-        named = field_of({**document, "imagePath": document.get("imagePath") or stem}, "imagePath", str, f"{path}")
-        if stem not in image_files and images is None:
-            found = _named_image(folder, given, named) or _embedded_image(document, part.name, stem, options)
-            if found is not None:
-                image_files[stem] = found
-                taken[found] = stem
-        size = size_of(document.get("imageHeight"), document.get("imageWidth"), image_files.get(stem), f"{path}")
-        if part.size not in ((0, 0), size):
-            raise DataError(f"{path}: {size[1]}x{size[0]} pixels, other frames have {part.size[1]}x{part.size[0]}.")
-        part.size = size
-        _add_shapes(part, stem, document, path, options)
+        with odd_files(options, path, among=files):
+            document, _ = read_document(path)
+            if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
+                raise DataError(f'{path}: not a LabelMe file; expected an object with "shapes".')
+            named = field_of({**document, "imagePath": document.get("imagePath") or stem}, "imagePath", str, f"{path}")
+            if stem not in image_files and images is None:
+                found = _named_image(folder, given, named) or _embedded_image(document, part.name, stem, options)
+                if found is not None:
+                    image_files[stem] = found
+                    taken[found] = stem
+            size = size_of(document.get("imageHeight"), document.get("imageWidth"), image_files.get(stem), f"{path}")
+            if part.size not in ((0, 0), size):
+                raise DataError(f"{path}: {size[1]}x{size[0]} pixels, other frames have {part.size[1]}x{part.size[0]}.")
+            part.size = size
+            _add_shapes(part, stem, document, path, options)
+            unusable.discard(stem)
+    if files and len(unusable) == len(files):
+        raise DataError(f"{folder}: none of its {len(files)} JSON files can be used.")
     # An image that a file names is the frame of that file, not one more.
     part.image_files = {stem: path for stem, path in image_files.items() if taken.get(path, stem) == stem}
-    part.files = {stem: files.get(stem) for stem in in_order({*files, *part.image_files})}
+    part.files = {stem: files.get(stem) for stem in in_order({*files, *part.image_files} - unusable)}
     return part
 
 
@@ -192,30 +197,38 @@ def _embedded_image(document: Record, name: str, stem: str, options: ReadOptions
 
 def _add_shapes(part: _Folder, stem: str, document: Record, path: Path, options: ReadOptions) -> None:
     shapes = records_of(document, "shapes", f"{path}: shape")
-    labels = [field_of(shape, "label", str, where) for shape, where in shapes]
-    loose = Counter(label for label, (shape, _) in zip(labels, shapes, strict=True) if _is_loose(shape))
-    for label, (shape, where) in zip(labels, shapes, strict=True):
-        if loose[label] > 1 and _is_loose(shape):
+    loose = Counter(str(shape.get("label")) for shape, _ in shapes if _is_loose(shape) and has_area(shape))
+    for shape, where in shapes:
+        label, flags = str(shape.get("label")), shape.get("flags")
+        if loose[label] > 1 and _is_loose(shape) and has_area(shape):
             raise DataError(
                 f"{where}: {loose[label]} shapes {label!r} have no group_id, which tells objects apart from frame to "
                 "frame; set one."
             )
-        key = label if _is_loose(shape) else whole(shape["group_id"])
-        if key is None:
-            raise DataError(f"{where}: group_id is {shortened(shape['group_id'])}; expected a whole number.")
-        if part.labels.setdefault(key, label) != label:
-            raise DataError(f"{where}: group_id {key} is {label!r} here and {part.labels[key]!r} elsewhere.")
-        flags = shape.get("flags")
-        if isinstance(flags, dict) and crowd_mark(flags, where):
-            part.crowds.add(key)
+        is_crowd = isinstance(flags, dict) and crowd_mark(flags, where)
         with odd_shapes(options, path, where.removeprefix(f"{path}: ")):
             mask = shape_mask(shape, part.size, where)
+            label, key = field_of(shape, "label", str, where), _key(shape, where)
+            if part.labels.setdefault(key, label) != label:
+                raise DataError(f"{where}: group_id {key} is {label!r} here and {part.labels[key]!r} elsewhere.")
+            part.crowds |= {key} if is_crowd else set()
             before = part.masks.get((key, stem))
             part.masks[key, stem] = mask if before is None else united([before, mask])
 
 
 def _is_loose(shape: Record) -> bool:
     return shape.get("group_id") in (None, "")
+
+
+def _key(shape: Record, where: str) -> Key:
+    """The group id, also one that is a word; the label where there is none."""
+    if _is_loose(shape):
+        return shape["label"]
+    group = shape["group_id"]
+    number = whole(group)
+    if number is None and not isinstance(group, str):
+        raise DataError(f"{where}: group_id is {shortened(group)}; expected a whole number.")
+    return f"group_id {group}" if number is None else number
 
 
 def _ids(labels: dict[Key, str]) -> dict[Key, int]:

@@ -24,7 +24,15 @@ BOXES = 4
 POLYGONS = ("polygon", "rotation", "quadrilateral", "oriented_rectangle")
 """Types whose points are corners; the latter are those of tools that go on from LabelMe."""
 
+KINDS = (*POLYGONS, "rectangle", "circle", "mask")
+"""What has an area."""
+
 Record = dict[str, Any]
+
+
+def has_area(shape: Record) -> bool:
+    """Whether a shape is of a type that can be a mask, unlike points and lines."""
+    return (shape.get("shape_type") or "polygon") in KINDS
 
 
 def shape_mask(shape: Record, size: tuple[int, int], where: str) -> Rle:
@@ -34,7 +42,7 @@ def shape_mask(shape: Record, size: tuple[int, int], where: str) -> Rle:
     points = _points(shape, where)
     if kind in POLYGONS or (kind == "rectangle" and len(points) > 2):
         return polygon_mask([value for point in points for value in point], **sides)
-    if kind not in ("rectangle", "circle", "mask"):
+    if not has_area(shape):
         raise RleError(f"{where}: a {kind} has no mask; polygons, rectangles, circles and masks have")
     if kind == "mask":
         return _mask(shape, points[0], size, where)

@@ -5,7 +5,7 @@ Class names are no part of the format: 1 is car and 2 is pedestrian, others are 
 them beside the files.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -30,11 +30,13 @@ from maskreel.data.formats.images import (
     images_by_stem,
     mode_of,
     numbers_in,
+    one_size,
     read_indices,
     read_lines,
     video_folders,
 )
 from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_files, odd_shapes
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError
 from maskreel.geometry import rle
@@ -54,10 +56,7 @@ Masks = dict[tuple[int, int], dict[int, Rle]]
 def recognises_text(look: Look) -> bool:
     """Lines of five whole numbers and a run-length code."""
     texts = [path for path in look.ending(".txt") if path.name != "seqmap.txt"]
-    return any(
-        len(words) == 6 and all(word.isdecimal() for word in words[:5])
-        for words in (look.first_line(path).split() for path in texts[:20])
-    )
+    return any(_is_line(words) for words in (look.first_line(path).split() for path in texts[:20]))
 
 
 def recognises_png(look: Look) -> bool:
@@ -86,20 +85,27 @@ def read_text(given: Path, options: ReadOptions) -> Annotations:
     paths.sort(key=lambda path: order.index(path.stem) if path.stem in ranges else len(order))
     videos = []
     for number, path in enumerate(paths, start=1):
-        masks, size = _read_lines(path)
-        images = images_by_number(_image_folder(given, options.images, path.stem))
-        mentioned = sorted({frame for frames in masks.values() for frame in frames})
-        spans = range(mentioned[0], mentioned[-1] + 1) if mentioned else range(0)
-        frames = _frames(images, ranges.get(path.stem, spans), str(path))
-        outside = sorted(set(mentioned) - set(frames))
-        if outside:
-            raise DataError(f"{path}: frame {outside[0]} has objects but is none of the sequence's frames.")
-        if size is None and images:
-            size = image_size(next(iter(images.values())))[::-1]
-        if size is None or not frames:
-            raise DataError(f"{path}: neither lines nor images, so the size is unknown; name their folder: --images.")
-        videos.append(_video(number, path.stem, size, frames, masks, images))
+        with odd_files(options, path, among=paths):
+            videos.append(_read_text_video(number, path, given, ranges, options))
     return _annotations(videos, CLASS_NAMES)
+
+
+def _read_text_video(
+    number: int, path: Path, given: Path, ranges: Mapping[str, range], options: ReadOptions
+) -> AnnotatedVideo:
+    masks, size = _read_lines(path, options)
+    images = images_by_number(_image_folder(given, options.images, path.stem))
+    mentioned = sorted({frame for frames in masks.values() for frame in frames})
+    spans = range(mentioned[0], mentioned[-1] + 1) if mentioned else range(0)
+    frames = _frames(images, ranges.get(path.stem, spans), str(path))
+    outside = sorted(set(mentioned) - set(frames))
+    if outside:
+        raise DataError(f"{path}: frame {outside[0]} has objects but is none of the sequence's frames.")
+    if size is None and images:
+        size = image_size(next(iter(images.values())))[::-1]
+    if size is None or not frames:
+        raise DataError(f"{path}: neither lines nor images, so the size is unknown; name their folder: --images.")
+    return _video(number, path.stem, size, frames, masks, images)
 
 
 def write_text(annotations: Annotations, folder: Path, split: str) -> None:
@@ -139,15 +145,16 @@ def read_png(given: Path, options: ReadOptions) -> Annotations:
             )
         names |= _label_names(sequence / LABELS)
         masks: Masks = defaultdict(dict)
-        sizes = set()
+        sizes: dict[int, tuple[int, ...]] = {}
         for frame, path in files.items():
-            values = read_indices(path, MODES, "16-bit grey, class * 1000 + instance")
-            sizes.add(values.shape)
-            for value in numbers_in(values, path):
-                masks[value, value // INSTANCES][frame] = rle.encode(values == value)
-        if len(sizes) > 1:
-            raise DataError(f"{sequence}: PNG files of {len(sizes)} sizes; expected one.")
-        videos.append(_video(number, name, sizes.pop(), list(files), _short_ids(masks), images_by_number(images)))
+            with odd_files(options, path, among=files):
+                values = read_indices(path, MODES, "16-bit grey, class * 1000 + instance")
+                found = numbers_in(values, path)
+                sizes[frame] = values.shape
+                for value in found:
+                    masks[value, value // INSTANCES][frame] = rle.encode(values == value)
+        size = one_size(sizes.values(), sequence)
+        videos.append(_video(number, name, size, list(sizes), _short_ids(masks), images_by_number(images)))
     if not videos:
         raise DataError(f"{folder}: no folders of PNG files.")
     return _annotations(videos, names)
@@ -201,28 +208,30 @@ def _read_ranges(path: Path) -> dict[str, range]:
     return ranges
 
 
-def _read_lines(path: Path) -> tuple[Masks, tuple[int, int] | None]:
-    """The masks of a file and their (height, width), None for an empty file."""
+def _read_lines(path: Path, options: ReadOptions) -> tuple[Masks, tuple[int, int] | None]:
+    """The masks of a file and their (height, width), which most lines have; None for an empty file."""
+    lines = [(number, line, line.split()) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
+    stated = Counter((int(words[3]), int(words[4])) for _, _, words in lines if _is_line(words))
+    size = max(stated, key=stated.__getitem__, default=None)
     masks: Masks = defaultdict(dict)
     classes: dict[int, int] = {}
-    size = None
-    for number, line in enumerate(read_lines(path), start=1):
-        where = f"{path}: line {number}"
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 6 or not all(word.isdecimal() and len(word) < 19 for word in words[:5]):
-            raise DataError(f"{where} is {line[:60]!r}; expected FRAME ID CLASS HEIGHT WIDTH RLE.")
-        frame, track_id, class_id, height, width = map(int, words[:5])
-        size = size or (height, width)
-        mask = rle.parse({"size": [height, width], "counts": words[5]}, height=size[0], width=size[1], where=where)
-        if classes.setdefault(track_id, class_id) != class_id:
-            raise DataError(f"{where}: track {track_id} has class {class_id} here and {classes[track_id]} before.")
-        if frame in masks[track_id, class_id]:
-            raise DataError(f"{where}: track {track_id} stands twice in frame {frame}.")
-        assert mask is not None, "a mask with counts"
-        masks[track_id, class_id][frame] = mask
+    for number, line, words in lines:
+        with odd_shapes(options, path, f"line {number}") as where:
+            if not _is_line(words) or size is None:
+                raise DataError(f"{where} is {line[:60]!r}; expected FRAME ID CLASS HEIGHT WIDTH RLE.")
+            frame, track_id, class_id, height, width = map(int, words[:5])
+            mask = rle.parse({"size": [height, width], "counts": words[5]}, height=size[0], width=size[1], where=where)
+            if classes.setdefault(track_id, class_id) != class_id:
+                raise DataError(f"{where}: track {track_id} has class {class_id} here and {classes[track_id]} before.")
+            if frame in masks[track_id, class_id]:
+                raise DataError(f"{where}: track {track_id} stands twice in frame {frame}.")
+            assert mask is not None, "a mask with counts"
+            masks[track_id, class_id][frame] = mask
     return masks, size
+
+
+def _is_line(words: list[str]) -> bool:
+    return len(words) == 6 and all(word.isdecimal() and len(word) < 19 for word in words[:5])
 
 
 def _image_folder(given: Path, images: Path | None, name: str) -> Path | None:

@@ -13,6 +13,7 @@ from PIL import Image
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, numbers_of, tidy
 from maskreel.data.formats.images import frame_names, images_by_stem
 from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_files
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.files import is_beside_results
@@ -37,11 +38,14 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         raise UsageError(f"{given}: no results of predict; it writes one <stem>.json for each video")
     videos, classes = [], ()
     for number, path in enumerate(paths, start=1):
-        masklets = Masklets.load(path)
-        if classes and masklets.classes != classes:
-            raise DataError(f"{path}: other classes than in {paths[0].name}; convert results of one model at a time")
-        classes = masklets.classes
-        videos.append(_video(number, path, masklets, options))
+        with odd_files(options, path, among=paths):
+            masklets = Masklets.load(path)
+            if classes and masklets.classes != classes:
+                raise DataError(
+                    f"{path}: other classes than in {paths[0].name}; convert results of one model at a time"
+                )
+            videos.append(_video(number, path, masklets, options))
+            classes = masklets.classes
     categories = tuple(Category(id=number, name=name) for number, name in sorted(classes))
     return Annotations(categories=categories, videos=tuple(videos))
 

@@ -43,9 +43,20 @@ def read_annotations(
             kind = UsageError if isinstance(error, UsageError) else DataError
             raise kind(f"{str(error).replace(str(place), str(given))}{hint}") from error
         options.left_out.rename(str(place), str(given))
+        _require_shapes(annotations, given, options)
         if not annotations.videos:
             raise DataError(f"{given}: there is no video in it to convert.")
         yield annotations, name
+
+
+def _require_shapes(annotations: Annotations, given: Path, options: ReadOptions) -> None:
+    """DataError where not one shape could be used: that is no odd one among others."""
+    odd = [one for one in options.left_out.omissions if one.loss == "shape"]
+    masks = (mask for video in annotations.videos for track in video.tracks for mask in track.segmentations)
+    if odd and all(mask is None for mask in masks):
+        raise DataError(
+            f"{given}: none of its {len(odd)} shapes can be used, the first: {odd[0].item}: {odd[0].reason}"
+        )
 
 
 def _other_format(place: Path, read_as: FormatName | None, split: str) -> str:

@@ -1,13 +1,17 @@
-"""What tools draw beside polygons, as polygons: boxes, turned boxes, ellipses; coordinates in pixels."""
+"""What tools draw beside polygons, as polygons: boxes, turned boxes, ellipses; coordinates in pixels.
+
+And what becomes of a shape, or of a whole file among others, that cannot be used.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 
 from maskreel.data.formats.annotations import ReadOptions
+from maskreel.errors import DataError
 from maskreel.geometry import rle
-from maskreel.geometry.rle import Rle, RleError
+from maskreel.geometry.rle import Rle
 
 CORNERS = 64
 """Of an ellipse, at least: its area is then right to 0.2 %."""
@@ -29,15 +33,28 @@ def ellipse_corners(x: float, y: float, across: float, down: float, *, rotation:
 
 @contextmanager
 def odd_shapes(options: ReadOptions, path: Path, item: str) -> Iterator[str]:
-    """Around the making of one shape's mask: one that cannot be made is left out, as the options say.
+    """Around the reading of one shape, or one track: what is wrong with it is left out, as the options say.
 
     Gives the place for messages.
     """
     where = f"{path}: {item}"
     try:
         yield where
-    except RleError as error:
-        options.left_out.leave_out("shape", path, item, str(error).removeprefix(f"{where}: "))
+    except DataError as error:
+        reason = str(error).removeprefix(where).lstrip(": ").removesuffix(".")
+        options.left_out.leave_out("shape", path, item, reason)
+
+
+@contextmanager
+def odd_files(options: ReadOptions, path: Path, *, among: Sized) -> Iterator[None]:
+    """Around the reading of one annotation file: it stops, or is left out where it is one of several."""
+    try:
+        yield
+    except DataError as error:
+        if len(among) < 2:
+            raise
+        reason = str(error).removeprefix(f"{path}: ").removesuffix(".")
+        options.left_out.leave_out("annotations", path, "", reason)
 
 
 def polygon_mask(corners: Sequence[float], *, height: int, width: int, where: str) -> Rle:

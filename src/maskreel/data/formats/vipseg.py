@@ -31,6 +31,7 @@ from maskreel.data.formats.images import (
     video_folders,
 )
 from maskreel.data.formats.recognise import Look, panoptic_words
+from maskreel.data.formats.shapes import odd_files, odd_shapes
 from maskreel.data.records import crowd_mark, field_of, id_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
@@ -97,16 +98,19 @@ def _read_downloaded(given: Path, options: ReadOptions) -> Annotations:
         if not files:
             raise DataError(f"{sequence}: no PNG files; every folder in {folder} is a video")
         seen = _Things()
-        for t, path in enumerate(files.values()):
-            values = read_indices(path, MODES, "16-bit grey, class * 100 + instance")
-            seen.sizes.add((values.shape[0], values.shape[1]))
-            found = numbers_in(values, path)
-            stuff.update(value for value in found if value < FIRST_THING)
-            for value in (value for value in found if value >= FIRST_THING):
-                # The list of classes counts from 0, the masks from 1.
-                seen.classes[value] = value // PER_CLASS - 1
-                seen.masks[value][t] = rle.encode(values == value)
-        videos.append(_video(number, sequence, list(files), seen, given, options))
+        stems: list[str] = []
+        for stem, path in files.items():
+            with odd_files(options, path, among=files):
+                values = read_indices(path, MODES, "16-bit grey, class * 100 + instance")
+                found = numbers_in(values, path)
+                seen.sizes.add((values.shape[0], values.shape[1]))
+                stuff.update(value for value in found if value < FIRST_THING)
+                for value in (value for value in found if value >= FIRST_THING):
+                    # The list of classes counts from 0, the masks from 1.
+                    seen.classes[value] = value // PER_CLASS - 1
+                    seen.masks[value][len(stems)] = rle.encode(values == value)
+                stems.append(stem)
+        videos.append(_video(number, sequence, stems, seen, given, options))
     used = {track.category_id for video in videos for track in video.tracks}
     known = dict(things)
     known.update({number: f"class_{number}" for number in sorted(used - set(things))})
@@ -133,15 +137,17 @@ def _read_converted(path: Path, options: ReadOptions) -> Annotations:
             _text(one, "image_id", place): (one, place) for one, place in records_of(record, "annotations", where)
         }
         seen = _Things()
-        for t, (image_id, file_name) in enumerate(frames[name].items()):
-            if image_id in by_image:
-                one, place = by_image[image_id]
-                file = Path(check_name(str(one.get("file_name", file_name)), place)).with_suffix(".png")
-                png = masks / name / file if (masks / name / file).is_file() else masks / file
-                _add_segments(seen, t, _segment_ids(png), one, things, stuff_names, stuff, place)
-        videos.append(
-            _video(number, masks / name, [Path(one).stem for one in frames[name].values()], seen, path.parent, options)
-        )
+        stems: list[str] = []
+        for image_id, file_name in frames[name].items():
+            one, place = by_image.get(image_id, ({}, where))
+            file = Path(check_name(str(one.get("file_name", file_name)), place)).with_suffix(".png")
+            png = masks / name / file if (masks / name / file).is_file() else masks / file
+            with odd_files(options, png, among=frames[name]):
+                if one:
+                    ids = _segment_ids(png)
+                    _add_segments(seen, len(stems), ids, one, things, stuff_names, stuff, place, path, options)
+                stems.append(Path(file_name).stem)
+        videos.append(_video(number, masks / name, stems, seen, path.parent, options))
     return _annotations(things, videos, stuff, path)
 
 
@@ -154,20 +160,23 @@ def _add_segments(
     stuff_names: set[int],
     stuff: Counter[int],
     where: str,
+    path: Path,
+    options: ReadOptions,
 ) -> None:
     seen.sizes.add((ids.shape[0], ids.shape[1]))
-    for segment, place in records_of(record, "segments_info", f"{where}: segment"):
-        number, category_id = id_of(segment, "id", place), id_of(segment, "category_id", place)
-        if category_id in stuff_names:
-            stuff[category_id] += 1
-            continue
-        if category_id not in things:
-            raise DataError(f"{place}: category_id {category_id} is not among the categories")
-        if seen.classes.setdefault(number, category_id) != category_id:
-            raise DataError(f"{place}: segment {number} has another class than in frames before")
-        if crowd_mark(segment, place):
-            seen.crowds.add(number)
-        seen.masks[number][frame] = rle.encode(ids == number)
+    for segment, item in records_of(record, "segments_info", f"{where}: segment"):
+        is_crowd = crowd_mark(segment, item)
+        with odd_shapes(options, path, item.removeprefix(f"{path}: ")) as place:
+            number, category_id = id_of(segment, "id", place), id_of(segment, "category_id", place)
+            if category_id in stuff_names:
+                stuff[category_id] += 1
+                continue
+            if category_id not in things:
+                raise DataError(f"{place}: category_id {category_id} is not among the categories")
+            if seen.classes.setdefault(number, category_id) != category_id:
+                raise DataError(f"{place}: segment {number} has another class than in frames before")
+            seen.crowds |= {number} if is_crowd else set()
+            seen.masks[number][frame] = rle.encode(ids == number)
 
 
 def _nested(document: Record, path: Path) -> Record:

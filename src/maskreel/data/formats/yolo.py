@@ -25,7 +25,7 @@ from maskreel.data.formats.images import (
     read_lines,
 )
 from maskreel.data.formats.recognise import Look
-from maskreel.data.formats.shapes import odd_shapes, polygon_mask, united
+from maskreel.data.formats.shapes import odd_files, odd_shapes, polygon_mask, united
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry.rle import Rle
@@ -68,11 +68,21 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     groups = _groups(labels, options.split)
     if not groups:
         raise DataError(f"{labels}: no text files of frames for the split {options.split!r}")
-    lines = _with_ids({path: _words(path) for files in groups.values() for path in files.values()}, labels)
+    words: dict[Path, list[tuple[int, Words]]] = {}
+    every = [path for files in groups.values() for path in files.values()]
+    for path in every:
+        with odd_files(options, path, among=every):
+            words[path] = _words(path)
+    lines = _with_ids(words, labels)
     names = _class_names(given)
     videos = []
     for number, ((folder, prefix), files) in enumerate(groups.items(), start=1):
         images = _images(given, labels, folder, prefix, options)
+        # A frame whose file cannot be read is left out; one without a file shows no object.
+        images = {stem: path for stem, path in images.items() if files.get(stem) in (None, *lines)}
+        files = {stem: path for stem, path in files.items() if path in lines}
+        if not files:
+            continue
         video_lines = {stem: lines[path] for stem, path in files.items()}
         videos.append(_video(number, _video_name(given, labels, folder, prefix), files, video_lines, images, options))
     used = {track.category_id for video in videos for track in video.tracks}

@@ -18,11 +18,13 @@ from maskreel.data.formats.annotations import (
     with_distinct_names,
 )
 from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.layouts import find_annotations, find_frames
 from maskreel.data.tracks import AnnotatedTrack, Video
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
+from maskreel.geometry.rle import Rle
 
 
 def recognises(look: Look) -> bool:
@@ -48,7 +50,7 @@ def read(given: Path, options: ReadOptions) -> Annotations:
         raise DataError(f'{dataset.annotation_path}: "annotations" is null, so there is nothing to convert.')
     shared = Counter(_folder(video) for video in dataset.videos)
     videos = [
-        _read_video(dataset, index, video, is_shared=shared[_folder(video)] > 1)
+        _read_video(dataset, index, video, options, is_shared=shared[_folder(video)] > 1)
         for index, video in enumerate(dataset.videos)
     ]
     return Annotations(categories=dataset.categories, videos=with_distinct_names(videos))
@@ -86,7 +88,9 @@ def _name(video: Video, *, is_shared: bool) -> str:
     return _folder(video) if _folder(video) != "." else f"video_{video.id}"
 
 
-def _read_video(dataset: YouTubeVIS, index: int, video: Video, *, is_shared: bool) -> AnnotatedVideo:
+def _read_video(
+    dataset: YouTubeVIS, index: int, video: Video, options: ReadOptions, *, is_shared: bool
+) -> AnnotatedVideo:
     """`is_shared` says that another video has its frames in the same folder."""
     found = set(dataset.available_frames(index))
     return AnnotatedVideo(
@@ -97,20 +101,24 @@ def _read_video(dataset: YouTubeVIS, index: int, video: Video, *, is_shared: boo
         frame_numbers=video.frame_numbers or numbers_of(video.file_names),
         file_names=video.file_names,
         images=tuple(dataset.frame_path(index, t) if t in found else None for t in range(video.length)),
-        tracks=tuple(_read_track(dataset, index, track) for track in dataset.tracks(index)),
+        tracks=tuple(_read_track(dataset, index, track, options) for track in dataset.tracks(index)),
         fps=video.fps,
     )
 
 
-def _read_track(dataset: YouTubeVIS, index: int, track: AnnotatedTrack) -> AnnotatedTrack:
-    video, where = dataset.videos[index], dataset.truth.place(index, track)
+def _read_track(dataset: YouTubeVIS, index: int, track: AnnotatedTrack, options: ReadOptions) -> AnnotatedTrack:
+    video, path = dataset.videos[index], dataset.annotation_path
+    of_track = dataset.truth.place(index, track).removeprefix(f"{path}: ")
+
+    def read_mask(frame: int, mask: Any) -> Rle | None:
+        with odd_shapes(options, path, f"{of_track}, frame {frame}") as where:
+            return tidy(rle.parse(mask, height=video.height, width=video.width, where=where))
+        return None
+
     return AnnotatedTrack(
         id=track.id if track.track_id is None else track.track_id,
         category_id=track.category_id,
-        segmentations=tuple(
-            tidy(rle.parse(mask, height=video.height, width=video.width, where=f"{where}, frame {t}"))
-            for t, mask in enumerate(track.segmentations)
-        ),
+        segmentations=tuple(read_mask(t, mask) for t, mask in enumerate(track.segmentations)),
         is_crowd=track.is_crowd,
         occlusion=None if track.occlusion is None else tuple(track.occlusion),
     )
