@@ -5,16 +5,19 @@ weighs its channels in a way of its own; places never change.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
 from maskreel.config import to_dict
+from maskreel.export.writers import write_openvino
 from maskreel.files import write_sums
 from maskreel.models.folder import FORMAT, GRAPHS
-from maskreel.runtimes.description import GraphDescription
+from maskreel.runtimes.description import Format, GraphDescription
 from tests.checkpoints.tables import TINY
 
 SIZE = (64, 96)
@@ -65,8 +68,8 @@ TEXTS = {
 }
 
 
-def write_plain(folder: Path) -> Path:
-    """A folder in ONNX, complete with its description and sums."""
+def write_plain(folder: Path, form: Format = "onnx", change: Callable[[Any], Any] | None = None) -> Path:
+    """A folder complete with its description and sums; in ONNX or, if need be changed, for OpenVINO."""
     folder.mkdir(parents=True)
     config = TINY["seqformer"]
     options = {"short_side": min(SIZE), "largest": list(SIZE), "clip_frames": FRAMES, "clip_overlap": 0}
@@ -79,11 +82,15 @@ def write_plain(folder: Path) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(description))
     graphs = GraphDescription(
-        format="onnx", size=SIZE, frames=FRAMES, any_frames=True, strides=(8, 16, 32, 64), votes="per_clip"
+        format=form, size=SIZE, frames=FRAMES, any_frames=True, strides=(8, 16, 32, 64), votes="per_clip"
     )
     (folder / GRAPHS).write_text(json.dumps(to_dict(graphs)))
     for name in TEXTS:
-        onnx.save(plain_graph(name), folder / f"{name}.onnx")
+        source = folder / f"{name}.onnx"
+        onnx.save(plain_graph(name), source)
+        if form == "openvino":
+            write_openvino(source, source.with_suffix(".xml"), change)
+            source.unlink()
     write_sums(folder)
     return folder
 

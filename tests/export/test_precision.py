@@ -1,9 +1,12 @@
 """Graphs in 16 and in 8 bits: what is stored so, what stays, and what they say."""
 
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnx
+import openvino
 import pytest
 import torch
 from onnx import TensorProto
@@ -12,8 +15,8 @@ from torch import Tensor
 from maskreel.errors import UsageError
 from maskreel.export.calibration import calibration_clips
 from maskreel.export.proof import difference
-from maskreel.export.quantize import graph_inputs, products, quantize_onnx
-from maskreel.export.writers import PRODUCTS, store_halves
+from maskreel.export.quantize import graph_inputs, products, quantize_onnx, quantize_openvino
+from maskreel.export.writers import PRODUCTS, store_halves, with_halves, write_openvino
 from maskreel.files import write_sums
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.graphs import GraphRuntime
@@ -142,6 +145,40 @@ def test_products_of_8_bits_say_nearly_the_same(plain: Path) -> None:
         assert [node.name for node in nodes if node.op_type in PRODUCTS and node.input[1] in stored] == expected
     for a, b in zip(before, outputs(plain, clip), strict=True):
         assert 0 < (a - b).abs().max() < 0.05 * a.abs().max()
+
+
+def test_openvino_stores_weights_of_products_in_16_bits_and_nothing_else(tmp_path: Path) -> None:
+    folders = {change: write_plain(tmp_path / str(change), "openvino", change) for change in (None, with_halves)}
+    clip = clip_batch((SIZE,), num_frames=2)
+    for name, halves in (("features", 1), ("clip", 2)):
+        kinds = [node.get_element_type().get_type_name() for node in constants(folders[with_halves], name)]
+        assert kinds.count("f16") == halves
+    for a, b in zip(outputs(folders[None], clip), outputs(folders[with_halves], clip), strict=True):
+        assert 0 < (a - b).abs().max() < 2e-2 * a.abs().max()
+
+
+def test_products_of_8_bits_say_nearly_the_same_to_openvino_and_take_clips_of_any_length(
+    plain: Path, tmp_path: Path
+) -> None:
+    clip = clip_batch((SIZE,), num_frames=2)
+    inputs = dict(zip(("features", "clip"), graph_inputs(open_graph(plain / "features.onnx"), [clip]), strict=True))
+    folder = write_plain(tmp_path / "openvino", "openvino")
+    before = outputs(folder, clip)
+    for name, shown in inputs.items():
+        source = plain / f"{name}.onnx"
+        change = partial(quantize_openvino, source=source, inputs=shown)
+        write_openvino(source, folder / f"{name}.xml", change)
+    for a, b in zip(before, outputs(folder, clip), strict=True):
+        assert 0 < (a - b).abs().max() < 0.05 * a.abs().max()
+    kinds = [node.get_element_type().get_type_name() for node in constants(folder, "features")]
+    assert kinds.count("i8") == 1
+    longer = clip_batch((SIZE,), num_frames=3)
+    assert outputs(folder, longer)[0].shape[1] == 3
+
+
+def constants(folder: Path, name: str) -> list[Any]:
+    model = openvino.Core().read_model(folder / f"{name}.xml")
+    return [node for node in model.get_ops() if node.get_type_name() == "Constant"]
 
 
 def outputs(folder: Path, clip: ClipBatch) -> tuple[Tensor, Tensor]:

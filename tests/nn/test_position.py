@@ -82,3 +82,19 @@ def test_inverse_sigmoid_undoes_the_sigmoid_and_stays_finite() -> None:
     limit = math.log(1e-5)
     ends = inverse_sigmoid(torch.tensor([0.0, 1.0, -3.0, 2.0]))
     torch.testing.assert_close(ends, torch.tensor([limit, -limit, limit, -limit]))
+
+
+def test_in_a_graph_the_code_of_rows_without_a_frame_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_padding = torch.zeros(1, 2, 3, 4, dtype=torch.bool)
+    is_padding[..., 3:] = True
+    is_padding[:, :, 2:] = True
+    expected = sine_position(is_padding, 8)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    # As a runtime might: its sines of large angles are others.
+    sines = torch.Tensor.sin, torch.Tensor.cos
+    for name, sine in zip(("sin", "cos"), sines, strict=True):
+        inexact = lambda angle, sine=sine: sine(angle) + (angle.abs() > 1e3) * (angle.dim() > 2)  # noqa: E731
+        monkeypatch.setattr(torch.Tensor, name, inexact)
+    assert torch.equal(sine_position(is_padding, 8), expected)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: False)
+    assert not torch.equal(sine_position(is_padding, 8), expected)

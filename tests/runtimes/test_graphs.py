@@ -13,8 +13,10 @@ from maskreel.files import write_sums
 from maskreel.inference.predictor import VideoPredictor
 from maskreel.models.folder import load_model
 from maskreel.runtimes.folder import load_runnable
+from maskreel.runtimes.graphs import GraphRuntime
 from maskreel.structures import ClipBatch
-from tests.export.plain import write_plain
+from tests.builders import clip_batch
+from tests.export.plain import SIZE, write_plain
 
 
 @pytest.fixture
@@ -133,6 +135,7 @@ def test_another_number_format_is_refused(folder: Path) -> None:
 
 def test_frames_that_are_too_large_are_refused(folder: Path) -> None:
     runtime = load_runnable(folder).model
+    assert isinstance(runtime, GraphRuntime)
     clip = ClipBatch(frames=torch.zeros(1, 1, 3, 64, 128), is_padding=torch.zeros(1, 1, 64, 128, dtype=torch.bool))
     with pytest.raises(UsageError, match="frames of 64x128 pixels, padded: the graphs of this model take 64x96"):
         runtime.frame_features(clip)
@@ -169,3 +172,79 @@ def test_noise_in_place_of_a_graph_is_one_sentence(
     with pytest.raises(DataError, match=sentence):
         load_runnable(folder)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "value", "sentence"),
+    [
+        ("graphs.json", ("strides",), [8, 16, 32], "wants 'map3' as well"),
+        ("graphs.json", ("strides",), [8, 16, 32, 64, 128], "has no 'map4'"),
+        ("graphs.json", ("strides",), [4, 8, 16, 32], r"'map0' of the features graph ends in \(8, 12\).* \(16, 24\)"),
+        ("graphs.json", ("any_frames",), False, "takes any number of frames, graphs.json says 3"),
+        ("graphs.json", ("votes",), "per_frame", r"'class_logits' .* \(10, None, 4\)"),
+        ("graphs.json", ("kind",), "vistr", "says kind 'vistr', config.json 'seqformer'"),
+        ("config.json", ("model", "queries", "count"), 9, r"'class_logits' .* \(9, None, 3\)"),
+    ],
+)
+def test_what_a_folder_says_of_its_graphs_must_be_so(
+    folder: Path, file: str, path: tuple[str, ...], value: Any, sentence: str
+) -> None:
+    def another(content: Any) -> None:
+        for name in path[:-1]:
+            content = content[name]
+        content[path[-1]] = value
+
+    edit(folder / file, another)
+    with pytest.raises(DataError, match=f"{sentence}.*disagree"):
+        load_runnable(folder)
+
+
+def test_a_graph_whose_names_are_no_text_is_refused_without_a_word_on_stdout(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "clip.onnx"
+    path.write_bytes(path.read_bytes().replace(b"class_logits", b"class_\xff\xff\xff\xff\xff\xff"))
+    write_sums(folder)
+    with pytest.raises(DataError, match=r"clip\.onnx: ONNX Runtime .* cannot read it"):
+        load_runnable(folder)
+    assert capfd.readouterr() == ("", "")
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    ("ending", "change"),
+    [
+        (".xml", cut),
+        (".xml", lambda content: content[:60]),
+        (".xml", lambda content: content.replace(b'version="11"', b'version="99"', 1)),
+        (".xml", lambda content: content.replace(b'"opset1"', b'"opset99"')),
+        (".bin", cut),
+    ],
+    ids=["half", "head", "newer", "newer operators", "half of the weights"],
+)
+def test_a_graph_that_openvino_cannot_read_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], ending: str, change: Callable[[bytes], bytes]
+) -> None:
+    folder = write_plain(tmp_path / "model", "openvino")
+    assert load_runnable(folder).classes
+    path = folder / f"clip{ending}"
+    path.write_bytes(change(path.read_bytes()))
+    write_sums(folder)
+    capfd.readouterr()
+    with pytest.raises(DataError, match=r"clip\.xml: .*is it damaged, or written by a newer version\?"):
+        load_runnable(folder)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_clip_that_is_longer_than_the_model_knows_is_refused(folder: Path) -> None:
+    runtime = load_runnable(folder).model
+    assert isinstance(runtime, GraphRuntime)
+    clip = clip_batch((SIZE,), num_frames=3)
+    runtime.longest = 3
+    assert runtime.clip(runtime.frame_features(clip)).final.boxes.shape[2] == 3
+    runtime.longest = 2
+    with pytest.raises(UsageError, match=r"a clip of 3 frames, but this model has queries for 2.*--clip-frames 2"):
+        runtime.clip(runtime.frame_features(clip))

@@ -19,6 +19,7 @@ from maskreel.inference.options import recorded_options
 from maskreel.models.folder import LoadedModel, build_model, load_model, model_folder
 from maskreel.recipes.catalog import RECIPES
 from maskreel.rendered.dials import SyntheticDials
+from maskreel.runtimes.graphs import longest_clip
 from maskreel.structures import ClipBatch
 
 ASPECT = (16, 9)
@@ -75,7 +76,7 @@ def loaded_model(run: str) -> LoadedModel:
 
 def _options(args: Export, loaded: LoadedModel) -> ExportOptions:
     evaluated = recorded_options(loaded.inference)
-    longest = getattr(loaded.config.queries, "frames", None)
+    longest = longest_clip(loaded.config)
     frames = args.frames or min(evaluated.clip_frames, longest or evaluated.clip_frames)
     if longest is not None and frames > longest:
         raise UsageError(f"--frames {frames}: this model has queries for {longest}")

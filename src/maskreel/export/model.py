@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from maskreel.config import to_dict
 from maskreel.errors import DataError
 from maskreel.export.graphs import TracedModel, trace
 from maskreel.export.proof import Proof, prove
-from maskreel.export.quantize import Inputs, graph_inputs, products, quantize_onnx, quantize_openvino
-from maskreel.export.writers import write_onnx, write_openvino, write_program
+from maskreel.export.quantize import Inputs, graph_inputs, quantize_onnx, quantize_openvino
+from maskreel.export.writers import with_halves, write_onnx, write_openvino, write_program
 from maskreel.files import complete_folder, write_sums
 from maskreel.inference.options import recorded_options
 from maskreel.models.folder import GRAPHS, LoadedModel, write_description
@@ -51,9 +51,13 @@ def export_model(loaded: LoadedModel, folder: Path, options: ExportOptions, clip
     inference["clip_frames"] = options.frames
     inference["clip_overlap"] = min(inference.get("clip_overlap", options.frames // 6), options.frames - 1)
     traced = trace(loaded.model, loaded.config, size=padded_size(options.size), frames=options.frames)
+    if not traced.any_frames:
+        # Clips and windows of a session have this one length, short ones too.
+        inference["short_clips"] = "repeat"
+        loaded = replace(loaded, trained_frames=options.frames)
     with complete_folder(folder) as new:
         write_description(new, loaded, inference)
-        (new / GRAPHS).write_text(json.dumps(to_dict(describe(traced, options)), indent=1) + "\n")
+        (new / GRAPHS).write_text(json.dumps(to_dict(describe(traced, options, loaded.config.kind)), indent=1) + "\n")
         write_graphs(traced, new, options, clips)
         write_sums(new)
         runtime = open_runtime(new, loaded.config)
@@ -64,8 +68,9 @@ def export_model(loaded: LoadedModel, folder: Path, options: ExportOptions, clip
     return proof
 
 
-def describe(traced: TracedModel, options: ExportOptions) -> GraphDescription:
+def describe(traced: TracedModel, options: ExportOptions, kind: str) -> GraphDescription:
     return GraphDescription(
+        kind=kind,
         format=options.format,
         precision=options.precision,
         size=options.size,
@@ -94,10 +99,8 @@ def write_graphs(traced: TracedModel, folder: Path, options: ExportOptions, clip
         if is_onnx and name in inputs:
             quantize_onnx(source, inputs[name])
         if not is_onnx:
-            # What is calibrated is compiled, and OpenVINO 2026.4 cannot compile a clip graph whose length is open.
-            inputs.pop("clip", None)
-            change = (
-                partial(quantize_openvino, chosen=products(source), inputs=inputs[name]) if name in inputs else None
-            )
-            write_openvino(source, folder / f"{name}.xml", options.precision, change)
+            change = with_halves if options.precision == "float16" else None
+            if name in inputs:
+                change = partial(quantize_openvino, source=source, inputs=inputs[name])
+            write_openvino(source, folder / f"{name}.xml", change)
             source.unlink()

@@ -24,12 +24,16 @@ Inputs = Mapping[str, Tensor]
 
 def products(path: Path) -> list[str]:
     """Nodes of an ONNX graph that multiply with weights of layers that bear it."""
+    return [node.name for node in _products(path)]
+
+
+def _products(path: Path) -> list[Any]:
     import onnx
 
     graph = onnx.load(path).graph
     weights = {tensor.name for tensor in graph.initializer}
     return [
-        node.name
+        node
         for node in graph.node
         if node.op_type in PRODUCTS
         and any(name in weights for name in node.input)
@@ -77,21 +81,33 @@ def quantize_onnx(path: Path, inputs: Sequence[Inputs]) -> None:
             op_types_to_quantize=list(PRODUCTS),
             nodes_to_quantize=products(path),
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            # Unsigned ranges beside signed weights overflow on processors without VNNI.
+            activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
         )
 
 
-def quantize_openvino(model: Any, chosen: Sequence[str], inputs: Sequence[Inputs]) -> Any:
-    """An OpenVINO model of 8 bits of one in float32; only the `chosen` nodes change."""
+def quantize_openvino(model: Any, source: Path, inputs: Sequence[Inputs]) -> Any:
+    """An OpenVINO model of 8 bits of one in float32, made of the ONNX graph `source`. Inputs have equal shapes."""
     import nncf  # pyright: ignore[reportMissingImports]
 
-    left = [name for node in model.get_ops() if (name := node.get_friendly_name()) not in set(chosen)]
+    # What is calibrated is compiled, and OpenVINO 2026.4 cannot compile a clip graph whose length is open.
+    open_shapes = {port.get_any_name(): port.get_partial_shape() for port in model.inputs}
+    model.reshape({name: list(values.shape) for name, values in inputs[0].items()})
+    # A product and its bias are two nodes there, of which the second has the name of both; the last has its output's.
+    taken = {name for node in _products(source) for name in (node.name, f"{node.name}/WithoutBiases", node.output[0])}
+    left = [
+        node.get_friendly_name()
+        for node in model.get_ops()
+        if node.get_type_name() not in ("Convolution", "MatMul") or node.get_friendly_name() not in taken
+    ]
     arrays = [{name: values.numpy() for name, values in each.items()} for each in inputs]
     with quiet():
-        return nncf.quantize(
+        quantised = nncf.quantize(
             model,
             nncf.Dataset(arrays),
             subset_size=len(arrays),
             ignored_scope=nncf.IgnoredScope(names=left, validate=False),
         )
+    quantised.reshape(open_shapes)
+    return quantised

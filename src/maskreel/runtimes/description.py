@@ -26,6 +26,8 @@ class GraphDescription:
 
     format: Format
     version: int = VERSION
+    kind: str | None = None
+    """Of the model; None where nobody noted it."""
     precision: GraphPrecision = "float32"
     size: tuple[int, int]
     """(height, width) of frames in pixels, before padding; others are fitted and padded."""

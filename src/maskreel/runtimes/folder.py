@@ -16,7 +16,7 @@ from maskreel.models.catalog import ModelConfig
 from maskreel.models.folder import GRAPHS, is_exported, load_model, model_folder, read_description
 from maskreel.runtimes import onnx, openvino, program
 from maskreel.runtimes.description import GRAPH_NAMES, VERSION, Format, GraphDescription
-from maskreel.runtimes.graphs import Graph, GraphRuntime, Graphs, check_graphs
+from maskreel.runtimes.graphs import Graph, GraphRuntime, Graphs, check_graphs, longest_clip
 from maskreel.runtimes.protocol import Runtime
 
 
@@ -97,5 +97,8 @@ def open_runtime(folder: Path, config: ModelConfig) -> GraphRuntime:
     opened = Graphs(features=features, clip=clip, masks=masks)
     check_graphs(opened, description, config, str(folder))
     return GraphRuntime(
-        opened, description, fingerprint=hashlib.sha256((folder / "sums.json").read_bytes()).hexdigest()[:16]
+        opened,
+        description,
+        fingerprint=hashlib.sha256((folder / "sums.json").read_bytes()).hexdigest()[:16],
+        longest=longest_clip(config),
     )

@@ -4,7 +4,7 @@
 are decoded query by query, so that memory stays that of one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,8 +56,11 @@ class Graphs:
 class GraphRuntime:
     """The three calls of a model, computed by its graphs on the CPU."""
 
-    def __init__(self, graphs: Graphs, description: GraphDescription, *, fingerprint: str) -> None:
-        """`fingerprint` tells these graphs from all others."""
+    def __init__(
+        self, graphs: Graphs, description: GraphDescription, *, fingerprint: str, longest: int | None = None
+    ) -> None:
+        """`fingerprint` tells these graphs from all others; `longest` is the longest clip that they know."""
+        self.longest = longest
         self.graphs = graphs
         self.description = description
         self.fingerprint = fingerprint
@@ -86,6 +89,11 @@ class GraphRuntime:
             raise UsageError(
                 f"a clip of {num_frames} frames: the graphs of this model take {self.description.frames}; export it "
                 f"with --frames {num_frames}"
+            )
+        if self.longest is not None and num_frames > self.longest:
+            raise UsageError(
+                f"a clip of {num_frames} frames, but this model has queries for {self.longest}; cut the video into "
+                f"clips of at most {self.longest} frames (--clip-frames {self.longest})"
             )
         clips = [self._clip(features, clip) for clip in range(len(features.sizes))]
         found = {name: torch.stack([clip[name] for clip in clips]) for name in self.graphs.clip.outputs}
@@ -157,30 +165,69 @@ class MapDecodingGraph:
         return torch.cat(masks)
 
 
+def longest_clip(config: ModelConfig) -> int | None:
+    """Frames that a model has queries for; None where any number may be shown."""
+    return getattr(config.queries, "frames", None)
+
+
 def check_graphs(graphs: Graphs, description: GraphDescription, config: ModelConfig, where: str) -> None:
     """Raise DataError where what graphs take and give is not what the configuration says; `where` names the folder."""
-    classes = config.num_classes + (description.votes == "per_frame")
+    for graph, found, wanted in _wanted(graphs, description, config):
+        for name, sides in wanted.items():
+            if name not in found:
+                raise DataError(f"{where}: the {graph} graph has no {name!r}: the graph and graphs.json disagree")
+            last = found[name][-len(sides) :] if sides else ()
+            if len(last) != len(sides) or any(
+                None not in pair and len(set(pair)) > 1 for pair in zip(last, sides, strict=True)
+            ):
+                raise DataError(
+                    f"{where}: {name!r} of the {graph} graph ends in {last}, the folder's JSON says {sides}: they "
+                    "disagree"
+                )
+        if found is not getattr(graphs, graph).outputs and (more := sorted(set(found) - set(wanted))):
+            raise DataError(f"{where}: the {graph} graph wants {more[0]!r} as well: the graph and graphs.json disagree")
+    frames = graphs.clip.inputs["sizes"][0]
+    if frames != description.frames and (frames is not None or not description.any_frames):
+        raise DataError(
+            f"{where}: the clip graph takes {frames or 'any number of'} frames, graphs.json says "
+            f"{'any number' if description.any_frames else description.frames}: they disagree"
+        )
+    area, longest = getattr(config.mask_head, "area", None), longest_clip(config)
+    for name, said, wanted in (
+        ("kind", description.kind or config.kind, config.kind),
+        ("area", description.area, area),
+        ("votes", description.votes, "per_clip" if area is None else "per_frame"),
+        ("frames", description.frames, min(description.frames, longest or description.frames)),
+    ):
+        if said != wanted:
+            raise DataError(f"{where}: graphs.json says {name} {said!r}, config.json {wanted!r}: they disagree")
+
+
+def _wanted(
+    graphs: Graphs, description: GraphDescription, config: ModelConfig
+) -> Iterator[tuple[str, Mapping[str, Shape], Mapping[str, Shape]]]:
+    """Of every graph what goes in and what comes out: how it is, and with which last sides it should be."""
+    queries, classes = config.queries.count, config.num_classes + (description.votes == "per_frame")
+    height, width = padded_size(description.size)
     names = [f"map{level}" for level in range(len(description.strides))]
-    made_from = ("embedding", *(MASK_INPUTS if description.area is None else ("states", "memory")))
-    wanted = (
-        ("features", graphs.features.inputs, "frame", (1, 3, *padded_size(description.size))),
-        ("features", graphs.features.inputs, "sizes", (1, 2)),
-        *(("features", graphs.features.outputs, name, ()) for name in names),
-        *(("clip", graphs.clip.inputs, name, graphs.features.outputs.get(name, ())[-3:]) for name in names),
-        ("clip", graphs.clip.inputs, "sizes", (2,)),
-        ("clip", graphs.clip.outputs, "class_logits", (config.queries.count, None, classes)),
-        ("clip", graphs.clip.outputs, "boxes", (config.queries.count, None, 4)),
-        *(("clip", graphs.clip.outputs, name, ()) for name in made_from),
-        ("masks", graphs.masks.outputs, "masks", ()),
-    )
-    for graph, tensors, name, sides in wanted:
-        if name not in tensors:
-            raise DataError(f"{where}: the {graph} graph has no {name!r}: the graph and graphs.json disagree")
-        found = tensors[name][len(tensors[name]) - len(sides) :]
-        if any(a is not None and b is not None and a != b for a, b in zip(found, sides, strict=False)):
-            raise DataError(
-                f"{where}: {name!r} of the {graph} graph ends in {found}, the folder's JSON says {sides}: they disagree"
-            )
+    maps: dict[str, Shape] = {
+        name: (-(height // -stride), -(width // -stride))
+        for name, stride in zip(names, description.strides, strict=True)
+    }
+    yield "features", graphs.features.inputs, {"frame": (1, 3, height, width), "sizes": (1, 2)}
+    yield "features", graphs.features.outputs, maps
+    yield "clip", graphs.clip.inputs, {name: graphs.features.outputs[name][-3:] for name in names} | {"sizes": (2,)}
+    is_dynamic = description.area is None
+    made_from = MASK_INPUTS if is_dynamic else ("states", "memory")
+    found: dict[str, Shape] = {
+        "class_logits": (queries, None, classes),
+        "boxes": (queries, None, 4),
+        **dict.fromkeys(("embedding", *made_from), ()),
+    }
+    yield "clip", graphs.clip.outputs, found
+    asked = (*MASK_INPUTS, "queries") if is_dynamic else ("states", "is_padding", *names[:-1], "memory")
+    yield "masks", graphs.masks.inputs, dict.fromkeys(asked, ())
+    yield "masks", graphs.masks.outputs, {"masks": ()}
 
 
 def first_line(error: Exception) -> str:

@@ -22,27 +22,28 @@ def open_graph(path: Path) -> Graph:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        # It would say on stdout that it falls back from the CPU to the CPU.
+        session = onnxruntime.InferenceSession(
+            os.fspath(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        inputs, outputs = (
+            {each.name: _shape(each.shape) for each in ends} for ends in (session.get_inputs(), session.get_outputs())
+        )
     except Exception as error:  # onnxruntime has an exception of its own for every status, with no common base
         raise DataError(
             f"{path}: ONNX Runtime {onnxruntime.__version__} cannot read it ({first_line(error)}); is it damaged, or "
             "written by a newer version?"
         ) from error
-    names = [output.name for output in session.get_outputs()]
 
     def run(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
         try:
-            found = session.run(names, arrays)
+            found = session.run(list(outputs), arrays)
         except Exception as error:  # as above
             raise DataError(f"{path}: ONNX Runtime cannot compute it ({first_line(error)})") from error
-        return {name: torch.from_numpy(array) for name, array in zip(names, found, strict=True)}
+        return {name: torch.from_numpy(array) for name, array in zip(outputs, found, strict=True)}
 
-    return Graph(
-        inputs={each.name: _shape(each.shape) for each in session.get_inputs()},
-        outputs={each.name: _shape(each.shape) for each in session.get_outputs()},
-        run=run,
-    )
+    return Graph(inputs=inputs, outputs=outputs, run=run)
 
 
 def _shape(sides: list[int | str | None]) -> Shape:

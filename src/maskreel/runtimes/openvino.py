@@ -23,21 +23,22 @@ def open_graph(path: Path) -> Graph:
     """
     try:
         import openvino
+        from openvino.frontend import FrontEndManager
     except ImportError as error:
         raise UsageError(not_installed(path, "openvino")) from error
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
-    with path.open("rb") as file:
-        if file.read(5) != b"<?xml":
-            # Its readers of other formats would say on stderr what they think of the file.
-            raise DataError(f"{path}: not a graph of OpenVINO, which starts with <?xml; is it damaged?")
+    doubt = "is it damaged, or written by a newer version?"
     try:
-        model = core.read_model(path)
-    except RuntimeError as error:
+        # Its readers of other formats would say on stderr what they think of the file.
+        is_known = FrontEndManager().load_by_framework("ir").supported(str(path))
+        model = core.read_model(path) if is_known else None
+    except Exception as error:  # RuntimeError and failures of its own, with no common base
         raise DataError(
-            f"{path}: OpenVINO {openvino.__version__} cannot read it ({first_line(error)}); is it damaged, or written "
-            "by a newer version?"
+            f"{path}: OpenVINO {openvino.__version__} cannot read it ({first_line(error)}); {doubt}"
         ) from error
+    if model is None:
+        raise DataError(f"{path}: not a graph of OpenVINO {openvino.__version__}; {doubt}")
     names = [output.get_any_name() for output in model.outputs]
 
     @lru_cache(maxsize=KEPT)
@@ -50,7 +51,7 @@ def open_graph(path: Path) -> Graph:
         arrays = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
         try:
             found = compiled(*((name, array.shape) for name, array in arrays.items()))(arrays)
-        except RuntimeError as error:
+        except Exception as error:  # as above
             raise DataError(f"{path}: OpenVINO cannot compute it ({first_line(error)})") from error
         return {name: torch.from_numpy(found[name].copy()) for name in names}
 

@@ -30,20 +30,9 @@ def valid_ratio(is_padding: Bool[Tensor, "b t h w"]) -> Float[Tensor, "b 2"]:
 
 def sine_code(position: Float[Tensor, "*n"], channels: int, temperature: float = 10000.0) -> Float[Tensor, "*n c"]:
     """Sine on even, cosine on odd channels, frequencies falling geometrically ("Attention is all you need", 3.5)."""
-    if torch.compiler.is_exporting():
-        # Traced, they would be computed anew by whoever writes a graph, with other last bits; rows of padding lie
-        # half a million turns away, where these make another code.
-        with _disable_current_modes():
-            frequency = _frequencies(channels, temperature, position.device)
-    else:
-        frequency = _frequencies(channels, temperature, position.device)
-    angle = position[..., None] / frequency
+    index = torch.arange(channels, dtype=torch.float32, device=position.device)
+    angle = position[..., None] / temperature ** (2 * (index // 2) / channels)
     return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), -1).flatten(-2)
-
-
-def _frequencies(channels: int, temperature: float, device: torch.device) -> Float[Tensor, " c"]:
-    index = torch.arange(channels, dtype=torch.float32, device=device)
-    return temperature ** (2 * (index // 2) / channels)
 
 
 def sine_position(is_padding: Bool[Tensor, "b t h w"], width: int) -> Float[Tensor, "b t c h w"]:
@@ -53,10 +42,21 @@ def sine_position(is_padding: Bool[Tensor, "b t h w"], width: int) -> Float[Tens
     """
     valid = (~is_padding).float()
     y, x = valid.cumsum(-2), valid.cumsum(-1)
-    y = (y - 0.5) / (y[..., -1:, :] + 1e-6) * (2 * math.pi)
-    x = (x - 0.5) / (x[..., -1:] + 1e-6) * (2 * math.pi)
-    code = torch.cat((sine_code(y, width // 2), sine_code(x, width // 2)), -1)
+    code = torch.cat((_axis_code(y, y[..., -1:, :], width // 2), _axis_code(x, x[..., -1:], width // 2)), -1)
     return rearrange(code, "b t h w c -> b t c h w")
+
+
+def _axis_code(
+    count: Float[Tensor, "b t h w"], last: Float[Tensor, "b t #h #w"], channels: int
+) -> Float[Tensor, "b t h w c"]:
+    code = sine_code((count - 0.5) / (last + 1e-6) * (2 * math.pi), channels)
+    if torch.compiler.is_exporting():
+        # Rows of padding lie half a million turns away, where runtimes have other sines: their code is a constant.
+        with _disable_current_modes():
+            nothing = torch.zeros(1, device=count.device)
+            far = sine_code((nothing - 0.5) / (nothing + 1e-6) * (2 * math.pi), channels)[0]
+        code = torch.where(last[..., None] > 0, code, far)
+    return code
 
 
 def frame_code(
