@@ -13,7 +13,7 @@ import torch
 from maskreel.criteria.matching import MatchCosts
 from maskreel.criteria.sequence_loss import SequenceLoss, SequenceLossWeights
 from maskreel.criteria.sequence_matching import SequenceCosts
-from maskreel.criteria.processes import mean_over_processes
+from maskreel.criteria.processes import mean_over_processes, padded_alike
 from maskreel.criteria.set_loss import LossWeights, SetLoss
 from maskreel.structures import ClipPrediction, LayerPrediction
 from maskreel.training.distributed import world_mean
@@ -41,6 +41,14 @@ for name, criterion, votes in (
     ("sequence", SequenceLoss(SequenceLossWeights(), SequenceCosts()), 3),
 ):
     found[name] = {key: world_mean(value).item() for key, value in losses(criterion, votes, [rank]).items()}
+sizes = [(32, 64), (48, 40)]
+own = padded_alike(clip_batch([sizes[rank]]))
+whole = clip_batch(sizes)
+found["padded"] = [
+    own.frames.shape[-2:] == whole.frames.shape[-2:],
+    torch.equal(own.is_padding, whole.is_padding[rank : rank + 1]),
+    bool((own.frames[own.is_padding[:, :, None].expand_as(own.frames)] == 0).all()),
+]
 torch.distributed.destroy_process_group()
 if rank:
     os._exit(0)
@@ -66,6 +74,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
 
 def test_the_number_of_objects_is_the_mean_over_processes_and_at_least_one(found: dict) -> None:
     assert found["counts"] == [3.5, 1.0, 1.0]
+
+
+def test_clips_of_two_processes_are_padded_as_one_would_pad_both(found: dict) -> None:
+    assert found["padded"] == [True, True, True]
 
 
 @pytest.mark.parametrize(("loss", "names"), [("set", ("label", "box", "giou")), ("sequence", ("label", "box", "giou"))])

@@ -1,4 +1,4 @@
-"""What processes that share a batch divide their losses by."""
+"""What processes that share a batch divide their losses by, and the size that all give their clips."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from maskreel.structures import ClipBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,25 @@ def share_of(counted: Float[Tensor, ""]) -> Float[Tensor, ""] | float:
     if _size() == 1:
         return 1.0
     return counted / _mean(counted.detach().clone()).clamp(min=1e-12)
+
+
+def padded_alike(clips: ClipBatch) -> ClipBatch:
+    """Clips at the largest size of any process that shares the batch, as one alone would pad all of them.
+
+    What a network sees at the border of a clip depends on its padding, and so does every loss.
+    """
+    if _size() == 1:
+        return clips
+    own = torch.tensor(clips.frames.shape[-2:], device=clips.frames.device)
+    largest = own.clone()
+    torch.distributed.all_reduce(
+        largest, torch.distributed.ReduceOp.MAX, group=None if _sharers is None else _sharers.group
+    )
+    rows, columns = (largest - own).tolist()
+    if not rows and not columns:
+        return clips
+    space = (0, columns, 0, rows)
+    return ClipBatch(frames=F.pad(clips.frames, space), is_padding=F.pad(clips.is_padding, space, value=True))
 
 
 def _size() -> int:

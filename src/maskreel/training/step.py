@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from maskreel.criteria.processes import padded_alike
 from maskreel.data.loading import TrainingBatch
 from maskreel.errors import UsageError
 from maskreel.nn.layers.checkpointing import checkpoint_activations
@@ -75,9 +76,10 @@ class Learner:
         """Add a batch's gradient; processes exchange theirs with the last batch of a step only."""
         dtype = AUTOCAST[self._config.precision]
         is_synchronised = is_last or self._group.world_size == 1
+        clips = padded_alike(batch.clips)
         with nullcontext() if is_synchronised else self._forward.no_sync():  # type: ignore[operator]
             with torch.autocast(self._group.device.type, dtype, enabled=dtype != torch.float32):
-                losses = self._forward(batch.clips, list(batch.targets))
+                losses = self._forward(clips, list(batch.targets))
             total = torch.stack([value.float() for value in losses.values()]).sum()
             self.scaler.scale(total / self._accumulate).backward()
         return losses
