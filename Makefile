@@ -45,7 +45,7 @@ gpu: $(READY)  ## eight minutes on a CUDA device; goes on where it was cut off, 
 
 nightly: $(NIGHT)/suite $(NIGHT)/browser $(NIGHT)/shipped $(NIGHT)/fuzz $(NIGHT)/mutants  ## all there is; goes on where it stopped
 
-$(NIGHT)/suite: | $(READY)
+$(NIGHT)/suite: | $(VENV)/.night
 	@mkdir -p $(NIGHT)
 	$(PYTEST) $(PYTEST_OPTIONS) | tee $@.log
 	@touch $@
@@ -83,6 +83,10 @@ $(NIGHT)/mutants: | $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.night: $(READY)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[night]'
 	@touch $@
 
 wheel: $(READY)  ## dist/maskreel-VERSION.whl, with the bundled weights in it

@@ -1,7 +1,11 @@
-"""What many units cost beside the work: time per unit and the driver's memory, with units that do nothing.
+"""What many units cost beside the work: time per unit, and the memory of the command that has them shared.
 
-`python benchmarks/many_units.py 1000 100000 [--workers 2]`: for each number a driver of its own gives so many units to
-worker processes and writes the manifest, as `maskreel predict --workers` does.
+    python benchmarks/many_units.py --units 1000 100000     # units that do nothing, given to worker processes
+    python benchmarks/many_units.py --videos 1000           # tiny videos: `maskreel predict` beside the bare library
+
+Each line is `maskreel predict --list` in a process of its own, manifest and all. Units that do nothing have a stand-in
+for the worker, nothing else is replaced. `--ray` gives them to actors of a cluster of this machine. Seconds per video
+are those of a worker: wall time without what the same command takes for a single video, times the number of workers.
 """
 
 import argparse
@@ -12,51 +16,117 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from shutil import copyfile
+from typing import Any
 
-from maskreel.manifest import Manifest, UnitLine
-from maskreel.spread.processes import ProcessCrew
-from maskreel.spread.work import work_through
-from maskreel.written import Record
+import numpy as np
+
+import maskreel
+from maskreel.cli import predict, predict_many
+from maskreel.cli.predict_job import Job, Outcome
+from maskreel.cli.records.video import Predict
+from maskreel.visualize.video import TimedImage, write_video
+
+FRAMES, HEIGHT, WIDTH = 2, 64, 96
 
 
-def idle() -> Callable[[int], dict[str, str]]:
-    return _nothing
+class Idle:
+    """In place of `WorkerOfMany`."""
+
+    def __init__(self, args: Predict, threads: int) -> None: ...
+
+    def __call__(self) -> Callable[[Job], Outcome]:
+        return _nothing
 
 
-def _nothing(unit: int) -> dict[str, str]:
-    return {f"{unit:09d}.json": "0" * 64}
+def _nothing(job: Job) -> Outcome:
+    return Outcome(summary={}, sums={job.masklets.name: "0" * 64})
 
 
-def drive(units: int, workers: int) -> dict[str, float]:
-    """Seconds per unit, and megabytes that the driver took at most."""
-    with tempfile.TemporaryDirectory() as folder, ProcessCrew(idle) as crew:
-        manifest, record = Manifest(Path(folder)), Record(Path(folder))
-        manifest.begin({}, ())
+def command(folder: Path, number: int, workers: int | None, *, has_ray: bool) -> Predict:
+    """To predict `number` copies of a tiny video that lies in the folder."""
+    video, listed = folder / "video.mp4", folder / "videos.txt"
+    copies = [folder / f"{one:07d}.mp4" for one in range(number)]
+    for copy in copies:
+        copyfile(video, copy)
+    listed.write_text("".join(f"{copy}\n" for copy in copies))
+    out = str(folder / "out")
+    return Predict(
+        run="bundled", sources=(), list=listed, out=out, workers=workers, ray=has_ray, overlay=False, quiet=True
+    )
+
+
+def measure(number: int, workers: int | None, *, is_idle: bool, has_ray: bool) -> dict[str, float]:
+    """Seconds of one command, and the most megabytes that this process took."""
+    if is_idle:
+        predict_many.WorkerOfMany = Idle  # type: ignore[assignment, misc]
+    with tempfile.TemporaryDirectory() as name:
+        write_tiny(Path(name) / "video.mp4")
+        args = command(Path(name), number, workers, has_ray=has_ray)
         start = time.monotonic()
-        with manifest:
-            for one in work_through(range(units), crew, workers=workers):
-                name = f"{one.unit:09d}"
-                line = UnitLine(unit=name, source=f"{name}.mp4", state="done", sums=one.value, worker=one.worker)
-                manifest.add(line)
-                record.settle(one.value)
+        predict.run(args)
         seconds = time.monotonic() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"units": units, "milliseconds per unit": 1000 * seconds / units, "driver peak MB": peak}
+    return {"seconds": seconds, "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def measure_library(number: int) -> float:
+    """Seconds per video of a loop that reads, finds and saves, and does nothing else."""
+    predictor = maskreel.load("bundled")
+    with tempfile.TemporaryDirectory() as name:
+        video = Path(name) / "video.mp4"
+        write_tiny(video)
+        predictor(video)
+        start = time.monotonic()
+        for one in range(number):
+            predictor(video).save(Path(name) / f"{one}.json")
+        return (time.monotonic() - start) / number
+
+
+def write_tiny(path: Path) -> None:
+    image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    image[16:48, 24:72] = 255
+    write_video(path, [TimedImage(one / 25, image) for one in range(FRAMES)], frame_rate=Fraction(25))
+
+
+def apart(*words: str) -> Any:
+    """What this script prints with further words, in a process of its own."""
+    return json.loads(subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE).stdout)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("units", type=int, nargs="+")
+    parser = argparse.ArgumentParser(description="What many units cost beside the work.")
+    parser.add_argument("--units", type=int, nargs="*", default=[], help="units that do nothing")
+    parser.add_argument("--videos", type=int, default=0, help="tiny videos")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--inner", choices=("idle", "videos", "library"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    workers, how = str(args.workers), ["--ray"] * args.ray
+    if args.inner == "library":
+        print(measure_library(args.videos))
+        return
     if args.inner:
-        print(json.dumps(drive(args.units[0], args.workers)))
+        is_idle = args.inner == "idle"
+        found = measure(args.videos, args.workers or None, is_idle=is_idle, has_ray=args.ray)
+        print(json.dumps(found))
         return
     for units in args.units:
-        words = [sys.executable, __file__, str(units), "--workers", str(args.workers), "--inner"]
-        print(subprocess.run(words, check=True, capture_output=True, text=True).stdout, end="")
+        found, start = (
+            apart("--inner", "idle", "--videos", str(number), "--workers", workers, *how) for number in (units, 1)
+        )
+        milliseconds = 1000 * (found["seconds"] - start["seconds"]) / units
+        print(f"{units} idle units, {workers} workers: {milliseconds:.2f} ms per unit, driver {found['MB']:.0f} MB")
+    if args.videos:
+        print(
+            f"{args.videos} tiny videos, library: {1000 * apart('--inner', 'library', '--videos', '200'):.1f} ms each"
+        )
+        for number in (0, args.workers):
+            words = ["--inner", "videos", "--workers", str(number), *(how if number else [])]
+            found, start = (apart(*words, "--videos", str(count)) for count in (args.videos, 1))
+            milliseconds = 1000 * (found["seconds"] - start["seconds"]) / (args.videos - 1) * max(number, 1)
+            print(f"{args.videos} tiny videos, {number or 'no'} workers: {milliseconds:.1f} ms each, worker's time")
 
 
 if __name__ == "__main__":

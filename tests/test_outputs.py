@@ -231,6 +231,7 @@ def test_names_that_meet_are_told_apart() -> None:
         "written-2",
         "results-2",
     ]
+    assert told_apart(["a", "a-2", "a", "b", "a", "A-2"]) == ["a", "a-2", "a-3", "b", "a-4", "A-2-2"]
 
 
 def test_long_names_are_cut_between_letters_and_stay_apart() -> None:

@@ -254,12 +254,14 @@ def told_apart(stems: Sequence[str], *, reserved: Iterable[str] = ()) -> list[st
     Names that differ in case or in the composition of letters alone meet on some systems.
     """
     taken = {_folded(name) for name in (*RESERVED, *reserved)}
+    numbers: dict[str, int] = {}
     names = []
     for stem in stems:
         short = _shortened(stem, MAX_STEM)
-        number = 1
+        number = numbers.get(_folded(short), 1)
         while _folded(name := short if number == 1 else f"{short}-{number}") in taken:
             number += 1
+        numbers[_folded(short)] = number
         taken.add(_folded(name))
         names.append(name)
     return names

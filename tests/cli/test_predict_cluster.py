@@ -12,17 +12,21 @@ from typing import Any
 
 import pytest
 
+from maskreel.api import render_dataset
 from maskreel.cli.main import main
 from maskreel.manifest import MANIFEST
+from maskreel.rendered.dials import SyntheticDials
 from tests.builders import write_youtube_vis
 from tests.cli.test_predict import random_model
 from tests.cli.test_predict_many import contents, lines
 from tests.spread.clusters import command_of, two_nodes
-from tests.video.videos import write_test_video
 
 pytestmark = pytest.mark.nightly
-LONG = 160
-"""Frames of the video that is cut into stretches."""
+BEFORE, AFTER = 30, 30
+"""Videos on either side of the long one."""
+FRAMES, LONG = 10, 2000
+"""Frames of a video, and of the one that is cut into stretches."""
+VIDEOS = BEFORE + 1 + AFTER
 
 
 @pytest.fixture
@@ -33,12 +37,15 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def common(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A model, seven videos, one of them long, and options."""
+    """A model, folders of rendered frames, one of them long, and options."""
     folder = tmp_path_factory.mktemp("many")
-    videos = [write_test_video(folder / f"v{number}.mp4", num_frames=3 + number) for number in range(6)]
-    videos.insert(3, write_test_video(folder / "long.mp4", num_frames=LONG))
+    sets = [("before", BEFORE, FRAMES), ("long", 1, LONG), ("after", AFTER, FRAMES)]
+    for seed, (name, number, frames) in enumerate(sets):
+        dials = SyntheticDials(frames=frames, height=64, width=96)
+        render_dataset(folder / name, videos=number, seed=10_000 + seed, dials=dials)
+    videos = [str(folder / name / "train/JPEGImages") for name, _, _ in sets]
     model = random_model(folder / "model")
-    return [model, *map(str, videos), "--min-score", "0", "--device", "cpu", "--no-overlay", "--quiet"]
+    return [model, *videos, "--min-score", "0", "--device", "cpu", "--no-overlay", "--quiet"]
 
 
 @pytest.fixture(scope="module", params=[(), ("--memory", "20")], ids=["", "with memory"])
@@ -78,11 +85,11 @@ def test_a_worker_and_then_a_node_are_lost_and_nothing_else(whole: Any, cluster:
     driver = subprocess.Popen(on_cluster(words, out, cluster, 3))
     wait_for_lines(out, 1, driver)
     os.kill(actors()[0], signal.SIGKILL)
-    wait_for_lines(out, 2, driver)
+    wait_for_lines(out, BEFORE + 1, driver)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     assert driver.wait(300) == 0
     assert contents(out) == wanted
-    assert len(lines(out)) == 7
+    assert len(lines(out)) == VIDEOS
 
 
 def test_a_driver_that_was_killed_goes_on(whole: Any, cluster: Any, tmp_path: Path) -> None:
@@ -90,7 +97,7 @@ def test_a_driver_that_was_killed_goes_on(whole: Any, cluster: Any, tmp_path: Pa
     out = tmp_path / "out"
     command = on_cluster(words, out, cluster, 2)
     driver = subprocess.Popen(command)
-    wait_for_lines(out, 1, driver)
+    wait_for_lines(out, BEFORE + 1, driver)
     driver.kill()
     driver.wait()
     before = lines(out)

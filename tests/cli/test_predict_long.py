@@ -8,7 +8,7 @@ import pytest
 from maskreel.cli.predict_job import IsLong, Job, Joining, Outcome, Searched, Stretch
 from maskreel.cli.predict_long import LongVideos
 from maskreel.cli.predict_unit import Work
-from maskreel.cli.predict_windows import WINDOWS_OF_STRETCH, Range, ranges
+from maskreel.cli.predict_windows import MOST_STRETCHES, WINDOWS_OF_STRETCH, Range, ranges
 from maskreel.cli.records.video import Predict
 from maskreel.cli.stopping import Stopping
 from maskreel.errors import DataError
@@ -20,7 +20,7 @@ from tests.cli.test_predict import random_model
 from tests.video.videos import write_test_video
 
 
-@pytest.mark.parametrize("length", [1, 8, 103, 104, 105, 600])
+@pytest.mark.parametrize("length", [1, 8, 103, 104, 105, 600, 2000, 50_000])
 def test_ranges_hold_every_window_once(length: int) -> None:
     cutter = WindowCutter[int](clip_frames=8, overlap=2)
     windows = sum(cutter.push(frame) is not None for frame in range(length)) + (cutter.finish() is not None)
@@ -31,7 +31,12 @@ def test_ranges_hold_every_window_once(length: int) -> None:
     assert found[0].first == 0
     assert found[-1].end is None
     assert [one.end for one in found[:-1]] == [one.first for one in found[1:]]
-    assert 0 < windows - found[-1].first <= WINDOWS_OF_STRETCH
+    size = found[0].end
+    assert size is not None
+    assert {one.end - one.first for one in found[:-1] if one.end is not None} == {size}
+    assert 0 < windows - found[-1].first <= size
+    # Each reads the video from its beginning: few of them, however long it is.
+    assert size == WINDOWS_OF_STRETCH or MOST_STRETCHES // 2 < len(found) <= MOST_STRETCHES
     assert ranges(None, 8, 2) == []
 
 
@@ -78,7 +83,7 @@ def test_a_long_video_is_told_once_whatever_becomes_of_its_parts() -> None:
     long = Job(number=4, source=find_sources(["none.mp4"])[0], stem="none", folder=Path("out"))
     parts = tuple(Range(first=8 * n, end=8 * n + 8) for n in range(3))
 
-    def told(answers: dict[int, object]) -> list[Finished]:
+    def told(answers: dict[int, object]) -> tuple[list[Finished], list[float]]:
         videos = LongVideos()
 
         def handle(unit: object) -> object:
@@ -87,13 +92,22 @@ def test_a_long_video_is_told_once_whatever_becomes_of_its_parts() -> None:
             return answers[unit.chosen.first] if isinstance(unit, Stretch) else Outcome(summary={"joined": True})
 
         found = work_through([long], Here(handle), workers=1, further=videos.further)
-        return [last for one in found if (last := videos.last_of(one)) is not None]
+        ends, progress = [], []
+        for one in found:
+            progress.append(videos.progress_of(one))
+            if (last := videos.last_of(one)) is not None:
+                ends.append(last)
+        return ends, progress
 
-    whole = told({0: Searched(), 8: Searched(), 16: Searched()})
+    whole, progress = told({0: Searched(), 8: Searched(), 16: Searched()})
     assert [(one.unit, one.value.summary) for one in whole] == [(long, {"joined": True})]
     assert whole[0].seconds >= 0
-    bad = told({0: Searched(), 8: Searched(error=DataError("frame 70")), 16: Searched(error=DataError("frame 130"))})
+    assert progress == [0, 0.25, 0.25, 0.25, 0.25]
+    bad, progress = told(
+        {0: Searched(), 8: Searched(error=DataError("frame 70")), 16: Searched(error=DataError("frame 130"))}
+    )
     assert [str(one.value.error) for one in bad] == ["frame 70"]
+    assert progress == [0, 0.25, 0.75, 0]
 
 
 def test_an_empty_window_is_no_object() -> None:

@@ -101,7 +101,13 @@ def test_results_in_a_store_are_those_of_a_folder_and_are_resumed(
     assert len((tmp_path / MANIFEST).read_text().splitlines()) == 2
     fsspec.filesystem("memory").rm_file(f"/bucket/out/{MANIFEST}")
     assert predict(model_folder, *words, "--out", f"{bucket}/out") == 2
-    assert "no manifest there lists it" in capsys.readouterr().err
+    assert predict(model_folder, *words, "--out", f"{bucket}/out", "--resume") == 2
+    assert capsys.readouterr().err.count("no manifest there lists it") == 2
+    # A command that is killed has sent results that its manifest does not list yet.
+    fsspec.filesystem("memory").pipe_file(f"/bucket/out/{MANIFEST}", b"")
+    assert predict(model_folder, *words, "--out", f"{bucket}/out", "--resume") == 0
+    store.get("v1.json", tmp_path / "more.json")
+    assert (tmp_path / "more.json").read_bytes() == (tmp_path / "out/v1.json").read_bytes()
 
 
 def test_what_is_missing_or_refused_is_one_sentence(

@@ -80,3 +80,24 @@ def test_a_pipe_is_read_to_its_end_and_more_than_once(tmp_path: Path) -> None:
 def test_what_is_not_there_or_not_read_is_refused_by_name(word: str, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{word.replace('*', '.*')}: .*{message}"):
         open_video(word)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_time_to_find_files_grows_with_their_number_alone(
+    is_folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    equal = Path.__eq__
+
+    def counted(self: Path, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return equal(self, other)
+
+    number = 100
+    for one in range(number):
+        (tmp_path / f"{one}.mp4").touch()
+    monkeypatch.setattr(Path, "__eq__", counted)
+    words = [str(tmp_path)] if is_folder else [str(tmp_path / f"{one}.mp4") for one in range(number)]
+    assert len(find_sources(words)) == number
+    assert compared < 10 * number

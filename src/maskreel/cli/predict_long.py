@@ -11,8 +11,12 @@ from maskreel.spread.work import Finished
 class _Shared:
     """A video in parts."""
 
+    parts: int
+    """Stretches, and the joining of them."""
     left: int
     """Stretches that are not searched."""
+    told: float = 0.0
+    """How much of the video was told as progress."""
     seconds: float = 0.0
     is_lost: bool = False
     """Whether a part failed, so that nothing more is done of it."""
@@ -28,7 +32,7 @@ class LongVideos:
         """What can be done now that something is."""
         match finished.unit, finished.value:
             case Job() as job, IsLong(ranges=ranges):
-                self._shared[job.number] = _Shared(left=len(ranges), seconds=finished.seconds)
+                self._shared[job.number] = _Shared(parts=len(ranges) + 1, left=len(ranges), seconds=finished.seconds)
                 return [Stretch(job=job, chosen=chosen) for chosen in ranges]
             case Stretch(job=job), Searched(error=None):
                 shared = self._shared[job.number]
@@ -37,6 +41,18 @@ class LongVideos:
                 return [Joining(job=job)] if not shared.left and not shared.is_lost else []
             case _:
                 return []
+
+    def progress_of(self, finished: Finished[Unit]) -> float:
+        """How much of a video is done with it; to be asked before `last_of`."""
+        if isinstance(finished.unit, Job):
+            return float(not isinstance(finished.value, IsLong))
+        shared = self._shared[finished.unit.job.number]
+        if shared.is_lost:
+            return 0.0
+        is_part = isinstance(finished.value, Searched) and finished.value.error is None
+        done = 1 / shared.parts if is_part else 1 - shared.told
+        shared.told += done
+        return done
 
     def has(self, job: Job) -> bool:
         """Whether a video was shared."""

@@ -113,7 +113,7 @@ class Many:
             ):
 
                 def tick() -> None:
-                    advance(0)
+                    advance(0.0)
                     self._keep_store()
 
                 finished = work_through(
@@ -125,9 +125,10 @@ class Many:
                     tick=tick,
                 )
                 for one in finished:
+                    done = self._long.progress_of(one)
                     if (last := self._long.last_of(one)) is not None:
                         self._note(last)
-                        advance(1)
+                    advance(done)
         except Stopped:
             pass
         self._keep_store(0.0)
@@ -167,6 +168,8 @@ class Many:
             if name in names:
                 store.get(name, self._folder / name)
                 Record(self._folder).begin(name)
+        if self._work.args.resume and MANIFEST in names:
+            return  # It is sent now and then: what it does not list yet was written by the command that was ended.
         ours = self._manifest.sums() if self._manifest is not None else {}
         for job in self._jobs:
             for path in job.files(self._work.args):

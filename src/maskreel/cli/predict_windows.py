@@ -28,7 +28,10 @@ WINDOWS = ".windows"
 """Folder of what is found in windows, until their video is joined."""
 
 WINDOWS_OF_STRETCH = 8
-"""A worker takes so many windows at once; a video of more than two stretches is long."""
+"""A worker takes at least so many windows at once; a video of more than two stretches is long."""
+
+MOST_STRETCHES = 16
+"""Of a video: each reads it from its beginning, since windows must start where they start in one process."""
 
 Size = tuple[int, int]
 
@@ -52,7 +55,7 @@ def ranges(num_frames: int | None, clip_frames: int, overlap: int) -> list[Range
     windows = 1 + -(-(num_frames - clip_frames) // (clip_frames - overlap))
     if windows <= 2 * WINDOWS_OF_STRETCH:
         return []
-    firsts = range(0, windows, WINDOWS_OF_STRETCH)
+    firsts = range(0, windows, max(WINDOWS_OF_STRETCH, -(-windows // MOST_STRETCHES)))
     return [Range(first=first, end=end) for first, end in zip(firsts, (*firsts[1:], None), strict=True)]
 
 

@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -30,28 +40,42 @@ def frame_progress(title: str, total: int | None, *, quiet: bool = False) -> Ite
 
 
 @contextmanager
-def unit_progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """As `frame_progress`, with the units of many that are done, how fast they come, and what time is left."""
+def unit_progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float], None]]:
+    """As `frame_progress`, with the units of many that are done, how fast they come, and what time is left.
+
+    A unit that is shared by several workers may be told in parts.
+    """
     if quiet:
         yield lambda units: None
     elif sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("videos", total=total)
-            yield lambda units: progress.update(task, advance=units)
+            yield lambda units: progress.update(task, completed=_sum(progress.tasks[0].completed, units))
     else:
         yield _UnitLines(total)
+
+
+def _sum(done: float, more: float) -> float:
+    """Whole numbers where parts add up to them."""
+    total = done + more
+    return float(round(total)) if abs(total - round(total)) < 1e-6 else total
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.2f}/s")
 
 
 class _UnitLines:
     """A line every ten seconds."""
 
     def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
+        self._total, self._done = total, 0.0
         self._begin = self._last = time.monotonic()
 
-    def __call__(self, units: int) -> None:
-        self._done += units
+    def __call__(self, units: float) -> None:
+        self._done = _sum(self._done, units)
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from maskreel.errors import UsageError
-from maskreel.spread.work import Answer, CannotBegin, Death, Handler, sendable
+from maskreel.spread.work import Answer, CannotBegin, Death, Handler, answer_to, sendable
 
 logger = logging.getLogger(__name__)
 
@@ -205,12 +205,7 @@ class _Actor:
         return "ready", (os.getpid(), ray.get_runtime_context().get_node_id()), 0.0
 
     def do(self, unit: Any) -> tuple[str, Any, float]:
-        start = time.monotonic()
-        try:
-            value = self._handle(unit)
-        except Exception as error:
-            return "error", sendable(error), 0.0
-        return "done", value, time.monotonic() - start
+        return answer_to(self._handle, unit)
 
 
 def _tell(process: int) -> None:

@@ -6,7 +6,6 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any
 
-from maskreel.spread.work import Answer, CannotBegin, Death, Handler, sendable
+from maskreel.spread.work import Answer, CannotBegin, Death, Handler, answer_to, sendable
 
 logger = logging.getLogger(__name__)
 
@@ -131,10 +130,7 @@ def _serve(pipe: Connection, make: Callable[[], Handler]) -> None:
         handle = make()
         pipe.send(("ready", None, 0.0))
         while True:
-            unit = pipe.recv()
-            start = time.monotonic()
-            value = handle(unit)
-            pipe.send(("done", value, time.monotonic() - start))
+            pipe.send(answer_to(handle, pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:

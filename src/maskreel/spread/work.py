@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -137,6 +138,15 @@ def work_through(
             crew.stop()
     if is_stopped:
         raise Stopped
+
+
+def answer_to(handle: Handler, unit: Any) -> tuple[str, Any, float]:
+    """What a worker sends of a unit: "done", the value and its seconds, or "error" and what was raised."""
+    start = time.monotonic()
+    try:
+        return "done", handle(unit), time.monotonic() - start
+    except Exception as error:
+        return "error", sendable(error), 0.0
 
 
 class CannotBegin(DataError):

@@ -166,7 +166,8 @@ def _from_path(path: Path, frame_rate: Fraction, *, is_inner: bool = False) -> l
     videos = [entry for entry in entries if _is_video(entry)]
     images = [entry for entry in entries if is_image(entry) and not entry.is_dir()]
     folders = [] if is_inner else [entry for entry in entries if _is_folder_below(entry, path)]
-    if unlisted := unread(entry for entry in entries if entry not in {*videos, *images}):
+    known = {*videos, *images}
+    if unlisted := unread(entry for entry in entries if entry not in known):
         logger.warning(
             "%s: %s left out; convert images to PNG or JPEG, and name videos, to have them read", path, unlisted
         )
@@ -228,17 +229,18 @@ def _warn_of_rest(path: Path, what: str, others: dict[str, Sequence[Path]]) -> N
 
 def _named_alone(words: Sequence[str]) -> Sequence[str]:
     """The words but those of files that commands wrote, which a pattern of the shell brings; not where all are such."""
-    kept = without_outputs([Path(word) for word in words])
-    ours = [word for word in words if Path(word) not in kept]
+    kept = set(without_outputs([Path(word) for word in words]))
+    ours = [Path(word) for word in words if Path(word) not in kept]
     if kept and ours:
-        logger.warning("%s", _left_out([Path(word) for word in ours], "file", OURS))
-    return [word for word in words if word not in ours] if kept else words
+        logger.warning("%s", _left_out(ours, "file", OURS))
+    return [word for word in words if Path(word) in kept] if kept else words
 
 
 def _sources_alone(paths: list[Path], name: str) -> list[Path]:
     """The paths without what an earlier command wrote there."""
     kept = without_outputs(paths)
-    ours = [path for path in paths if path not in kept and path.suffix.lower() != ".json"]
+    known = set(kept)
+    ours = [path for path in paths if path not in known and path.suffix.lower() != ".json"]
     if ours:
         logger.warning("%s: %s", name, _left_out(ours, "file", OURS))
     return kept
