@@ -11,15 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import maskreel
-from maskreel.errors import DataError, OptionError
+from maskreel.errors import DataError, OptionError, UsageError
 from maskreel.geometry import rle
 from maskreel.inference.options import PredictorOptions
 from maskreel.inference.pending import FrameObjects
 from maskreel.inference.predictor import VideoPredictor
 from maskreel.inference.session import Session
+from maskreel.models.catalog import CATALOG
+from maskreel.models.folder import published_frames
 from maskreel.rendered.dials import SyntheticDials
 from maskreel.rendered.synthetic import render_video
+from tests.checkpoints.tables import TINY
 from tests.inference.colour_model import CLASSES, ColourModel
+from tests.models.test_contract import drawn
 from tests.video.videos import COLOURS, moving_blocks
 
 Visits = tuple[tuple[int, range], ...]
@@ -195,6 +199,30 @@ def test_a_remembered_object_is_not_taken_for_one_of_another_look() -> None:
     assert len(session.result()) == 4
 
 
+def loaded(kind: str) -> VideoPredictor:
+    """The small recipe's weights where this clone has them, else drawn ones."""
+    try:
+        return maskreel.load("bundled" if kind == "seqformer" else f"bundled-{kind.replace('_', '-')}", memory=20)
+    except UsageError:
+        config = TINY[kind]
+        classes = [(number, str(number)) for number in range(config.num_classes)]
+        options = PredictorOptions(short_side=48, memory=20, min_score=0.0)
+        return VideoPredictor(drawn(config, deviation=0.1), classes, options, trained_frames=published_frames(config))
+
+
+@pytest.mark.parametrize("kind", sorted(CATALOG))
+def test_a_state_of_any_model_goes_on_with_the_same_ids_and_bytes(kind: str) -> None:
+    run, frames = loaded(kind), rendered_frames(9)
+    whole = run.session(latency=1, window=3)
+    seen = push_all(whole, frames) + whole.finish()
+    for cut in (2, 5, 9):
+        before, after = (run.session(latency=1, window=3) for _ in range(2))
+        first = push_all(before, frames[:cut])
+        after.load_state_dict(through_a_file(before.state_dict()))
+        assert first + push_all(after, frames[cut:]) + after.finish() == seen
+        assert after.result().to_dict() == whole.result().to_dict()
+
+
 def state_of(**changes: Any) -> dict[str, Any]:
     session = predictor().session(latency=1, window=5)
     push_all(session, [picture(index) for index in range(7)])
@@ -215,7 +243,10 @@ def state_of(**changes: Any) -> dict[str, Any]:
         (lambda: state_of(known={**state_of()["known"], "_size": [1, {"tuple": 3}]}), "state: damaged"),
         (lambda: predictor().session(latency=2, window=5).state_dict(), "state: latency was 2 there and is 1 here"),
         (lambda: predictor(short_side=32).session(latency=1, window=5).state_dict(), "option short_side was 32"),
-        (lambda: maskreel.load("bundled").session(latency=1).state_dict(), "state: was made by another model"),
+        (
+            lambda: maskreel.load("bundled").session(latency=1).state_dict(),
+            "state: was made by another model, SeqFormer .*; this one is ColourModel",
+        ),
     ],
 )
 def test_a_foreign_state_is_refused_and_what_was_found_is_kept(state: Any, message: str) -> None:

@@ -1,8 +1,10 @@
 """Frames pushed one by one: what comes out when, the same result as for a file, and what is refused."""
 
+import collections
 import gc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,10 +119,11 @@ def test_times_are_those_given_else_a_tenth_of_a_second_after_the_frame_before()
         (torch.from_numpy(picture(0)), None, "^frame 15: torch tensor .* expected .* a torch tensor 3 h w"),
         ("video.mp4", None, "^frame 15: str; expected"),
         (picture(0), float("nan"), "^frame 15: time nan; expected seconds$"),
+        (picture(0), np.zeros(2), r"^frame 15: time array.*; expected seconds$"),
         (picture(0), 0.5, "^frame 15: time 0.5; expected 1.4 or later"),
     ],
 )
-def test_a_refused_frame_changes_nothing(frame: object, time: float | None, message: str) -> None:
+def test_a_refused_frame_changes_nothing(frame: object, time: Any, message: str) -> None:
     """What was found before is kept, and the video goes on."""
     session, reference = predictor().session(), predictor().session()
     for index in range(40):
@@ -211,3 +214,12 @@ def test_a_call_takes_what_can_be_opened(video: Path) -> None:
     tensor = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     assert content(predictor()(tensor)) == expected
     assert [frame.index for frame in predictor().stream(iter(frames))] == list(range(60))
+
+
+def test_what_is_seen_before_a_bad_frame_is_handed_out() -> None:
+    frames = [picture(index) for index in range(20)]
+    seen: list[FrameObjects] = []
+    stream = predictor().stream([*frames, frames[0] / 255])
+    with pytest.raises(DataError, match=r"frame 20: numpy array of float64"):
+        collections.deque(map(seen.append, stream))
+    assert seen == list(predictor().stream(frames))

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +29,7 @@ def http_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def tcp_server(connections: Sequence[bytes | None]) -> Iterator[str]:
+def tcp_server(connections: Iterable[bytes | None]) -> Iterator[str]:
     """Sends each content to one connection after the other and breaks it off, None without a word; then nobody listens.
 
     Yields the address.

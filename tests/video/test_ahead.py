@@ -99,6 +99,17 @@ def test_a_source_that_is_stopped_says_what_it_left(declared: int | None, count:
     assert source.skipped == ((SkippedFrame(index=6, count=count, reason=STOPPED),) if count else ())
 
 
+def test_what_was_lost_before_a_source_was_stopped_is_told_too() -> None:
+    shown: list[int] = []
+    broke = SkippedFrame(index=3, reason="the connection broke off")
+    counted = Counted(50, declared=50)
+    counted.skipped = (broke,)
+    source = ReadAhead(counted, stop=lambda: len(shown) == 6)
+    for frame in source:
+        shown.append(frame.index)
+    assert source.skipped == (broke, SkippedFrame(index=6, count=43, reason=STOPPED))
+
+
 def test_a_silent_source_can_be_stopped() -> None:
     stopped, blocked = threading.Event(), threading.Event()
 

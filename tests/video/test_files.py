@@ -13,6 +13,7 @@ from av.video.reformatter import Colorspace
 
 from maskreel.errors import VideoReadError
 from maskreel.video import files as video_files
+from maskreel.video.choice import FrameChoice
 from maskreel.video.clock import Clock
 from maskreel.video.files import VideoFile
 from tests.builders import shared_path
@@ -117,6 +118,17 @@ def test_damaged_frames_are_listed_where_they_would_have_stood(tmp_path: Path) -
     present = [index for index in range(60) if index not in lost]
     np.testing.assert_allclose(times, np.array(present) / 25, atol=1e-3)
     assert "cannot be decoded" in video.skipped[0].reason
+
+
+def test_damaged_frames_are_listed_as_far_as_the_video_was_read(tmp_path: Path) -> None:
+    path = write_test_video(tmp_path / "a.mp4", num_frames=60, picture=noise, max_b_frames=0)
+    video = VideoFile(damage(path, length=12_000))
+    list(video)
+    whole = video.skipped
+    for choice, lost in ((FrameChoice(end=whole[-1].index / 25 + 0.2), whole), (FrameChoice(max_frames=2), ())):
+        source = choice.of(video)
+        list(source)
+        assert source.skipped == lost
 
 
 def test_frames_that_come_late_after_damage_do_not_shift_the_others(tmp_path: Path) -> None:

@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 
 from maskreel.errors import UsageError
 from maskreel.video import streams
+from maskreel.video.choice import FrameChoice
 from maskreel.video.files import Frame, VideoFile
 from maskreel.video.pipes import PipedVideo
 from maskreel.video.sources import find_sources, open_video
 from maskreel.video.streams import StreamedVideo, stem_of_address, without_password
 from tests.video.loopback import http_server, tcp_server
-from tests.video.videos import moving_blocks, write_test_video
+from tests.video.videos import damage, moving_blocks, noise, write_test_video
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +89,48 @@ def test_a_stream_that_comes_back_as_something_else_ends_there(tmp_path: Path) -
     first = video(tmp_path, "a.ts", 12)
     with tcp_server([first.read_bytes(), b"GIF? no " * 4000]) as address:
         assert len(list(open_video(address))) == 12
+
+
+def test_every_break_is_listed_even_where_no_more_frames_are_wanted(tmp_path: Path) -> None:
+    content = video(tmp_path, "a.ts", 12).read_bytes()
+    with tcp_server([content] * 3) as address:
+        source = FrameChoice(max_frames=30).of(open_video(address))
+        assert [frame.index for frame in source] == list(range(30))
+    assert [lost.index for lost in source.skipped] == [12, 24]
+
+
+def test_what_each_connection_lost_is_listed_at_its_place(tmp_path: Path) -> None:
+    path = damage(write_test_video(tmp_path / "a.mp4", num_frames=40, picture=noise, max_b_frames=0), length=12_000)
+    alone = VideoFile(path)
+    count, places = len(list(alone)), [lost.index for lost in alone.skipped]
+    assert places
+    connections = [av.open(str(path)) for _ in range(2)]
+
+    def connect() -> InputContainer:
+        if not connections:
+            raise UsageError("nobody is there")
+        return connections.pop()
+
+    source = StreamedVideo("twice", connect, is_live=True)
+    assert len(list(source)) == 2 * count
+    assert [lost.index for lost in source.skipped] == [*places, count, *(count + place for place in places)]
+
+
+def test_connections_that_bring_no_frame_are_not_made_for_ever(tmp_path: Path) -> None:
+    head = b"YUV4MPEG2 W80 H48 F25:1 Ip A1:1 C420jpeg\n"
+    made: list[int] = []
+
+    def contents() -> Iterator[bytes]:
+        yield head + 3 * (b"FRAME\n" + bytes(80 * 48 * 3 // 2))
+        for number in range(100):
+            made.append(number)
+            yield head
+
+    with tcp_server(contents()) as address:
+        source = open_video(address)
+        assert len(list(source)) == 3
+    assert streams.MAX_ATTEMPTS <= len(made) <= streams.MAX_ATTEMPTS + 1
+    assert source.skipped == ()
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ class Session:
         shown = show_frame(pixels, self._options.short_side, self._options.long_side, self._options.largest)
         if time is None and isinstance(frame, Frame):
             time = frame.time
-        seconds = self._clock.tick(None if time is None else float(time), where)
+        seconds = self._clock.tick(time, where)
         self._size = pixels.shape[:2]
         if self._keep:
             self._timestamps.append(seconds)
@@ -207,8 +207,10 @@ class Session:
             raise DataError("state: damaged, or not made by state_dict")
         for name, value in self._settings().items():
             if settings.get(name) != value:
-                if name in ("model", "classes"):
-                    raise DataError("state: was made by another model; load the one that made it")
+                if name == "model":
+                    raise DataError(f"state: was made by another model, {settings.get(name)}; this one is {value}")
+                if name == "classes":
+                    raise DataError("state: was made by a model of other classes")
                 raise DataError(f"state: {name} was {settings.get(name)!r} there and is {value!r} here")
         for name, value in {name: unpack(known[name], self._device) for name in _KNOWN}.items():
             setattr(self, name, value)

@@ -17,7 +17,7 @@ from maskreel.geometry.rle import Rle
 from maskreel.inference.doubles import Doubles, JoinedMasks
 from maskreel.inference.postprocess import ClipDetections
 
-MEMORY_LIMIT = 8 * 2**20
+MEMORY_LIMIT = 2**20
 """Bytes of masks held in memory; more of them move to a temporary file."""
 
 _NO_BYTES = torch.zeros(0, dtype=torch.uint8)

@@ -56,12 +56,11 @@ class ReadAhead:
 
     def _lost(self, received: int) -> tuple[SkippedFrame, ...]:
         """What the source lost by itself, and what was left when it was stopped."""
+        lost = self._source.skipped
         if not self._stop():
-            return self._source.skipped
-        left = None if self.declared is None else self.declared - received
-        return (
-            () if left is not None and left <= 0 else (SkippedFrame(index=received, count=left or 1, reason=STOPPED),)
-        )
+            return lost
+        left = 1 if self.declared is None else self.declared - received - sum(one.count for one in lost)
+        return (*lost, SkippedFrame(index=received, count=left, reason=STOPPED)) if left > 0 else lost
 
 
 class _Waiting:

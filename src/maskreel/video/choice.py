@@ -55,6 +55,12 @@ class ChosenFrames:
 
     def __iter__(self) -> Iterator[Frame]:
         """Raises OptionError when no frame is chosen."""
+        try:
+            yield from self._chosen()
+        finally:
+            self.skipped = self._source.skipped
+
+    def _chosen(self) -> Iterator[Frame]:
         choice, passed, count = self._choice, 0, 0
         end = float("inf") if choice.end is None else choice.end
         last = None
@@ -72,8 +78,6 @@ class ChosenFrames:
                 count += 1
             if count == choice.max_frames:
                 break
-        else:
-            self.skipped = self._source.skipped
         if not count:
             where = f"; the last one before was at {last:.2f} s" if last is not None else ""
             raise OptionError(f"{self.name}: no frame from {choice.start} to {choice.end} s{where}")

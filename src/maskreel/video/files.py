@@ -84,7 +84,7 @@ class FrameSource(Protocol):
     frame_rate: Fraction
     """Nominal frames per second."""
     skipped: tuple[SkippedFrame, ...]
-    """Frames lost in the latest complete pass."""
+    """Frames lost in the latest pass, as far as it went."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Raises VideoReadError when there is no frame at all."""
@@ -124,6 +124,24 @@ class VideoFile:
         """Frames of (width, height), by default those of the first one as shown."""
         stream = _video_stream(container, self.name)
         ledger = PacketLedger(stream, self.frame_rate)
+        try:
+            yield from self._shown(container, stream, ledger, clock, size)
+        except GeneratorExit:
+            # Whoever reads has enough.
+            self._account(tuple(ledger.refused()))
+            raise
+        if not ledger.decoded:
+            raise VideoReadError(self.name, f"no frame can be decoded ({ledger.summary()}); is the file complete?")
+        self._account(tuple(ledger.lost(container, self.declared, self._count_stored)))
+
+    def _shown(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        ledger: PacketLedger,
+        clock: Clock,
+        size: tuple[int, int] | None,
+    ) -> Iterator[Frame]:
         first = None
         for frame in _decoded(container, stream, ledger):
             _check_size(frame.width, frame.height, self.name)
@@ -136,9 +154,10 @@ class VideoFile:
             time = clock.next(ledger.shown(frame), is_damaged=ledger.is_damaged)
             duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
             yield Frame(ledger.decoded - 1, time, upright_rgb(frame, size), duration)
-        if not ledger.decoded:
-            raise VideoReadError(self.name, f"no frame can be decoded ({ledger.summary()}); is the file complete?")
-        self.skipped = tuple(ledger.lost(container, self.declared, self._count_stored))
+
+    def _account(self, lost: tuple[SkippedFrame, ...]) -> None:
+        """What a pass over a container lost."""
+        self.skipped = lost
 
     def _count_stored(self) -> int:
         """Packets that the file holds, those that an edit list hides among them."""

@@ -3,7 +3,7 @@
 import heapq
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from statistics import median_low
 
@@ -119,10 +119,8 @@ class PacketLedger:
 
         `count_stored` reads how many packets the file holds, those that an edit list hides among them.
         """
-        times = sorted(self._times)
-        missing = sorted((time, reason) for time, reason in self._reasons())
-        for place, (time, reason) in enumerate(missing):
-            yield SkippedFrame(index=bisect_left(times, time) + place, reason=reason)
+        missing = list(self._reasons())
+        yield from self._placed(missing)
         accounted = self.decoded + len(missing) + self._hidden
         cause = f" ({self._read_errors[0]})" if self._read_errors else ""
         if declared is not None:
@@ -141,6 +139,16 @@ class PacketLedger:
                 seconds = f"at {self._end:.2f} s of {duration:.2f} s"
                 reason = f"the file ends early{cause}: {seconds}, about {about} frames missing"
                 yield SkippedFrame(index=accounted, reason=reason)
+
+    def refused(self) -> Iterator[SkippedFrame]:
+        """Frames of packets that could not be decoded, where the pass ends before the video does."""
+        yield from self._placed([(time, reason) for time, reason in self._waiting.items() if reason])
+
+    def _placed(self, missing: Iterable[tuple[int, str]]) -> Iterator[SkippedFrame]:
+        """Frames by their times, in the order of the video."""
+        times = sorted(self._times)
+        for place, (time, reason) in enumerate(sorted(missing)):
+            yield SkippedFrame(index=bisect_left(times, time) + place, reason=reason)
 
     def _reasons(self) -> Iterator[tuple[int, str]]:
         has_hidden = self._codec in _HIDDEN_FRAMES

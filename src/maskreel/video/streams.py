@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,10 @@ class StreamedVideo(VideoFile):
         self.skipped: tuple[SkippedFrame, ...] = ()
         self.is_live = is_live
         self._connect = connect
+        self._failures = 0
+        """Attempts to connect again since the last frame."""
+        self._begun = 0
+        """Frames of the connections before."""
         self._container: InputContainer | None = connect()
         self._read_head(self._container)
         self._clock = Clock(float(1 / self.frame_rate))
@@ -91,22 +96,28 @@ class StreamedVideo(VideoFile):
         self._frames = chain([first], self._frames)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raises UsageError the second time."""
+        """Raises UsageError the second time. `skipped` grows on the way."""
         if self._container is None:
             raise UsageError(f"{self.name}: can be read only once; record it to a file to have it read again")
-        count, breaks = 0, list[SkippedFrame]()
+        count, broke = 0, 0.0
         while self._container is not None:
             with closing(self._container):
                 for frame in self._frames:
+                    if self._failures:
+                        waited = time.monotonic() - broke
+                        reason = f"the connection broke off here and was made again after {waited:.1f} s"
+                        self.skipped = (*self.skipped, SkippedFrame(index=count, reason=reason))
+                        self._failures = 0
                     yield Frame(count, frame.time, frame.pixels, frame.duration)
                     count += 1
-            began = time.monotonic()
+            if not self._failures:
+                broke, self._begun = time.monotonic(), count
             self._container = self._again() if self.is_live else None
             if self._container is not None:
-                reason = f"the connection broke off here and was made again after {time.monotonic() - began:.1f} s"
-                breaks.append(SkippedFrame(index=count, reason=reason))
                 self._frames = self._rest(self._container)
-        self.skipped = (*self.skipped, *breaks)
+
+    def _account(self, lost: tuple[SkippedFrame, ...]) -> None:
+        self.skipped = (*self.skipped, *(replace(one, index=one.index + self._begun) for one in lost))
 
     def _rest(self, container: InputContainer) -> Iterator[Frame]:
         """Frames after a break, stretched to the size of those before it."""
@@ -117,14 +128,15 @@ class StreamedVideo(VideoFile):
             logger.warning("%s", error)
 
     def _again(self) -> InputContainer | None:
-        """A new connection, None where there is none to be had."""
-        for attempt in range(MAX_ATTEMPTS):
+        """A new connection, None where there is none to be had; one that brought no frame counts as a failure."""
+        while self._failures < MAX_ATTEMPTS:
+            if self._failures:
+                time.sleep(FIRST_WAIT * 2 ** (self._failures - 1))
+            self._failures += 1
             try:
                 container = self._connect()
             except (VideoReadError, UsageError) as error:
-                logger.warning("broke off; attempt %d of %d: %s", attempt + 1, MAX_ATTEMPTS, error)
-                if attempt + 1 < MAX_ATTEMPTS:
-                    time.sleep(FIRST_WAIT * 2**attempt)
+                logger.warning("broke off; attempt %d of %d: %s", self._failures, MAX_ATTEMPTS, error)
             else:
                 logger.warning("%s: broke off and was connected again", self.name)
                 return container

@@ -133,7 +133,8 @@ class FrameQueryDecoder(Checkpointed):
         if t > self.num_frames:
             raise UsageError(
                 f"a clip of {t} frames, but the query table of this model knows {self.num_frames}; cut the video into "
-                f"clips of at most {self.num_frames} frames (--clip-frames {self.num_frames})"
+                f"clips of at most {self.num_frames} frames (--clip-frames {self.num_frames}, with a latency "
+                f"--window {self.num_frames})"
             )
         place = self.queries.weight[None, : t * self.num_queries]
         is_padding = memory.is_padding.all(-1).repeat_interleave(self.num_queries, 1)
