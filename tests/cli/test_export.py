@@ -10,7 +10,9 @@ import pytest
 
 import maskreel.cli.export
 from maskreel.cli.main import main
+from maskreel.files import write_sums
 from maskreel.models.folder import save_model
+from tests.builders import write_youtube_vis
 from tests.export.exporting import exported_once, tiny_model
 from tests.export.plain import write_plain
 from tests.other_user import as_nobody, open_folder
@@ -111,9 +113,30 @@ def test_every_command_takes_an_exported_folder_as_run(video: Path, capsys: pyte
     assert len(found) > 3
     assert any(found[0]["segmentations"])
     assert main(["bench", "model", "onnx", "--frames", "2", "--samples", "1", "--json", "bench.json"]) == 0
+    live = ["predict", "onnx", str(video), "--out", "live", "--latency", "0", "--min-score", "0", "--no-overlay"]
+    assert main(live) == 0
+    assert len(json.loads(Path(f"live/{video.name}.json").read_text())["masklets"]) > 3
+    know_blocks_and_lines(Path("onnx"))
+    write_youtube_vis(Path("set"), split="valid", num_videos=1, size=(64, 96))
+    evaluated = ["evaluate", "onnx", "--data.root", "set", "--data.split", "valid", "--out", "scored"]
+    assert main(evaluated) == 0
+    assert json.loads(Path("scored/results.json").read_text())
     capsys.readouterr()
+    for words in (live, evaluated, ["bench", "model", "onnx"]):
+        assert main([*words, "--precision", "bf16"]) == 2
+        assert (
+            "--precision bf16: exported graphs compute in the numbers that they were written" in capsys.readouterr().err
+        )
     assert main(["export", "onnx", "again", "--format", "torch"]) == 1
     assert "holds exported graphs, which can be run and nothing else" in capsys.readouterr().err
+
+
+def know_blocks_and_lines(folder: Path) -> None:
+    """Gives a folder the classes of `write_youtube_vis`, and one more."""
+    config = json.loads((folder / "config.json").read_text())
+    config["classes"] = [{"id": 7, "name": "block"}, {"id": 3, "name": "line"}, {"id": 1, "name": "other"}]
+    (folder / "config.json").write_text(json.dumps(config))
+    write_sums(folder)
 
 
 @pytest.mark.nightly

@@ -53,8 +53,8 @@ def named_predictor(args: BenchModel, device: torch.device) -> VideoPredictor:
         raise UsageError(f"{args.name}: neither a recipe nor a folder; {hint}")
     with refused_as_typed():
         options: PredictorOptions = recorded_options(recorded, short_side=args.short_side, precision=args.precision)
-    options = replace(options, clip_frames=args.frames, clip_overlap=0)
-    return VideoPredictor(model, classes, options, device=device)
+        options = replace(options, clip_frames=args.frames, clip_overlap=0)
+        return VideoPredictor(model, classes, options, device=device)
 
 
 def model_figures(args: BenchModel, predictor: VideoPredictor) -> dict[str, Any]:

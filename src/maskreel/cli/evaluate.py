@@ -53,7 +53,8 @@ def run(args: Evaluate) -> None:
     loaded = load_runnable(args.run, device)
     check_classes(loaded.classes, dataset)
     config = _options(args, loaded.inference)
-    config = replace(config, predictor=settled(config.predictor, loaded.model, device))
+    with refused_as_typed():
+        config = replace(config, predictor=settled(config.predictor, loaded.model, device))
     inputs = (dataset.annotation_path, dataset.frames_folder, args.run, model_folder(args.run))
     name = args.run if is_bundled(args.run) else Path(args.run).resolve().name
     with outputs_for(args, *inputs) as outputs:

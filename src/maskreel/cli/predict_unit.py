@@ -62,14 +62,14 @@ class Work:
         frames = frame_choice(args)
         device = choose_device(args.device)
         loaded = load_runnable(args.run, device)
-        predictor = VideoPredictor(
-            loaded.model,
-            loaded.classes,
-            _options(args, loaded.inference),
-            device=device,
-            trained_frames=loaded.trained_frames,
-        )
         with refused_as_typed():
+            predictor = VideoPredictor(
+                loaded.model,
+                loaded.classes,
+                _options(args, loaded.inference),
+                device=device,
+                trained_frames=loaded.trained_frames,
+            )
             predictor.session(latency=args.latency, window=args.window)
         pair_score = float(loaded.inference.get("min_score", 0.0)) if args.min_score is None else args.min_score
         return cls(

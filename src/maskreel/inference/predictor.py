@@ -56,10 +56,6 @@ class VideoPredictor:
         """
         self.options: PredictorOptions = settled(options or PredictorOptions(), model, device)
         self.classes: tuple[tuple[int, str], ...] = tuple(classes)
-        if not isinstance(model, nn.Module) and self.options.precision != "float32":
-            raise OptionError(
-                f"precision {self.options.precision}: exported graphs compute in the numbers that they were written for"
-            )
         precision = "bf16" if self.options.precision == "bf16" else "float32"
         self.runtime: Runtime = (
             PyTorchRuntime(model, device=device, precision=precision) if isinstance(model, nn.Module) else model
@@ -159,10 +155,15 @@ class VideoPredictor:
 
 
 def settled(options: PredictorOptions, model: nn.Module | Runtime, device: torch.device | str) -> PredictorOptions:
-    """Options whose `precision` is no longer `auto`, but what that stands for on a device; the choice is logged."""
+    """Options whose `precision` is no longer `auto`, but what that stands for on a device; the choice is logged.
+
+    Raises OptionError for a precision that exported graphs do not have.
+    """
+    chosen, reason = "float32", "exported graphs compute in the numbers that they were written for"
+    if not isinstance(model, nn.Module) and options.precision == "bf16":
+        raise OptionError(f"precision {options.precision}: {reason}")
     if options.precision != "auto":
         return options
-    chosen, reason = "float32", "exported graphs compute in the numbers that they were written for"
     if isinstance(model, nn.Module):
         chosen, reason = choose_precision(torch.device(device).type)
     logger.info("precision auto: %s, %s", chosen, reason)

@@ -87,8 +87,8 @@ class ExportWeights:
 class Export:
     """Write a model as graphs that run without PyTorch, or as torch.export programs, and prove that they agree.
 
-    OUT is a model folder like any other: predict, evaluate and bench model take it as RUN. Beyond the bounds (largest
-    relative difference 1e-4 in float32, 2e-2 in float16; AP of rendered videos) nothing is left under OUT.
+    OUT is a model folder like any other: predict, evaluate, serve and bench model take it as RUN. Beyond the bounds
+    (largest relative difference 1e-4 in float32, 2e-2 in float16; AP of rendered videos) nothing is left under OUT.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -102,8 +102,7 @@ class Export:
     frames: int | None = None
     """Frames of a clip; default as the model was evaluated, else 36."""
     precision: GraphPrecision = "float32"
-    """Numbers of the graphs: float32; float16, stored in 16 bits; int8, backbone and linear layers in 8 bits, with
-    OpenVINO those of the features graph."""
+    """Numbers of the graphs: float32; float16, stored in 16 bits; int8, backbone and linear layers in 8 bits."""
     calibrate: Path | None = None
     """Videos from which int8 takes its ranges: a folder of a data set, or of videos or frames; default, for a model of
     the rendered classes, rendered videos."""
