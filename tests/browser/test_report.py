@@ -73,9 +73,27 @@ def test_masks_lie_over_the_video_and_follow_it(page) -> None:
 
 
 def test_the_video_plays_to_its_last_frame(page) -> None:
-    page.evaluate("document.querySelector('video').playbackRate = 4; document.querySelector('video').play()")
+    page.evaluate("document.querySelector('video').playbackRate = 4")
+    page.get_by_role("button", name="play").click()
+    page.get_by_role("button", name="pause").wait_for()
     until(page, "document.querySelector('video').ended")
     until(page, "document.documentElement.dataset.frame === '39'")
+    assert page.locator("#play").text_content() == "play"
+    assert page.locator("#time").text_content() == "0:04.00 of 0:04.00"
+
+
+def test_the_place_in_the_video_follows_and_leads(page) -> None:
+    seek(page, 1.25)
+    assert float(page.locator("#place").input_value()) == pytest.approx(1.25, abs=0.1)
+    page.locator("#place").fill("3")
+    until(page, "document.documentElement.dataset.frame === '30'")
+    page.keyboard.press("ArrowLeft")
+    until(page, "document.documentElement.dataset.frame === '29'")
+    page.keyboard.press("End")
+    until(page, "document.documentElement.dataset.frame === '39'")
+    page.locator("video").click()
+    page.get_by_role("button", name="pause").click()
+    page.get_by_role("button", name="play").wait_for()
 
 
 def test_hide_solo_and_threshold(page) -> None:
@@ -101,6 +119,7 @@ def test_the_timeline_shows_where_an_object_is_seen_and_jumps_there(page) -> Non
     assert by_id[2]["seen"] == [[0, 1], [2, 4]]
     assert by_id[3]["seen"] == [[1.5, 4]]
     bar = page.locator("tr[data-object='3'] .bar")
+    bar.scroll_into_view_if_needed()
     box = bar.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 5)
     until(page, "Math.abs(document.querySelector('video').currentTime - 2) < 0.05")
@@ -115,7 +134,15 @@ def test_the_keyboard_alone_reaches_everything(page) -> None:
         reached.add(
             page.evaluate("(e => e.ariaLabel || e.getAttribute('aria-label') || e.textContent)(document.activeElement)")
         )
-    for wanted in ("the video", "show all", "hide all", "show disc 2", "solo disc 2", "first seen 0:00.00"):
+    for wanted in (
+        "play",
+        "place in the video; the arrow keys go from frame to frame",
+        "show all",
+        "hide all",
+        "show disc 2",
+        "solo disc 2",
+        "first seen 0:00.00",
+    ):
         assert wanted in reached
     bar = page.locator("tr[data-object='2'] .bar")
     bar.focus()

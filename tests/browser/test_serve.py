@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maskreel.serve.limits import Limits
-from maskreel.serve.results import Results
+from maskreel.serve.results import Results, keep_uploads_in
 from maskreel.visualize.video import TimedImage, write_video
 from tests.browser.chromium import FAINT, PHONE, WIDE, browser, screenshot, until
 from tests.browser.clips import Blocks
@@ -50,7 +50,7 @@ class Served:
 
         self.predictor = SlowObjects()
         self.results = Results(self.predictor, Limits(megabytes=5, seconds=60.0, side=400, frames=500))
-        app.keep_uploads_in(self.results.folder / "uploads")
+        keep_uploads_in(self.results.uploads)
         application = app.application(self.results, title="Maskreel: known", password=password)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
@@ -131,7 +131,7 @@ def test_a_video_is_sent_watched_played_and_taken_away(visit, served: Served, tm
     served.predictor.pause = 0.1
     page = visit()
     assert page.evaluate(FAINT) == []
-    assert "up to 5 MB, 1 minutes, 500 frames and 400 pixels" in page.locator("body").inner_text()
+    assert "up to 5 MB, 1 minute, 500 frames and 400 pixels" in page.locator("body").inner_text()
     send(page, video(tmp_path / "mine.mp4"))
     said(page, "of 20 frames")
     said(page, "3 objects in 20 frames")
@@ -158,6 +158,7 @@ def test_a_video_is_sent_watched_played_and_taken_away(visit, served: Served, tm
     assert inside.evaluate(FAINT) == []
     screenshot(page, PICTURES, "serve_wide")
     page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     screenshot(page, PICTURES, "serve_phone")
 
 
@@ -170,12 +171,28 @@ def test_cancel_stops_the_work_and_leaves_nothing(visit, served: Served, tmp_pat
     page.get_by_role("button", name="cancel").click()
     said(page, "Cancelled")
     end = time.monotonic() + 60
-    while set(served.results.folder.iterdir()) - before - {served.results.folder / "uploads"}:
+    while set(served.results.folder.iterdir()) - before - {served.results.uploads}:
         assert time.monotonic() < end
         time.sleep(0.1)
 
 
-def test_bad_files_are_one_sentence(visit, tmp_path: Path) -> None:
+def test_cancelling_a_video_that_waits_for_its_turn_takes_it_out_of_the_queue(
+    visit, served: Served, tmp_path: Path
+) -> None:
+    served.predictor.pause = 0.2
+    first, second = visit(), visit()
+    send(first, video(tmp_path / "first.mp4", num_frames=15))
+    said(first, "Looked at")
+    send(second, video(tmp_path / "second.mp4", num_frames=16))
+    said(second, "begins when those before it are done")
+    second.get_by_role("button", name="cancel").click()
+    said(second, "Cancelled")
+    said(first, "in 15 frames")
+    second.wait_for_timeout(1000)
+    assert "Cancelled" in second.locator("#said").inner_text()
+
+
+def test_bad_files_are_one_sentence_and_make_room_for_the_next(visit, tmp_path: Path) -> None:
     page = visit()
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
@@ -183,6 +200,93 @@ def test_bad_files_are_one_sentence(visit, tmp_path: Path) -> None:
     assert said(page, "cannot be used").count(".") == 1
     send(page, video(tmp_path / "wide.mp4", num_frames=2, width=480))
     assert "at most 400" in said(page, "480 x 180")
+    send(page, video(tmp_path / "good.mp4", num_frames=4))
+    said(page, "in 4 frames")
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visit, served: Served, tmp_path: Path) -> None:
+    page = visit()
+    large = tmp_path / "large.mp4"
+    large.write_bytes(b"0" * 6_000_000)
+    before = set(served.results.uploads.rglob("*"))
+    page.locator("input[type=file]").first.set_input_files(large)
+    refusal = page.get_by_text("exceed the maximum allowed size of 5")
+    refusal.wait_for()
+    assert page.locator("video").count() == 0
+    assert set(served.results.uploads.rglob("*")) == before
+    screenshot(page, PICTURES, "serve_too_large")
+
+
+@pytest.mark.parametrize(
+    ("files", "has_length", "codes"), [(1, True, (413,)), (3, True, (413,)), (3, False, (400, 413, 500))]
+)
+def test_the_server_itself_takes_no_more_than_it_says(
+    files: int, has_length: bool, codes: tuple[int, ...], served: Served
+) -> None:
+    body = b"".join(
+        b'--edge\r\nContent-Disposition: form-data; name="files"; filename="%d.mp4"\r\n\r\n%s\r\n'
+        % (number, b"%d" % number * (6_000_000 if files == 1 else 4_000_000))
+        for number in range(files)
+    )
+    pieces = iter([body, b"--edge--\r\n"])
+    asked = urllib.request.Request(
+        served.address + "/gradio_api/upload",
+        data=b"".join(pieces) if has_length else pieces,
+        headers={"Content-Type": "multipart/form-data; boundary=edge"},
+    )
+    before = set(served.results.uploads.rglob("*"))
+    with pytest.raises((urllib.error.URLError, ConnectionError)) as refused:
+        urllib.request.urlopen(asked, timeout=60)
+    if isinstance(refused.value, urllib.error.HTTPError):
+        assert refused.value.code in codes
+        assert refused.value.read().decode().count("\n") == 0
+    if has_length:
+        assert set(served.results.uploads.rglob("*")) == before
+
+
+def test_recordings_of_the_screen_are_not_taken(served: Served) -> None:
+    asked = urllib.request.Request(served.address + "/gradio_api/process_recording", data=b"x")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked)
+    assert refused.value.code == 404
+
+
+def test_the_keyboard_alone_sends_a_video_and_looks_at_its_objects(visit, served: Served, tmp_path: Path) -> None:
+    page = visit()
+    focused = "(e => (e.title || e.ariaLabel || e.getAttribute('aria-label') || e.innerText || e.tagName).trim())"
+
+    def tab_to(words: str, inside=None) -> None:
+        seen = []
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            seen.append((inside or page).evaluate(f"{focused}(document.activeElement)"))
+            if words in seen[-1]:
+                return
+        raise AssertionError(f"{words} is not among {seen}")
+
+    tab_to("Drop a video file here")
+    choosers: list = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
+    while not choosers:  # a key that is pressed before the page listens is lost
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(500)
+    choosers[-1].set_files(video(tmp_path / "mine.mp4", num_frames=12))
+    page.locator("video").first.wait_for(state="attached")
+    tab_to("find the objects")
+    page.keyboard.press("Enter")
+    said(page, "in 12 frames")
+    tab_to("the result")
+    inside = page.frames[-1]
+    tab_to("solo disc 2", inside)
+    page.keyboard.press("Space")
+    assert inside.evaluate("document.documentElement.dataset.drawn") == "2"
+    tab_to("where disc 2 is seen", inside)
+    page.keyboard.press("ArrowRight")
+    until(inside, "document.documentElement.dataset.frame === '1'")
+    tab_to("cut-outs with alpha", inside)
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert zipfile.ZipFile(download.value.path()).testzip() is None
 
 
 def test_two_visitors_at_once_see_their_own(visit, tmp_path: Path) -> None:
@@ -204,6 +308,21 @@ def test_a_visitor_who_leaves_leaves_nothing(visit, served: Served, tmp_path: Pa
     page.close()
     end = time.monotonic() + 60
     while served.results.page(token) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_visitor_who_leaves_in_the_middle_stops_the_work_and_leaves_nothing(
+    visit, served: Served, tmp_path: Path
+) -> None:
+    served.predictor.pause = 0.3
+    page = visit()
+    before = set(served.results.folder.rglob("*"))
+    send(page, video(tmp_path / "mine.mp4", num_frames=200))
+    said(page, "Looked at")
+    page.close()
+    end = time.monotonic() + 40
+    while {path for path in set(served.results.folder.rglob("*")) - before if path.is_file()}:
         assert time.monotonic() < end
         time.sleep(0.2)
 

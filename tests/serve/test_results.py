@@ -1,10 +1,13 @@
 """Uploads and results: limits, privacy, deletion; with a predictor that needs no network."""
 
 import json
+import os
 import shutil
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +152,51 @@ def test_an_upload_stays_while_anybody_holds_it(results: Results, upload: Path) 
     found(results, upload, "second")
     results.forget("second")
     assert not upload.exists()
+
+
+def test_a_visitor_who_leaves_ends_the_work_on_what_was_sent(results: Results, upload: Path) -> None:
+    running = results.find(upload, "somebody")
+    for _ in range(5):
+        next(running)
+    results.forget("somebody")
+    assert list(running) == []
+    assert list(results.folder.iterdir()) == []
+
+
+def test_nothing_is_kept_for_a_visitor_who_leaves_after_the_last_frame(results: Results, upload: Path) -> None:
+    running = results.find(upload, "somebody")
+    for _ in range(21):
+        next(running)
+    results.forget("somebody")
+    assert list(running) == []
+    assert list(results.folder.iterdir()) == []
+
+
+def test_what_was_sent_and_never_looked_at_goes_after_a_while_and_examples_stay(
+    results: Results, upload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.examples = [tmp_path / "example.mp4"]
+    shutil.copyfile(upload, results.examples[0])
+    kept = {name: results.uploads / name / "video.mp4" for name in ("example", "old", "new", "held")}
+    for name, path in kept.items():
+        path.parent.mkdir(parents=True)
+        shutil.copyfile(upload, path)
+        with path.open("ab") as file:
+            file.write(b"" if name == "example" else b"x")
+        if name != "new":
+            os.utime(path, (0, 0))
+    broken_off = results.uploads / "tmpabc"
+    broken_off.touch()
+    os.utime(broken_off, (0, 0))
+    results.hold(kept["held"], "somebody")
+    monkeypatch.setattr(room, "SWEEP", 0.01)
+    with closing(Results(KnownObjects(), Limits())) as swept:
+        swept.uploads, swept.examples = results.uploads, results.examples
+        end = time.monotonic() + 30
+        while kept["old"].parent.exists() or broken_off.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert {name for name, path in kept.items() if path.exists()} == {"example", "new", "held"}
 
 
 def test_an_example_is_never_deleted(results: Results, upload: Path, tmp_path: Path) -> None:

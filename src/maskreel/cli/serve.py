@@ -13,7 +13,7 @@ from maskreel.inference.predictor import VideoPredictor
 from maskreel.rendered.rendering import render_video
 from maskreel.rendered.synthetic import DEMO_SEED, SyntheticDials
 from maskreel.serve.limits import Limits
-from maskreel.serve.results import Results
+from maskreel.serve.results import Results, keep_uploads_in
 from maskreel.visualize.video import TimedImage, write_video
 
 logger = logging.getLogger(__name__)
@@ -28,9 +28,9 @@ def run(args: Serve) -> None:
     limits = Limits(megabytes=args.megabytes, seconds=args.seconds, side=args.side)
     results = Results(VideoPredictor.load(args.run, device=args.device), limits)
     try:
+        keep_uploads_in(results.uploads)
         from maskreel.serve import app
 
-        app.keep_uploads_in(results.folder / "uploads")
         results.examples = write_examples(results.folder)
         title = f"Maskreel: {args.run}"
         _listen(app.application(results, title=title, password=args.password), args)
@@ -74,5 +74,11 @@ def _listen(application: Any, args: Serve) -> None:
     except OSError as error:
         raise UsageError(f"--port {args.port} of {args.host}: {error.strerror}; choose another --port") from error
     logger.info("the page: http://%s:%d (Ctrl-C ends it)", args.host, listening.getsockname()[1])
-    config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=3)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_saying)
+    config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not that pages which are still open are cut off when the server ends."""
+    return "timeout graceful shutdown exceeded" not in f"{record.getMessage()} {record.exc_info}"

@@ -4,7 +4,6 @@
 
 import base64
 import html
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,16 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.background import BackgroundTask
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskreel.errors import DataError
+from maskreel.serve.limits import MEGABYTE
 from maskreel.serve.results import DOWNLOADS, Progress, Result, Results
 from maskreel.video.files import VideoReadError
+from maskreel.visualize.report.video_report import counted
 
 EVERY = 5
 """Frames between two words about progress."""
@@ -28,6 +30,7 @@ NOT_FOUND = "There is no such result any more; it was deleted after half an hour
 def application(results: Results, *, title: str, password: str | None) -> FastAPI:
     """The whole application; with a password every request has to carry it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_Capped, most=(results.limits.megabytes + 1) * MEGABYTE)
     if password is not None:
         app.add_middleware(_Guard, password=password)
 
@@ -51,15 +54,21 @@ def application(results: Results, *, title: str, password: str | None) -> FastAP
             path, filename=DOWNLOADS[kind].name, headers=headers, background=BackgroundTask(path.unlink)
         )
 
+    @app.post("/gradio_api/process_recording")
+    def recording() -> Response:
+        """Gradio's own for recordings of the screen leaves them in the folder of the system; nobody needs it here."""
+        return Response(status_code=404)
+
     form = _form(results, title)
     return gr.mount_gradio_app(
         app,
         form,
         path="/",
-        max_file_size=f"{results.limits.megabytes}mb",
+        max_file_size=results.limits.megabytes * MEGABYTE,
         allowed_paths=[str(path) for path in results.examples],
         show_error=True,
         theme=_theme(),
+        css=_STYLE,
         footer_links=[],
         run_history=False,
     )
@@ -77,14 +86,17 @@ def _theme() -> gr.themes.Base:
 
 
 def _form(results: Results, title: str) -> gr.Blocks:
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(60, 3600)) as form:
+    with gr.Blocks(
+        title=title,
+        analytics_enabled=False,
+    ) as form:
         gr.Markdown(
             f"# {title}\n\nDrop a video, record one with the camera, or take an example; every object that the model "
             f"knows is found and followed. Taken: {results.limits.described()}. Your video stays on this machine and "
             "is deleted when you leave, or after half an hour."
         )
         camera = gr.WebcamOptions(mirror=False)
-        video = gr.Video(sources=["upload", "webcam"], label="video", webcam_options=camera, height=300)
+        video = gr.Video(sources=["upload", "webcam"], label="video", webcam_options=camera, height=300, elem_id="sent")
         if results.examples:
             gr.Examples(
                 [[str(path)] for path in results.examples],
@@ -98,7 +110,7 @@ def _form(results: Results, title: str) -> gr.Blocks:
         said = gr.HTML(elem_id="said")
         shown = gr.HTML(elem_id="shown")
 
-        def find(path: str | None, request: gr.Request) -> Iterator[tuple[str, Any]]:
+        def find(path: str | None, request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
             yield from _find(results, path, request.session_hash or secrets.token_hex(8))
 
         def leave(request: gr.Request) -> None:
@@ -108,40 +120,48 @@ def _form(results: Results, title: str) -> gr.Blocks:
             if path:
                 results.hold(Path(path), request.session_hash or "")
 
-        waiting = start.click(hold, inputs=video, queue=False, show_progress="hidden")
-        running = waiting.then(find, inputs=video, outputs=[said, shown], show_progress="hidden", concurrency_limit=1)
+        def wait(path: str | None, request: gr.Request) -> tuple[str, str]:
+            hold(path, request)
+            return _status("Your video begins when those before it are done."), ""
+
+        video.change(hold, inputs=video, queue=False, show_progress="hidden")
+        waiting = start.click(wait, inputs=video, outputs=[said, shown], queue=False, show_progress="hidden")
+        running = waiting.then(
+            find, inputs=video, outputs=[video, said, shown], show_progress="hidden", concurrency_limit=1
+        )
         cancel.click(lambda: (_status("Cancelled."), ""), outputs=[said, shown], cancels=[running], queue=False)
         form.unload(leave)
     form.queue(max_size=64)
     return form
 
 
-def _find(results: Results, path: str | None, visitor: str) -> Iterator[tuple[str, Any]]:
-    """What the page says while a video is looked at, and the result at last."""
+def _find(results: Results, path: str | None, visitor: str) -> Iterator[tuple[Any, str, Any]]:
+    """The video, what the page says while it is looked at, and the result at last; a refused video is taken away."""
     if not path:
-        yield _status("There is no video yet: drop one above, or take an example."), ""
+        yield gr.skip(), _status("There is no video yet: drop one above, or take an example."), ""
         return
     try:
         for news in results.find(Path(path), visitor):
             if isinstance(news, Result):
-                about = f"{len(news.masklets)} objects in {news.masklets.decoded} frames."
+                found = news.masklets
+                about = f"{counted(len(found), 'object')} in {counted(found.decoded, 'frame')}."
                 frame = f'<iframe title="the result" src="/result/{news.token}" allow="autoplay"></iframe>'
-                yield _status(about), _STYLE + frame
+                yield gr.skip(), _status(about), frame
             elif isinstance(news, Progress) and news.frames % EVERY == 0:
                 of = "" if news.declared is None else f" of {news.declared}"
-                yield _status(f"Looked at {news.frames}{of} frames."), gr.skip()
+                yield gr.skip(), _status(f"Looked at {news.frames}{of} frames."), gr.skip()
     except DataError as error:
         reason = error.reason if isinstance(error, VideoReadError) else str(error)
-        yield _status(f"This video cannot be used: {reason}."), ""
+        yield None, _status(f"This video cannot be used: {reason}."), ""
     except MemoryError:
-        yield _status("This video needs more memory than there is; send a smaller or shorter one."), ""
+        yield None, _status("This video needs more memory than there is; send a smaller or shorter one."), ""
 
 
 def _status(sentence: str) -> str:
     return f'<p role="status" aria-live="polite">{html.escape(sentence)}</p>'
 
 
-_STYLE = "<style>#shown iframe { width: 100%; height: 92vh; border: 0; }</style>"
+_STYLE = "#shown iframe { width: 100%; height: 92vh; border: 0; } #sent video { max-height: 245px; }"
 
 
 class _Guard(BaseHTTPMiddleware):
@@ -162,7 +182,24 @@ class _Guard(BaseHTTPMiddleware):
         return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="maskreel"'})
 
 
-def keep_uploads_in(folder: Path) -> None:
-    """Where Gradio puts what visitors send, and nothing else; before anything of it is started."""
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+class _Capped:
+    """Reads no more of a request than a video may have, however many files it brings."""
+
+    def __init__(self, app: ASGIApp, *, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = dict(scope.get("headers", ())).get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._most:
+            refusal = PlainTextResponse("The file is larger than what is taken.", status_code=413)
+            await refusal(scope, receive, send)
+            return
+        seen = 0
+
+        async def capped() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            return message if seen <= self._most else {"type": "http.disconnect"}
+
+        await self._app(scope, capped if scope["type"] == "http" else receive, send)

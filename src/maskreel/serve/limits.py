@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskreel.errors import DataError
 from maskreel.video.files import Frame, FrameSource, VideoFile
+from maskreel.visualize.report.video_report import counted
 
 MEGABYTE = 10**6
 
@@ -23,8 +24,9 @@ class Limits:
     def described(self) -> str:
         """In words, for the page."""
         minutes, seconds = divmod(round(self.seconds), 60)
-        length = f"{minutes} minutes" if minutes and not seconds else f"{self.seconds:g} seconds"
-        return f"up to {self.megabytes} MB, {length}, {self.frames} frames and {self.side} pixels on the longest side"
+        length = counted(minutes, "minute") if minutes and not seconds else f"{self.seconds:g} seconds"
+        size = f"{counted(self.frames, 'frame')} and {self.side} pixels on the longest side"
+        return f"up to {self.megabytes} MB, {length}, {size}"
 
     def opened(self, path: Path) -> FrameSource:
         """A video within the limits as far as its beginning tells; DataError, in one sentence, for anything else.

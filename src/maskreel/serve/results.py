@@ -1,8 +1,9 @@
 """What visitors sent and what was found in it: in a private folder, each under a name that nobody can guess.
 
-An upload is deleted when it is refused, and when the last visitor who holds it leaves: the same file sent by two is one
-file. A result is forgotten, with its link to the video, when its visitor leaves, after `KEPT` seconds, when there are
-more than `MOST`, and when the server ends. Names of files are made here; none comes from outside.
+An upload is deleted when it is refused, when the last visitor who holds it leaves (the same file sent by two is one
+file), and `KEPT` seconds after anybody last wanted it looked at, whole or broken off. A result is forgotten, with its
+link to the video, when its visitor leaves, after `KEPT` seconds, when there are more than `MOST`, and when the server
+ends. Names of files are made here; none comes from outside.
 """
 
 import filecmp
@@ -14,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +29,8 @@ from maskreel.visualize.takeaways.kinds import TAKEAWAYS, Kind
 from maskreel.visualize.video import write_overlay
 
 KEPT, MOST = 1800.0, 64
+SWEEP = 60.0
+"""Seconds between two looks for what has been kept for too long."""
 LEAST_SCORE = 0.05
 """Objects below are nobody's; from here on the page's threshold chooses."""
 
@@ -75,21 +79,28 @@ class Results:
     def __init__(self, predictor: VideoPredictor, limits: Limits) -> None:
         self.limits, self._predictor = limits, predictor
         self.folder = Path(tempfile.mkdtemp(prefix="maskreel-serve-"))
+        self.uploads = self.folder / "uploads"
+        """Where the page puts what is sent."""
         self.examples: list[Path] = []
         """Videos that belong to the server; copies of them are not deleted."""
         self._holders: dict[Path, set[str]] = {}
         self._results: dict[str, Result] = {}
         self._lock, self._model = threading.Lock(), threading.Lock()
+        self._is_closed = threading.Event()
+        threading.Thread(target=self._sweep, daemon=True, name="sweep").start()
 
     def hold(self, upload: Path, visitor: str) -> None:
-        """A visitor wants to have an upload looked at, now or when it is their turn."""
+        """A visitor has sent an upload, or wants to have it looked at, now or when it is their turn."""
         with self._lock:
             self._holders.setdefault(upload, set()).add(visitor)
+        with suppress(FileNotFoundError):
+            os.utime(upload)
 
     def find(self, upload: Path, visitor: str) -> Iterator[Progress | Result]:
         """Find the objects of an upload, and tell how it goes on; a result comes last.
 
-        Closing the iterator cancels, and leaves nothing but the upload; a DataError leaves nothing at all.
+        Closing the iterator cancels, and leaves nothing but the upload; a DataError leaves nothing at all. When the
+        visitor leaves in the meantime, it ends without a result.
         """
         self.hold(upload, visitor)
         token = secrets.token_urlsafe(32)
@@ -104,6 +115,8 @@ class Results:
             with self._model:
                 session = self._predictor.session()
                 for frame in self.limits.watched(source):
+                    if not self._is_held(upload, visitor):
+                        return
                     session.push(frame)
                     yield Progress(frames=frame.index + 1, declared=source.declared)
                 session.finish()
@@ -113,9 +126,9 @@ class Results:
             least = self._predictor.options.min_score
             report(folder / "page.html", masklets, source, video_id=1, least=least, downloads=_links())
             result = Result(token=token, visitor=visitor, folder=folder, masklets=masklets)
-            self._keep(result)
-            is_done = True
-            yield result
+            is_done = self._keep(result, upload)
+            if is_done:
+                yield result
         except DataError:
             self._release(visitor, upload)
             raise
@@ -141,7 +154,9 @@ class Results:
 
     def forget(self, visitor: str) -> None:
         """A visitor has left."""
-        for upload in [path for path, holders in self._holders.items() if visitor in holders]:
+        with self._lock:
+            held = [path for path, holders in self._holders.items() if visitor in holders]
+        for upload in held:
             self._release(visitor, upload)
         self._drop(lambda result: result.visitor == visitor)
 
@@ -149,9 +164,16 @@ class Results:
         """Drop what has been kept for too long."""
         now = time.monotonic()
         self._drop(lambda result: now - result.made > KEPT)
+        for path in list(self.uploads.rglob("*")):
+            with suppress(OSError):  # it has just gone, or a folder is not empty
+                if path.is_dir():
+                    path.rmdir()
+                elif time.time() - path.stat().st_mtime > KEPT and not self._is_example(path):
+                    path.unlink()
 
     def close(self) -> None:
         """Delete everything."""
+        self._is_closed.set()
         self._drop(lambda _: True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -162,16 +184,30 @@ class Results:
             if holders:
                 return
             self._holders.pop(upload, None)
-        is_example = any(upload.is_file() and filecmp.cmp(upload, one, shallow=False) for one in self.examples)
-        if not is_example:
+        if not self._is_example(upload):
             upload.unlink(missing_ok=True)
 
-    def _keep(self, result: Result) -> None:
+    def _is_example(self, upload: Path) -> bool:
+        return any(upload.is_file() and filecmp.cmp(upload, one, shallow=False) for one in self.examples)
+
+    def _is_held(self, upload: Path, visitor: str) -> bool:
+        with self._lock:
+            return visitor in self._holders.get(upload, ())
+
+    def _keep(self, result: Result, upload: Path) -> bool:
+        """Keep a result, unless its visitor has left."""
         self.forget_old()
         with self._lock:
+            if result.visitor not in self._holders.get(upload, ()):
+                return False
             self._results[result.token] = result
             surplus = sorted(self._results.values(), key=lambda one: one.made)[:-MOST]
         self._drop(lambda one: one in surplus)
+        return True
+
+    def _sweep(self) -> None:
+        while not self._is_closed.wait(SWEEP):
+            self.forget_old()
 
     def _get(self, token: str) -> Result | None:
         self.forget_old()
@@ -185,6 +221,12 @@ class Results:
                 del self._results[result.token]
         for result in gone:
             shutil.rmtree(result.folder, ignore_errors=True)
+
+
+def keep_uploads_in(folder: Path) -> None:
+    """Where Gradio puts what visitors send, and nothing else; before anything of it is imported."""
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 
 def _link(upload: Path, video: Path) -> None:

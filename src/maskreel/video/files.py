@@ -226,7 +226,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
         if _moving_streams(container):
             raise VideoReadError(name, "its video codec is unknown")
         what = "sound only" if container.streams.audio else "no video stream"
-        raise VideoReadError(name, f"there are no video in the file ({what})")
+        raise VideoReadError(name, f"there is no video in the file ({what})")
     marked = [stream for stream in streams if stream.disposition & Disposition.default]
     stream = max(marked or streams, key=_area)
     if marked and _area(stream) < PREVIEW * _area(marked[0]):

@@ -80,6 +80,9 @@ function draw(time) {
     bar.setAttribute("aria-valuenow", time.toFixed(2));
     bar.setAttribute("aria-valuetext", clock(time));
   }
+  place.value = time;
+  place.setAttribute("aria-valuetext", clock(time));
+  document.getElementById("time").textContent = `${clock(time)} of ${clock(end)}`;
   document.documentElement.dataset.frame = frame;
   document.documentElement.dataset.drawn = data.objects.filter((o) => o.masks[Math.floor(frame / data.every)] && isShown(o)).map((o) => o.id);
 }
@@ -99,6 +102,18 @@ const make = (tag, properties, ...children) => {
   return element;
 };
 
+/** Keys of a bar: the arrows go from frame to frame, Page Up and Page Down ten; Home, Enter and End to two times. */
+function listen(element, first, final) {
+  element.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[event.key];
+    if (step) showFrame(frameAt(video.currentTime) + step);
+    else if (event.key === "Home" || event.key === "Enter") jumpTo(first);
+    else if (event.key === "End") jumpTo(final);
+    else return;
+    event.preventDefault();
+  });
+}
+
 function bar(object) {
   const strip = make("canvas", { width: 1200, height: 1 }), brush = strip.getContext("2d");
   brush.fillStyle = `rgb(${object.colour})`;
@@ -112,14 +127,7 @@ function bar(object) {
     const box = element.getBoundingClientRect();
     seek(end * (event.clientX - box.left) / box.width);
   });
-  element.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[event.key];
-    if (step) showFrame(frameAt(video.currentTime) + step);
-    else if (event.key === "Home" || event.key === "Enter") jumpTo(object.seen[0][0]);
-    else if (event.key === "End") jumpTo(object.last);
-    else return;
-    event.preventDefault();
-  });
+  listen(element, object.seen[0][0], object.last);
   return element;
 }
 
@@ -161,6 +169,15 @@ for (const object of data.objects) {
   row.dataset.object = object.id;
   body.append(row);
 }
+
+const play = document.getElementById("play"), place = document.getElementById("place");
+const toggle = () => (video.paused ? video.play() : video.pause());
+place.max = end;
+place.addEventListener("input", () => seek(Number(place.value)));
+listen(place, 0, last);
+for (const element of [play, video]) element.addEventListener("click", toggle);
+for (const event of ["play", "pause"])
+  video.addEventListener(event, () => { play.textContent = video.paused ? "play" : "pause"; });
 
 const least = document.getElementById("least");
 function choose() {

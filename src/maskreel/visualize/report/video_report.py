@@ -97,6 +97,11 @@ def report(
     path.write_text(page, encoding="utf-8", newline="\n")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: 1 frame, 2 frames."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _downloads(titles: Mapping[str, str]) -> str:
     if not titles:
         return ""
@@ -215,10 +220,8 @@ def _stretches(seen: Sequence[int], times: Sequence[float]) -> list[tuple[float,
 def _facts(masklets: Masklets) -> str:
     lost = f", {len(masklets.skipped)} lost" if masklets.skipped else ""
     seconds = masklets.timestamps[-1] - masklets.timestamps[0] if masklets.timestamps else 0.0
-    return (
-        f"{len(masklets)} objects in {masklets.decoded} frames{lost}, {masklets.width} x {masklets.height} pixels, "
-        f"{seconds:.1f} seconds"
-    )
+    objects, frames = counted(len(masklets), "object"), counted(masklets.decoded, "frame")
+    return f"{objects} in {frames}{lost}, {masklets.width} x {masklets.height} pixels, {seconds:.1f} seconds"
 
 
 def _rule(masklets: Masklets, step: int, every: int, objects: tuple[int, int]) -> str:
@@ -231,4 +234,4 @@ def _rule(masklets: Masklets, step: int, every: int, objects: tuple[int, int]) -
         said.append(f"a mask stays on for {every} frames")
     if shown < seen:
         said.append(f"of {seen} objects the {shown} with the highest scores are here")
-    return "; ".join(said) + f". So the page stays below {LIMIT // 10**6} MB; the JSON file beside it holds everything."
+    return "; ".join(said) + f". So the page stays below {LIMIT // 10**6} MB; the JSON file holds everything."
