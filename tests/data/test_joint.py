@@ -21,9 +21,10 @@ def categories(**names: int) -> tuple[Category, ...]:
     return tuple(Category(id=number, name=name) for name, number in names.items())
 
 
-def test_classes_of_one_name_are_one_class_however_it_is_spelled() -> None:
+@pytest.mark.parametrize("spelled", ["Tennis Racket", "tennis-racket", " tennis  racket ", "TENNIS_RACKET"])
+def test_classes_of_one_name_are_one_class_however_it_is_spelled(spelled: str) -> None:
     first = categories(person=1, tennis_racket=40)
-    second = (Category(id=2, name="Tennis Racket"), Category(id=9, name="person"))
+    second = (Category(id=2, name=spelled), Category(id=9, name="person"))
     union = unite_classes([first, second])
     assert [united.category for united in union] == list(first)
     assert [[member.id if member else None for member in united.members] for united in union] == [[1, 9], [40, 2]]

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.golden, pytest.mark.slow]
 def converted(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> LoadedModel:
     """A recorded model as a model folder. Recordings begin behind the backbone, so that one is made up."""
     known = state_list("vistr_resnet50" if folder == "vistr" else "seqformer_resnet50").shapes
-    state = golden(f"{folder}/weights.safetensors")
+    state = dict(golden(f"{folder}/weights.safetensors"))
     state |= {name: made_up_tensor(name, shape).abs() for name, shape in known.items() if ".backbone.0.body." in name}
     torch.save({"model": state, "epoch": 1}, tmp_path / "weights.pth")
     assert main(["convert", str(tmp_path / "weights.pth"), str(tmp_path / "model")]) == 0
