@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
@@ -28,11 +28,53 @@ def http_server(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+class _BreakingOff(BaseHTTPRequestHandler):
+    """Sends half of a content the first time; after that nothing, or what is asked for of the rest."""
+
+    content: bytes
+    goes_on: bool
+    asked: list[int]
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        self.asked.append(begin)
+        if len(self.asked) > 1 and not self.goes_on:
+            self.send_error(503)
+            return
+        rest = self.content[begin:]
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        if self.goes_on:
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {begin}-{len(self.content) - 1}/{len(self.content)}")
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(rest[: len(self.content) // 2] if len(self.asked) == 1 else rest)
+
+
 @contextmanager
-def tcp_server(connections: Iterable[bytes | None]) -> Iterator[str]:
+def breaking_http_server(content: bytes, *, goes_on: bool) -> Iterator[str]:
+    """Breaks off in the middle of what it sends first; yields its address."""
+    handler = type("Handler", (_BreakingOff,), {"content": content, "goes_on": goes_on, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def tcp_server(connections: Iterable[bytes | None], *, hangs: bool = False) -> Iterator[str]:
     """Sends each content to one connection after the other and breaks it off, None without a word; then nobody listens.
 
-    Yields the address.
+    One that `hangs` leaves connections open when it has sent what it has. Yields the address.
     """
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -47,8 +89,12 @@ def tcp_server(connections: Iterable[bytes | None]) -> Iterator[str]:
             if content is None:
                 silent.append(connection)
                 continue
-            with connection, suppress(OSError):
+            with suppress(OSError):
                 connection.sendall(content)
+            if hangs:
+                silent.append(connection)
+            else:
+                connection.close()
         listener.close()
 
     thread = threading.Thread(target=serve, daemon=True)

@@ -20,7 +20,7 @@ from maskreel.video.files import Frame, VideoFile
 from maskreel.video.pipes import PipedVideo
 from maskreel.video.sources import find_sources, open_video
 from maskreel.video.streams import StreamedVideo, stem_of_address, without_password
-from tests.video.loopback import http_server, tcp_server
+from tests.video.loopback import breaking_http_server, http_server, tcp_server
 from tests.video.videos import damage, moving_blocks, noise, write_test_video
 
 
@@ -114,6 +114,37 @@ def test_what_each_connection_lost_is_listed_at_its_place(tmp_path: Path) -> Non
     source = StreamedVideo("twice", connect, is_live=True)
     assert len(list(source)) == 2 * count
     assert [lost.index for lost in source.skipped] == [*places, count, *(count + place for place in places)]
+
+
+def test_a_stream_that_falls_silent_is_connected_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "TIME_LIMIT", 0.5)
+    content = video(tmp_path, "a.ts", 12).read_bytes()
+    with tcp_server([content] * 2, hangs=True) as address:
+        source = open_video(address)
+        assert [frame.index for frame in source] == list(range(24))
+    (lost,) = source.skipped
+    assert (lost.index, "made again" in lost.reason) == (12, True)
+
+
+@pytest.mark.parametrize(("name", "reason"), [("a.mkv", "the file ends early"), ("a.ts", "the video breaks off here")])
+def test_a_file_that_breaks_off_over_http_is_read_as_far_as_it_came(tmp_path: Path, name: str, reason: str) -> None:
+    content = video(tmp_path, name, 50).read_bytes()
+    with breaking_http_server(content, goes_on=False) as address:
+        source = open_video(f"{address}/{name}")
+        count = len(list(source))
+    assert 10 < count < 40
+    (lost,) = source.skipped
+    assert lost.index == count
+    assert lost.reason.startswith(f"{reason} (input/output error)")
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_a_file_over_http_goes_on_where_it_broke_off(tmp_path: Path, name: str) -> None:
+    path = video(tmp_path, name, 50)
+    with breaking_http_server(path.read_bytes(), goes_on=True) as address:
+        source = open_video(f"{address}/{name}")
+        assert_same_frames(list(source), list(VideoFile(path)))
+    assert source.skipped == ()
 
 
 def test_connections_that_bring_no_frame_are_not_made_for_ever(tmp_path: Path) -> None:

@@ -261,22 +261,24 @@ def _frame_rate(stream: VideoStream) -> Fraction:
 def _decoded(container: InputContainer, stream: VideoStream, ledger: PacketLedger) -> Iterator[VideoFrame]:
     """Decode what can be decoded; damage goes to the ledger."""
     for packet in _packets(container, stream, ledger):
-        ledger.sent(packet)
-        if packet.size == 0 and packet.dts is not None:
-            # To the decoder an empty packet is the end of the video.
-            continue
+        if packet is not None:
+            ledger.sent(packet)
+            if packet.size == 0 and packet.dts is not None:
+                # To the decoder an empty packet is the end of the video.
+                continue
         try:
-            frames = packet.decode()
+            frames = stream.decode(packet)
         except FFmpegError as error:
-            ledger.failed(packet, error_words(error))
+            if packet is not None:
+                ledger.failed(packet, error_words(error))
             continue
         for frame in frames:
             assert isinstance(frame, VideoFrame), "a video stream yields frames"
             yield frame
 
 
-def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedger) -> Iterator[av.Packet]:
-    """Every packet of the stream that can be read, and the empty one that flushes the decoder."""
+def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedger) -> Iterator[av.Packet | None]:
+    """Every packet of the stream that can be read, and the empty one, or None, that flushes the decoder."""
     errors_in_a_row = 0
     packets = container.demux(stream)
     while True:
@@ -289,7 +291,8 @@ def _packets(container: InputContainer, stream: VideoStream, ledger: PacketLedge
             errors_in_a_row += 1
             if errors_in_a_row > MAX_READ_ERRORS or isinstance(error, ExitError):
                 # Too many, or nothing came within the time limit of a stream.
-                yield av.Packet()
+                ledger.breaks_off()
+                yield None
                 return
             packets = container.demux(stream)
             continue

@@ -17,6 +17,9 @@ from maskreel.geometry.masklets import SkippedFrame
 MAX_LISTED = 100_000
 """More missing frames than this are listed as one entry: a damaged header may declare billions."""
 
+BROKEN_OFF = "the video breaks off here"
+"""Begins the reason where nobody can tell how much is missing."""
+
 _HIDDEN_FRAMES = ("vp8", "vp9")
 """Codecs with packets that are never shown (they only serve as references)."""
 
@@ -44,6 +47,7 @@ class PacketLedger:
         """Of the frames, in the order they came."""
         self._end = 0.0
         self._read_errors: list[str] = []
+        self._is_broken_off = False
         self._packets = 0
         self._sent = 0
         """Packets of a bare stream."""
@@ -87,6 +91,10 @@ class PacketLedger:
     def unreadable(self, reason: str) -> None:
         """The file could not be read at this place."""
         self._read_errors.append(reason)
+
+    def breaks_off(self) -> None:
+        """Nothing more can be read."""
+        self._is_broken_off = True
 
     def shown(self, frame: VideoFrame) -> float:
         """A frame came out; its time in seconds."""
@@ -139,6 +147,8 @@ class PacketLedger:
                 seconds = f"at {self._end:.2f} s of {duration:.2f} s"
                 reason = f"the file ends early{cause}: {seconds}, about {about} frames missing"
                 yield SkippedFrame(index=accounted, reason=reason)
+            elif self._is_broken_off:
+                yield SkippedFrame(index=accounted, reason=f"{BROKEN_OFF}{cause}")
 
     def refused(self) -> Iterator[SkippedFrame]:
         """Frames of packets that could not be decoded, where the pass ends before the video does."""

@@ -25,6 +25,7 @@ from maskreel.errors import UsageError, VideoReadError
 from maskreel.geometry.masklets import SkippedFrame
 from maskreel.video.clock import Clock
 from maskreel.video.files import FORMATS, Frame, VideoFile, error_words
+from maskreel.video.packet_ledger import BROKEN_OFF
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,9 @@ class StreamedVideo(VideoFile):
                 self._frames = self._rest(self._container)
 
     def _account(self, lost: tuple[SkippedFrame, ...]) -> None:
+        if self.is_live:
+            # That is told when it goes on.
+            lost = tuple(one for one in lost if not one.reason.startswith(BROKEN_OFF))
         self.skipped = (*self.skipped, *(replace(one, index=one.index + self._begun) for one in lost))
 
     def _rest(self, container: InputContainer) -> Iterator[Frame]:
