@@ -19,6 +19,7 @@ from maskreel.data.annotation_file import read_ground_truth
 from maskreel.data.formats.annotations import ReadOptions
 from maskreel.data.formats.catalog import FORMATS
 from maskreel.data.formats.convert import convert
+from maskreel.data.formats.reading import read_annotations
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.evaluation.comparison import read_scores
 from maskreel.evaluation.results import read_predictions
@@ -35,6 +36,7 @@ from maskreel.video.sources import open_video
 from maskreel.visualize.video import TimedImage, write_video
 from tests.builders import write_youtube_vis
 from tests.checkpoints.tables import TINY
+from tests.data.formats import exports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +101,20 @@ def _coco(root: Path) -> None:
     (root / "instances_train2017.json").write_text(json.dumps(document))
 
 
+WRITTEN_BY_OTHERS: dict[str, Callable[[Path], None]] = {
+    "coco": _coco,
+    "datumaro": exports.datumaro,
+    "vipseg": exports.vipseg,
+    "panoptic": exports.vipseg_converted,
+    "yolo": exports.yolo,
+}
+"""Formats that are read and not written."""
+
+
 def _annotations(name: str) -> Callable[[Path], None]:
     def make(root: Path) -> None:
-        if name == "coco":
-            _coco(root / "set")
+        if name in WRITTEN_BY_OTHERS:
+            WRITTEN_BY_OTHERS[name](root / "set")
             return
         write_youtube_vis(root / "source", num_videos=1, num_frames=4)
         options = ReadOptions(images=None)
@@ -123,14 +135,39 @@ MAIN = {
     "burst": "set/train.json",
     "cvat": "set/*/annotations.xml",
     "labelme": "set/*/*.json",
+    "datumaro": "set/annotations/default.json",
+    "vipseg": "set/panomasks/*/*.png",
+    "panoptic": "set/panoptic_gt_VIPSeg_train.json",
+    "yolo": "set/labels/*.txt",
 }
 """Patterns of the main file of each format; the first that is found counts."""
 
-KINDS = {"mots-txt": "text", "mots-png": "picture", "davis": "picture", "cvat": "text"}
+KINDS = {
+    "mots-txt": "text",
+    "mots-png": "picture",
+    "davis": "picture",
+    "cvat": "text",
+    "vipseg": "picture",
+    "yolo": "text",
+}
+
+
+FORMAT_OF = {"panoptic": "vipseg"}
 
 
 def _read_annotations(name: str) -> Callable[[Path], Any]:
-    return lambda root: FORMATS[name].read(root / "set", ReadOptions(split="train"))
+    reader = FORMATS[FORMAT_OF.get(name, name)]  # pyright: ignore[reportArgumentType]
+    return lambda root: reader.read(root / "set", ReadOptions(split="train"))
+
+
+def _archive(root: Path) -> None:
+    exports.labelme(root / "source")
+    exports.zipped(root / "source", root / "set.zip")
+
+
+def _read_archive(root: Path) -> Any:
+    with read_annotations(root / "set.zip", None, ReadOptions(), wants_images=True) as (annotations, _):
+        return annotations
 
 
 def _truth_and_results(root: Path) -> None:
@@ -245,6 +282,7 @@ def _subjects() -> Iterator[Subject]:
     for name in MAIN:
         kind = KINDS.get(name, "json")
         yield from _both(name, _annotations(name), _read_annotations(name), MAIN[name], kind)
+    yield Subject(name="archive", make=_archive, read=_read_archive, main="set.zip", kind="archive")
 
     def read_split(root: Path) -> Any:
         return YouTubeVIS.load(root, "train").decode_frames(0, [0, 1])

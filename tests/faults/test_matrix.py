@@ -20,7 +20,7 @@ from tests.other_user import as_nobody, open_folder
 SECONDS, MEMORY = 30, 1 << 20
 """Of a cell; KiB."""
 
-OPTIONAL = ("mots-txt", "labelme")
+OPTIONAL = ("mots-txt", "labelme", "yolo")
 """Formats of a file per video or frame, which may have none."""
 
 CELLS = [
