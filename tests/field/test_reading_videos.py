@@ -259,3 +259,11 @@ def test_a_file_of_sound_or_text_is_named_as_what_it_is(tmp_path: Path) -> None:
     for name, words in (("talk.wav", "sound"), ("page.mp4", "HTML page")):
         with pytest.raises(VideoReadError, match=words):
             open_video(tmp_path / name)
+
+
+def test_a_frame_of_a_bare_file_that_was_cut_is_accounted_for(tmp_path: Path) -> None:
+    path = write_stream(tmp_path / "a.y4m", paint=grey, codec="wrapped_avframe")
+    for kept, decoded, missing in ((0.95, 5, 1), (1.0, 6, 0)):
+        source = open_video(cut(path, kept))
+        assert len(list(source)) == decoded
+        assert [lost.reason for lost in source.skipped] == ["the file ends early: its last frame is cut"] * missing

@@ -56,6 +56,12 @@ READ: dict[str, Callable[[State], Any]] = {
     "compiled and data parallel": prefixed("_orig_mod.module."),
     "a training framework": lambda state: {"state_dict": prefixed("model.")(state), "epoch": 3},
     "a training framework over all": lambda state: {"state_dict": prefixed("model._orig_mod.module.")(state)},
+    "a student": prefixed("student.module."),
+    "sharded data parallel": prefixed("_fsdp_wrapped_module."),
+    "a training framework with the tensors of its loss": lambda state: {
+        "state_dict": prefixed("model.")(state) | {"criterion.empty_weight": torch.ones(3)}
+    },
+    "an entry of an entry": lambda state: {"model": {"state_dict": prefixed("module.")(state), "epoch": 3}},
     "averaged": lambda state: prefixed("module.")(state) | {"n_averaged": torch.tensor(3)},
     "a part compiled": lambda state: {
         name.replace("backbone.0", "backbone._orig_mod.0"): x for name, x in state.items()
@@ -75,6 +81,47 @@ def test_weights_are_read_without_what_stands_around_them(
     assert convert(tmp_path / "x.pth") == 0, capsys.readouterr().err
     assert "unexplained: none" in capsys.readouterr().out
     assert_same(tmp_path / "model", state)
+
+
+UNTOLD: dict[str, tuple[Callable[[State], Any], list[str], int, str]] = {
+    "two of one rank": (
+        lambda state: {"teacher": state, "student": state},
+        [],
+        1,
+        "holds weights under teacher, student; name one of them with --key",
+    ),
+    "an entry that is not there": (beside(), ["--key", "model.nope"], 2, "--key model.nope: "),
+    "tensors without numbers": (
+        lambda state: {name: values.to("meta") for name, values in state.items()},
+        [],
+        1,
+        "is a tensor without numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNTOLD)
+def test_weights_that_cannot_be_told_are_refused_in_a_sentence(
+    kind: str, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, words, code, said = UNTOLD[kind]
+    torch.save(build(state), tmp_path / "x.pth")
+    assert convert(tmp_path / "x.pth", *words) == code
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_entry_of_an_entry_is_named_with_a_point(state: State, tmp_path: Path) -> None:
+    torch.save({"runs": {"teacher": {}, "student": prefixed("module.")(state)}}, tmp_path / "x.pth")
+    assert convert(tmp_path / "x.pth", "--key", "runs.student") == 0
+    assert_same(tmp_path / "model", state)
+
+
+def test_weights_that_are_not_finite_are_told(state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    name = next(name for name in state if "bbox_embed.0.layers.0.weight" in name)
+    torch.save({one: x * torch.nan if one.endswith(name[-30:]) else x for one, x in state.items()}, tmp_path / "x.pth")
+    assert convert(tmp_path / "x.pth") == 0
+    assert "tensors hold values that are not finite, such as" in caplog.text
 
 
 def assert_same(folder: Path, state: State) -> None:

@@ -282,6 +282,14 @@ def test_a_size_that_would_fill_the_memory_is_refused(tmp_path: Path, capsys: py
 TYPED: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
     "the model forgotten": (["predict", "{clip}"], 2, ("maskreel predict bundled", "clip.mkv")),
     "nothing but a model": (["predict", "bundled"], 2, ("no source",)),
+    "the model behind the video": (["predict", "{clip}", "bundled"], 2, ("maskreel predict bundled {clip}\n",)),
+    "a model that is not there": (
+        ["predict", "runs/nope", "{clip}"],
+        2,
+        ("no such folder", "maskreel predict bundled {clip}\n"),
+    ),
+    "an empty word": (["predict", "bundled", ""], 2, ("a word is empty",)),
+    "an empty folder name": (["data", "check", ""], 2, ("a word is empty",)),
     "an option of another tool": (["predict", "bundled", "{clip}", "--fps", "25"], 2, ("--frame-rate",)),
     "a command of another tool": (["infer", "{clip}"], 2, ("infer",)),
     "help of a command": (["help", "predict"], 0, ("--min-score",)),
@@ -297,8 +305,8 @@ def test_what_is_typed_is_answered_in_a_sentence(kind: str, tmp_path: Path, caps
     clip = write_stream(tmp_path / "clip.mkv", paint=grey, codec="ffv1", count=2)
     (tmp_path / "notes.txt").write_text("of the day")
     places = {"clip": clip, "text": tmp_path / "notes.txt", "none": tmp_path / "*.none"}
-    assert main([word.format_map({name: str(path) for name, path in places.items()}) for word in words]) == code
+    assert main([word.format_map(places) for word in words]) == code
     captured = capsys.readouterr()
-    assert [word for word in said if word not in captured.out + captured.err] == []
+    assert [word for word in said if word.format_map(places) not in captured.out + captured.err] == []
     assert "Traceback" not in captured.err
     assert len(captured.err.splitlines()) <= 3

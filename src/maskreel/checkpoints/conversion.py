@@ -264,7 +264,7 @@ def _account_for_rest(state: State, dialect: Dialect, used: set[str | None]) -> 
         elif name.endswith(COUNTER) and f"{name.removesuffix(COUNTER)}running_var" in used:
             dropped.append(Remark(name=name, reason="counter of batch norm in training; ours is frozen"))
         elif first is not None and first in used:
-            if torch.equal(values, state[first]):
+            if torch.equal(values.nan_to_num(), state[first].nan_to_num()):
                 dropped.append(Remark(name=name, reason="second name of a tensor that was taken"))
             else:
                 unexplained.append(Remark(name=name, reason=f"differs from {first}, whose second name it is"))

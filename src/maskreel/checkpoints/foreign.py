@@ -30,8 +30,14 @@ logger = logging.getLogger(__name__)
 
 STATE_KEYS = ("model", "state_dict", "model_state_dict")
 """Where checkpoints keep the weights, beside optimizer and epoch."""
-WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
-"""What data parallelism, torch.compile and training frameworks put in front of every name."""
+INNER = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_checkpoint_wrapped_module.")
+"""What data parallelism, torch.compile and others put in front of names, and within them."""
+WRAPPERS = (*INNER, "model.", "net.", "network.", "ema.", "ema_model.", "student.", "teacher.", "state_dict.")
+"""What training frameworks put in front of every name, too."""
+NO_WEIGHTS = ("criterion.", "loss.")
+"""What stands beside the model in a training framework's module."""
+NESTED = 3
+"""Levels of dicts that are looked through."""
 AVERAGED = "n_averaged"
 """Counter that torch's averaged models keep beside their weights."""
 CLASSES = "maskreel_classes"
@@ -247,27 +253,41 @@ def _named_tensors(content: Any, path: Path, key: str | None) -> dict[str, Tenso
                 f"{path}: {name!r} is a {type(values).__name__}, not a tensor; weights are looked for at the top and "
                 f"under {known}; name another place with --key"
             )
+        if values.is_meta:
+            raise DataError(f"{path}: {name} is a tensor without numbers (saved from the device meta)")
         if values.layout != torch.strided or values.is_quantized or values.is_complex():
             raise DataError(f"{path}: {name} is a sparse, quantised or complex tensor; dense real numbers are expected")
         if values.numel() * values.element_size() > values.untyped_storage().nbytes():
             raise DataError(f"{path}: {name} claims the shape {tuple(values.shape)}, for which the file has no numbers")
         tensors[name] = values.detach()
-    return _without_wrappers(tensors)
+    odd = [name for name, values in tensors.items() if values.is_floating_point() and not values.isfinite().all()]
+    if odd:
+        logger.warning("%s: %d tensors hold values that are not finite, such as %s", path, len(odd), odd[0])
+    return _without_wrappers(tensors, path)
 
 
-def _chosen(content: Any, path: Path, key: str | None) -> Any:
-    """The entry that holds the weights: the one named by `key`, else the first of `STATE_KEYS`, else everything."""
-    if not isinstance(content, Mapping):
+def _chosen(content: Any, path: Path, key: str | None, levels: int = NESTED) -> Any:
+    """The entry that holds the weights: the one named by `key`, else the first of `STATE_KEYS`, else everything.
+
+    Entries of entries are named with a point between them.
+    """
+    if not isinstance(content, Mapping) or (_holds_tensors(content) and key is None):
         return content
     others = [name for name, value in content.items() if isinstance(name, str) and _holds_tensors(value)]
     if key is not None:
+        above, _, below = key.partition(".")
+        inner = content.get(above)
+        if key not in content and isinstance(inner, Mapping) and below.partition(".")[0] in inner:
+            return _chosen(inner, path, below)
         if not _holds_tensors(content.get(key)):
             found = ", ".join(others) or "none"
             raise UsageError(f"--key {key}: {path} holds no weights under that name; it holds: {found}")
         return content[key]
     chosen = next((name for name in STATE_KEYS if isinstance(content.get(name), Mapping)), None)
     if chosen is None:
-        if len(others) == 1 and not _holds_tensors(content):
+        if len(others) > 1:
+            raise DataError(f"{path}: holds weights under {', '.join(others)}; name one of them with --key")
+        if others:
             logger.warning("%s: the weights under %s are taken, the only ones there", path, others[0])
             return content[others[0]]
         return content
@@ -276,7 +296,7 @@ def _chosen(content: Any, path: Path, key: str | None) -> Any:
             *("%s: the weights under %s are taken; %s stand beside them (--key %s takes those)", path, chosen),
             *(", ".join(rest), rest[0]),
         )
-    return content[chosen]
+    return _chosen(content[chosen], path, None, levels - 1) if levels else content[chosen]
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -288,16 +308,21 @@ def _holds_tensors(value: Any) -> bool:
     )
 
 
-def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_wrappers(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Names without what data parallelism, torch.compile, averaging and Lightning put in front of all, in any order.
 
-    A prefix within names, as in `backbone.module.conv1`, goes too. Averaging leaves a counter beside the weights.
+    A prefix within names, as in `backbone.module.conv1`, goes too. Averaging leaves a counter beside the weights, and
+    Lightning the tensors of the loss.
     """
+    own = {name: values for name, values in tensors.items() if not name.startswith(NO_WEIGHTS)}
+    if len(own) < len(tensors) and any(all(name.startswith(prefix) for name in own) for prefix in WRAPPERS):
+        logger.warning("%s: %d tensors of the loss beside the model are left out", path, len(tensors) - len(own))
+        tensors = own
     if any(name.startswith("module.") for name in tensors):
         tensors = {name: values for name, values in tensors.items() if name != AVERAGED}
     while prefix := next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in tensors)), None):
         tensors = {name.removeprefix(prefix): values for name, values in tensors.items()}
-    inner = re.compile(r"(?<![^.])(_orig_mod|module)\.")
+    inner = re.compile(rf"(?<![^.])({'|'.join(map(re.escape, INNER))})")
     stripped = {inner.sub("", name): values for name, values in tensors.items()}
     return stripped if len(stripped) == len(tensors) else tensors
 

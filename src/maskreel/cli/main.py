@@ -216,6 +216,8 @@ def _dispatch(words: list[str]) -> int:
     log_to_stderr()
     if not _has_current_folder():
         raise UsageError(GONE)
+    if "" in rest:
+        raise UsageError(f"maskreel {name}: a word is empty, as where a variable of the shell is not set")
     command = COMMANDS[name]
     if command.is_heavy:
         from maskreel.kernels.allocator import tune_allocator

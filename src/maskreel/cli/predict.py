@@ -100,18 +100,26 @@ def _listed_sources(path: Path | None) -> list[str]:
 
 def _require_model(args: Predict) -> None:
     """UsageError, with the command that was meant, where the first word is no model but what was to be predicted."""
-    path = Path(args.run)
-    places = (path, path / "weights" / "best", path / "weights" / "last")
-    if args.run.startswith(BUNDLED) or any((place / "config.json").is_file() for place in places):
+    if _is_model(args.run):
         return
+    path = Path(args.run)
     what = "no such folder"
     if path.is_dir():
         what = "a folder without a model (no config.json)"
     elif path.exists():
         known = path.suffix.lower() in VIDEO_SUFFIXES
         what = "a video" if known else content_words(path).replace(UNKNOWN_CONTENT, "a file")
-    line = shlex.join(["maskreel", "predict", BUNDLED, args.run, *args.sources])
+    model = next(filter(_is_model, args.sources), BUNDLED)
+    sources = [word for word in args.sources if not _is_model(word)]
+    is_source = path.exists() or not sources or path.suffix.lower() in VIDEO_SUFFIXES
+    line = shlex.join(["maskreel", "predict", model, *([args.run] if is_source else []), *sources])
     raise UsageError(f"{args.run}: {what}, where the model comes first: {line}")
+
+
+def _is_model(word: str) -> bool:
+    path = Path(word)
+    places = (path, path / "weights" / "best", path / "weights" / "last")
+    return word.startswith(BUNDLED) or any((place / "config.json").is_file() for place in places)
 
 
 def _named_sources(args: Predict) -> list[NamedSource]:

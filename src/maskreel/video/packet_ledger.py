@@ -20,6 +20,9 @@ MAX_LISTED = 100_000
 BROKEN_OFF = "the video breaks off here"
 """Begins the reason where nobody can tell how much is missing."""
 
+_RAW, _RAW_HEADER = "yuv4mpegpipe", 128
+"""A format that states no number of frames, and bytes that stand before each at most."""
+
 _HIDDEN_FRAMES = ("vp8", "vp9")
 """Codecs with packets that are never shown (they only serve as references)."""
 
@@ -51,6 +54,8 @@ class PacketLedger:
         self._packets = 0
         self._sent = 0
         """Packets of a bare stream."""
+        self._place = 0
+        """Of the last packet's end in the file."""
         self._failed = 0
         self._hidden = 0
 
@@ -59,6 +64,7 @@ class PacketLedger:
         if not self._packets and packet.size and packet.pts is None and packet.dts is None:
             self._is_bare = True
         self._sent += self._is_bare and packet.size > 0
+        self._place = max(self._place, (packet.pos or 0) + packet.size)
         time = self._time(packet)
         if time is None:
             return
@@ -149,6 +155,8 @@ class PacketLedger:
                 yield SkippedFrame(index=accounted, reason=reason)
             elif self._is_broken_off:
                 yield SkippedFrame(index=accounted, reason=f"{BROKEN_OFF}{cause}")
+            elif container.format.name == _RAW and container.size > self._place + _RAW_HEADER:
+                yield SkippedFrame(index=accounted, reason="the file ends early: its last frame is cut")
 
     def refused(self) -> Iterator[SkippedFrame]:
         """Frames of packets that could not be decoded, where the pass ends before the video does."""

@@ -11,6 +11,7 @@ from PIL import Image
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
 from maskreel.data.formats.catalog import FORMATS
 from maskreel.data.formats.reading import read_annotations
+from maskreel.data.formats.recognise import recognise
 from maskreel.errors import DataError, UsageError
 from maskreel.geometry import rle
 from maskreel.left_out import LeftOut
@@ -313,6 +314,7 @@ def coco(root: Path, file_name: str, *, size: Any = (WIDTH, HEIGHT), place: str 
         ("C:\\Users\\me\\clip\\0.png", "images/clip/0.png"),
         ("/home/me/set/images/clip/0.png", "images/clip/0.png"),
         ("https://example.org/bucket/clip/0.png", "images/clip/0.png"),
+        ("https://example.org/a%20b/0.png?sig=12&x=/..#f", "images/0.png"),
         ("0.png", "images/deep/below/0.png"),
         ("12:30:05 a|b.png", "images/12:30:05 a|b.png"),
     ],
@@ -429,3 +431,40 @@ def test_videos_read_as_images_are_told(tmp_path: Path, caplog: pytest.LogCaptur
     exports.cvat_coco(tmp_path)
     assert len(FORMATS["coco"].read(tmp_path, ReadOptions()).videos) == exports.FRAMES
     assert "holds videos, read here as single images; --from coco-tracks keeps them" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["I;16", "LA", "RGB", "RGBA"])
+def test_masks_of_davis_may_be_saved_in_any_depth(tmp_path: Path, mode: str) -> None:
+    exports.davis(tmp_path / "set")
+    for path in (tmp_path / "set/Annotations/480p/clip").iterdir():
+        values = np.asarray(Image.open(path)).astype(np.uint8)
+        image = Image.fromarray(values.astype(np.uint16)) if mode == "I;16" else Image.fromarray(values).convert(mode)
+        image.save(path)
+    assert recognise(tmp_path / "set", "train") == "davis"
+    (video,) = FORMATS["davis"].read(tmp_path / "set", ReadOptions()).videos
+    assert [track.id for track in video.tracks] == [3, 8]
+
+
+def test_masks_saved_as_jpeg_are_named(tmp_path: Path) -> None:
+    exports.davis(tmp_path / "set")
+    for path in (tmp_path / "set/Annotations").rglob("*.png"):
+        Image.open(path).convert("RGB").save(path.with_suffix(".jpg"))
+        path.unlink()
+    with pytest.raises(DataError, match="masks saved as JPEG, which changes their values"):
+        recognise(tmp_path / "set", "train")
+
+
+def test_frames_with_points_in_their_names_keep_their_numbers(tmp_path: Path) -> None:
+    exports.labelme(tmp_path / "set")
+    for t in range(exports.FRAMES):
+        for ending in ("json", "png"):
+            (tmp_path / f"set/clip/{t}.{ending}").rename(tmp_path / f"set/clip/clip.{t + 8}.{ending}")
+    (video,) = FORMATS["labelme"].read(tmp_path / "set", ReadOptions()).videos
+    assert video.frame_numbers == (8, 9, 10, 11)
+
+
+def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
+    exports.labelme(tmp_path / "source")
+    exports.zipped(tmp_path / "source", tmp_path / "export.json")
+    with read_annotations(tmp_path / "export.json", None, ReadOptions(), wants_images=False) as (found, name):
+        assert (name, len(found.videos)) == ("labelme", 1)

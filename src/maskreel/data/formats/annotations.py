@@ -20,6 +20,7 @@ from maskreel.geometry import rle
 from maskreel.geometry.rle import Rle
 from maskreel.left_out import LeftOut
 from maskreel.video.frame_order import in_frame_order
+from maskreel.video.images import is_image
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +132,11 @@ def tidy(mask: Rle | None) -> Rle | None:
 
 
 def numbers_of(names: Iterable[str]) -> tuple[int, ...]:
-    """Frame numbers that file names tell, where they rise, else the positions from 0.
+    """Frame numbers that file names tell, with endings or without, where they rise, else the positions from 0.
 
     The last number of each name, or that in which the names differ.
     """
-    paths = [Path(name[:MAX_NAME]) for name in names]
+    paths = [Path(name[:MAX_NAME] if is_image(Path(name)) else f"{name[:MAX_NAME]}.png") for name in names]
     found = [re.findall(r"\d+", path.stem, re.ASCII) for path in paths]
     last = tuple(int(digits[-1]) if digits else -1 for digits in found)
     order = in_frame_order(paths)

@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 OBJECT = Category(id=1, name="object")
 VOID = 255
-MODES = ("P", "PA", "L", "LA", "1", "RGB", "RGBA")
+MODES = ("P", "PA", "L", "LA", "1", "RGB", "RGBA", "I;16", "I;16B", "I")
 MOST_GREYS = 64
 """Values of one video beyond which grey masks are taken for photographs, or for masks with soft edges."""
 IMAGE_SETS = ("2017", "2016", "480p", "1080p")

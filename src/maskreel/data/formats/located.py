@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from maskreel.data.formats.annotations import check_name
 from maskreel.data.formats.images import image_size
@@ -18,16 +19,20 @@ from maskreel.video.images import is_image
 MOST_FILES = 1_000_000
 """That are looked at for a name that is not where it says."""
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/+")
 _ROOT = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://[^/]*/+|[A-Za-z]:/+|/+|(?:\./+)+)")
 _STRANGE = re.compile(r'[<>:"|?*\x00-\x1f]')
 """Characters that not every file system has in names."""
 
 
 def plain_path(name: str, where: str) -> str:
-    """The name of a file as a relative path with slashes; a drive, a root or a host before it is dropped.
+    """The name of a file as a relative path with slashes; a drive, a root or a host before it, and what an address has
+    behind it, are dropped.
 
     DataError for a name with `..`, and for an empty one.
     """
+    address = _ADDRESS.match(name)
+    name = unquote(re.split("[?#]", name[address.end() :])[0]) if address else name
     return check_name(_ROOT.sub("", name.replace("\\", "/")), where)
 
 

@@ -63,7 +63,7 @@ def recognises_png(look: Look) -> bool:
     """Grey images of 16 bits below `instances`, or in folders of their own, without a file that says more."""
     images = look.ending(".png")
     named = [path for path in images if "instances" in path.relative_to(look.given).parts]
-    is_alone = not look.ending(".json") and not look.has_folder("panomasks", "panomasksRGB")
+    is_alone = not look.ending(".json") and not look.has_folder("panomasks", "panomasksRGB", "Annotations")
     return any(mode_of(path) in MODES for path in named[:3]) or (
         is_alone and not named and any(mode_of(path) in MODES for path in images[:3])
     )

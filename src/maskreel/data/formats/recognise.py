@@ -155,6 +155,9 @@ def _unsupported(look: Look) -> str | None:
             return words
     if any(Look.first_line(path).startswith("<annotation>") for path in look.ending(".xml")[:3]):
         return "Pascal VOC or LabelMe XML files, which know no tracks; export with tracks, such as 'CVAT for video 1.1'"
+    below = [path for path in look.ending(".jpg", ".jpeg") if "Annotations" in path.relative_to(look.given).parts]
+    if below and not look.ending(".png"):
+        return "masks saved as JPEG, which changes their values; save them as PNG"
     if any(path.name == "gt.txt" for path in look.ending(".txt")):
         return "MOT text files, which hold boxes and no masks; MOTS files (mots-txt, mots-png) have masks"
     return None
