@@ -160,8 +160,12 @@ def test_all_frames_of_a_source_are_the_source_itself() -> None:
 
 
 def test_a_choice_of_nothing_is_refused_with_where_the_source_ends() -> None:
-    with pytest.raises(OptionError, match=r"counted: no frame from 9.0 to None s; the last one before was at 4.90 s"):
+    with pytest.raises(OptionError, match=r"no frame from 9.0 s on; the last one that was read is at 4.90 s"):
         list(FrameChoice(start=9.0).of(Counted(50)))
+    with pytest.raises(OptionError, match=r"no frame from 0.05 s on before 0.1 s; .* at 0.10 s"):
+        list(FrameChoice(start=0.05, end=0.1).of(Counted(50)))
+    with pytest.raises(OptionError, match=r"no frame before 0.0 s; "):
+        list(FrameChoice(end=0.0).of(Counted(50)))
 
 
 @pytest.mark.parametrize(

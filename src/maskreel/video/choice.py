@@ -79,5 +79,7 @@ class ChosenFrames:
             if count == choice.max_frames:
                 break
         if not count:
-            where = f"; the last one before was at {last:.2f} s" if last is not None else ""
-            raise OptionError(f"{self.name}: no frame from {choice.start} to {choice.end} s{where}")
+            begin = "" if choice.start is None else f" from {choice.start} s on"
+            before = "" if choice.end is None else f" before {choice.end} s"
+            where = "" if last is None else f"; the last one that was read is at {last:.2f} s"
+            raise OptionError(f"{self.name}: no frame{begin}{before}{where}")
