@@ -1,5 +1,6 @@
 """Reading video files: every frame is decoded or accounted for, upright, with its own time."""
 
+import gc
 import json
 import logging
 from fractions import Fraction
@@ -9,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 
 from maskreel.errors import VideoReadError
@@ -153,6 +155,18 @@ def test_a_change_of_size_on_the_way_is_stretched_to_the_first_size(
     np.testing.assert_allclose(np.diff([frame.time for frame in frames]), 1 / 25, atol=1e-3)
     assert len(frames) == 12
     assert "from 80x48 to 160x96" in caplog.text
+
+
+def test_decoded_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
+    path = write_test_video(tmp_path / "a.mp4", num_frames=40)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(VideoFile(path))) == 40
+        left = sum(type(one) is VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left == 0
 
 
 def test_a_frame_larger_than_the_limit_is_refused_before_it_is_decoded(

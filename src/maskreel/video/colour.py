@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, ColorTrc
 from jaxtyping import UInt8
@@ -52,7 +53,8 @@ def upright_rgb(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "
     )
     if has_alpha:
         pixels = on_white(pixels)
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    # frame.side_data would keep the frame until the garbage collector comes, for each refers to the other.
+    side_data = SideDataContainer(frame).get("DISPLAYMATRIX")  # pyright: ignore[reportCallIssue]
     if side_data is None:
         return pixels
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), dtype=np.int32)[:5])
