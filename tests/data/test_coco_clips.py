@@ -122,6 +122,15 @@ def test_a_turned_picture_is_turned_by_at_most_twenty_degrees_in_every_frame() -
     assert len({round(angle, 3) for angle in angles}) > 30
 
 
+def test_a_picture_is_turned_about_its_centre() -> None:
+    for seed in range(12):
+        _, target = pseudo_clip(*still(block(20, 28, 8, 8)[None]), "rotate", np.random.default_rng(seed))
+        for mask in target.masks[0]:
+            y, x = np.nonzero(mask.numpy())
+            assert abs(y.mean() - 23.5) < 1
+            assert abs(x.mean() - 31.5) < 1
+
+
 def test_a_warped_clip_holds_the_still_itself_once_at_any_place() -> None:
     places = set()
     for seed in range(40):

@@ -1,9 +1,13 @@
 """Counts of a small data set that is known by construction."""
 
+import json
 from pathlib import Path
+
+import numpy as np
 
 from maskreel.data.statistics import statistics
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.geometry.rle import encode
 from tests.builders import write_youtube_vis
 
 
@@ -29,3 +33,19 @@ def test_a_split_without_tracks_has_zeros(tmp_path: Path) -> None:
     assert counted.visible is None
     assert counted.total.tracks == counted.total.masks == 0
     assert [one.tracks for one in counted.classes] == [0, 0]
+
+
+def test_both_ends_belong_to_the_larger_size_and_frames_without_the_object_do_not_count(tmp_path: Path) -> None:
+    sides = {"large": 256, "medium": 128, "just medium": 255, "small": 127}
+    masks = {name: np.zeros((260, 260), dtype=bool) for name in sides}
+    for name, side in sides.items():
+        masks[name][:side, :side] = True
+    document = write_youtube_vis(tmp_path, num_videos=1, num_frames=3, size=(260, 260))
+    document["annotations"] = [
+        # Seen in one of three frames.
+        {**document["annotations"][0], "id": number, "segmentations": [None, encode(mask).to_json(), None]}
+        for number, mask in enumerate(masks.values(), start=1)
+    ]
+    (tmp_path / "train.json").write_text(json.dumps(document))
+    total = statistics(YouTubeVIS.load(tmp_path, "train")).total
+    assert (total.small, total.medium, total.large) == (1, 2, 1)

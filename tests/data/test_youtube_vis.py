@@ -65,6 +65,15 @@ def test_masks_cover_the_objects_of_their_frames(root):
     assert target.track_id.tolist() == [1, 2]
 
 
+def test_masks_come_in_the_order_of_the_frames_asked_for(root):
+    dataset = YouTubeVIS.load(root, "train")
+    target = dataset.clip_target(0, [5, 0, 5, 2])
+    for place, frame in enumerate([5, 0, 5, 2]):
+        alone = dataset.clip_target(0, [frame])
+        assert torch.equal(target.masks[:, place], alone.masks[:, 0])
+        assert torch.equal(target.boxes[:, place], alone.boxes[:, 0])
+
+
 def test_boxes_are_drawn_around_the_masks_and_zero_where_an_object_is_absent(root):
     target = YouTubeVIS.load(root, "train").clip_target(0, [0, 5])
     line, absent = target.boxes[1]

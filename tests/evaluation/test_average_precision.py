@@ -45,6 +45,20 @@ def test_an_iou_exactly_on_a_threshold_matches(tmp_path: Path) -> None:
     assert score(tmp_path, scene([annotation(1, [MASK])]), [entry(0.9, [half])]).ap_per_iou[:2] == (1.0, 0.0)
 
 
+def test_each_threshold_has_the_name_of_its_figure(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [box(2, 3, 10, 10)])])
+    seven, eight = ([entry(0.9, [box(2, 3, 10, rows)])] for rows in (7, 8))
+    assert [score(tmp_path, truth, seven).stats[name] for name in ("AP50", "AP75")] == [1.0, 0.0]
+    assert [score(tmp_path, truth, eight).stats[name] for name in ("AP50", "AP75")] == [1.0, 1.0]
+
+
+def test_a_prediction_takes_the_track_that_it_overlaps_most(tmp_path: Path) -> None:
+    left, right = box(2, 3, 10, 8), box(4, 3, 10, 8)
+    truth = scene([annotation(1, [left]), annotation(2, [right])])
+    # The first one would do for either, the second for the left one alone.
+    assert score(tmp_path, truth, [entry(0.9, [right]), entry(0.8, [box(2, 3, 6, 8)])]).stats["AP50"] == 1.0
+
+
 def test_a_false_positive_above_the_hit_halves_the_precision(tmp_path: Path) -> None:
     truth = scene([annotation(1, [MASK])])
     assert score(tmp_path, truth, [entry(0.9, [OTHER]), entry(0.8, [MASK])]).stats["AP"] == pytest.approx(0.5)

@@ -73,6 +73,22 @@ def test_a_match_goes_on_although_another_track_overlaps_more(tmp_path: Path) ->
     assert clear["MOTP"] == pytest.approx((1 + 7 / 8) / 2)
 
 
+def test_predictions_are_surplus_where_no_object_is(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT, None, None])], frames=3)
+    clear = measured(tmp_path, truth, [entry(0.9, [LEFT, RIGHT, RIGHT])], "clear")["detection_averaged"]
+    assert (clear["CLR_TP"], clear["CLR_FP"], clear["CLR_FN"]) == (1.0, 2.0, 0.0)
+
+
+def test_hota_prefers_the_track_that_fits_over_the_whole_video(tmp_path: Path) -> None:
+    truth = scene([annotation(1, [LEFT] * 4)], frames=4)
+    seven_eighths = box(2, 3, 10, 7)
+    results = [entry(0.9, [LEFT, LEFT, LEFT, seven_eighths]), entry(0.8, [None, None, None, LEFT])]
+    # In the last frame the second track overlaps more. The first is right in all frames up to .85, at .90 and .95 in
+    # three: then it shares 3 of 4 + 4 - 3 frames.
+    hota = measured(tmp_path, truth, results, "hota")["detection_averaged"]
+    assert hota["AssA"] == pytest.approx((17 + 2 * 3 / 5) / 19)
+
+
 def test_identity_is_settled_over_whole_tracks(tmp_path: Path) -> None:
     truth = scene([annotation(1, [LEFT] * 5)], frames=5)
     results = [entry(0.9, [LEFT, LEFT, None, None, None]), entry(0.8, [None, None, LEFT, LEFT, LEFT])]

@@ -131,6 +131,15 @@ def test_a_file_that_does_not_fit_is_refused_with_its_path(
     assert str(caught.value).startswith(str(path))
 
 
+def test_a_label_and_a_category_that_name_two_classes_are_refused(tmp_path: Path) -> None:
+    document = masklets().to_dict()
+    document["masklets"][0]["category_id"] = 2
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="label 1 and category id 2 name no class of the file"):
+        Masklets.load(path)
+
+
 def test_supervision_gets_the_objects_seen_in_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our side of the exchange alone: the package is optional, so a record stands in for its class."""
     module = ModuleType("supervision")

@@ -135,6 +135,8 @@ FAULTS = {
     "odd polygon": ([[1, 1, 2, 2, 3, 3, 4]], "at least three"),
     "words in a polygon": ([["a", "b", 1, 2, 3, 4]], "not a list of numbers"),
     "far polygon": ([[1e9, 1e9, 0, 0, 1, 1]], "far outside the frame"),
+    "polygon a frame to the right": ([[10.5, 1, 0, 0, 1, 1]], "far outside the frame"),
+    "polygon a frame above": ([[1, -4.5, 0, 0, 1, 1]], "far outside the frame"),
     "nan polygon": ([[float("nan"), 1, 0, 0, 1, 1]], "far outside the frame"),
     "long junk": (text("1" * 1_000_000), "more than 20 pixels can need"),
 }

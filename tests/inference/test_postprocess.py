@@ -129,6 +129,14 @@ def test_numbers_that_are_none_are_refused() -> None:
         )
 
 
+@pytest.mark.parametrize("strange", [torch.nan, torch.inf, -torch.inf])
+def test_one_pixel_that_is_no_number_is_refused(strange: float) -> None:
+    masks = torch.ones(1, 1, 1, 3, 4)
+    masks[0, 0, 0, 2, 1] = strange
+    with pytest.raises(DataError, match="masks are not numbers"):
+        clip_detections(prediction(torch.zeros(1, 1, 1, 1), masks), top_k=1, source_size=(3, 4), network_size=None)
+
+
 def frame_prediction(probability: list[list[list[float]]], masks: torch.Tensor | None = None) -> ClipPrediction:
     """A prediction with a vote per frame: (query, frame, class), the last class is "no object"."""
     logits = torch.tensor(probability).log()[None]
