@@ -36,6 +36,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_one_screen_stands_before_the_first_table_which_leads_to_the_site() -> None:
+    before, _, table = README.partition("\n|")
+    assert before.count("\n") < 40
+    assert "make docs" in table.splitlines()[0]
+    for link in re.findall(r"\]\(([^)]+)\)", table.partition("\n\n")[0]):
+        assert (Path(__file__).parents[2] / link).exists(), link
+
+
 @pytest.mark.slow
 def test_every_maskreel_command_runs(folder: Path) -> None:
     commands = [
