@@ -79,7 +79,7 @@ def test_the_video_plays_to_its_last_frame(page) -> None:
     until(page, "document.querySelector('video').ended")
     until(page, "document.documentElement.dataset.frame === '39'")
     assert page.locator("#play").text_content() == "play"
-    assert page.locator("#time").text_content() == "0:04.00 of 0:04.00"
+    assert page.locator("#time").text_content() == "0:04.00 / 0:04.00"
 
 
 def test_the_place_in_the_video_follows_and_leads(page) -> None:

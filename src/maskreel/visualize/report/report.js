@@ -82,7 +82,7 @@ function draw(time) {
   }
   place.value = time;
   place.setAttribute("aria-valuetext", clock(time));
-  document.getElementById("time").textContent = `${clock(time)} of ${clock(end)}`;
+  document.getElementById("time").textContent = `${clock(time)} / ${clock(end)}`;
   document.documentElement.dataset.frame = frame;
   document.documentElement.dataset.drawn = data.objects.filter((o) => o.masks[Math.floor(frame / data.every)] && isShown(o)).map((o) => o.id);
 }
