@@ -4,9 +4,10 @@
     python benchmarks/runtimes.py RUN model-onnx model-openvino model-onnx-int8 [--json runtimes.json]
 
 RUN is what PyTorch runs as `predict` has it: a run, a model folder, or a recipe, whose weights are drawn at random as
-`maskreel export` draws them. The clip has the frames and the size that the first exported folder was written for. A
-call is the whole of it: features of every frame, the clip, and masks of ten queries. Forms take turns, one call each,
-round after round, so that what else happens on the machine meets all of them; the least time of a form counts.
+`maskreel export` draws them. All forms have the allocator of the command line. The clip has the frames and the size
+that the first exported folder was written for. A call is the whole of it: features of every frame, the clip, and masks
+of ten queries. Forms take turns, one call each, round after round, so that what else happens on the machine meets all
+of them; the least time of a form counts.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import torch
 from maskreel.bench.protocol import hardware, process_peak, reset_peak
 from maskreel.cli.export import loaded_model
 from maskreel.export.proof import most_certain
+from maskreel.kernels.allocator import tune_allocator
 from maskreel.models.folder import is_exported
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.protocol import Runtime
@@ -73,6 +75,7 @@ def ask(server: "subprocess.Popen[str]", word: str = "") -> str:
 
 def serve(run: str, clip: dict[str, Any], threads: int) -> None:
     """Opens one form, computes the clip once, and then once more for every line on stdin."""
+    tune_allocator()
     torch.set_num_threads(threads)
     reset_peak()
     runtime, form = opened(run)

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from maskreel.errors import UsageError
+from maskreel.inference.predictor import VideoPredictor
 from maskreel.models.catalog import CATALOG
+from maskreel.rendered.dials import SyntheticDials
+from maskreel.rendered.rendering import render_video
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.graphs import GraphRuntime
 from maskreel.runtimes.pytorch import PyTorchRuntime
@@ -99,6 +102,22 @@ def test_graphs_take_clips_of_a_length_that_was_never_traced(system: Exported, f
                 outputs(theirs, clip)
         else:
             assert_agree(PyTorchRuntime(model.model), theirs, clip)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("latency", [None, 0, 2])
+def test_a_video_of_any_length_is_followed_by_graphs_for_one_length(system: Exported, latency: int | None) -> None:
+    if system.frames > 1:
+        pytest.skip("these graphs take any length")
+    height, width = SIZE
+    video = render_video(3, 0, SyntheticDials(frames=4, height=height, width=width))
+    for form in FORMATS:
+        predictor = VideoPredictor.load(system.folder / form, min_score=0.0)
+        session = predictor.session(latency=latency)
+        for frame in video.frames:
+            session.push(frame)
+        session.finish()
+        assert len(session.result()) > 0
 
 
 @pytest.mark.slow
