@@ -57,7 +57,7 @@ def gather_levels(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
 
 
 def gather_volume(value: Tensor, locations: Tensor, weights: Tensor, frames: int) -> Tensor:
-    sides = [torch.tensor(float(side)) for side in (VOLUME[1], VOLUME[0], frames)]
+    sides = [torch.tensor([float(side)]) for side in (VOLUME[1], VOLUME[0], frames)]
     axes = tuple((locations[..., n] * side - 0.5, side) for n, side in enumerate(sides))
     return _gathered(value, weights, axes, torch.tensor(0))
 
@@ -72,7 +72,7 @@ def _gathered(value: Tensor, weights: Tensor, axes: tuple[tuple[Tensor, Tensor],
         for row, share in corners:
             for cell, part in ((low, 1 - nearer), (low + 1, nearer)):
                 is_inside = (cell >= 0) & (cell < side)
-                inside = torch.minimum(cell.clamp(min=0), side - 1)
+                inside = torch.where(is_inside, cell, torch.zeros_like(cell))
                 grown.append((row + (inside * stride).long(), share * part * is_inside))
         corners, stride = grown, stride * side
     rows = torch.cat([row + start for row, _ in corners], -1)

@@ -36,6 +36,8 @@ class GraphAttention(DeformableAttention):
     ) -> Float[Tensor, "b t q c"]:
         b, t = query.shape[:2]
         rows = sum(h * w for h, w in level_sizes)
+        # An absent frame on its own has no un-padded part to refer to; in a clip it refers to that of the first frame.
+        reference_points = torch.where(reference_points.isnan(), 0.5, reference_points)
         read = super().read(
             query.flatten(0, 1)[:, None],
             reference_points.flatten(0, 1)[:, None],
