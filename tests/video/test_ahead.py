@@ -89,14 +89,39 @@ def test_an_error_comes_after_the_frames_before_it() -> None:
         next(frames)
 
 
-@pytest.mark.parametrize(("declared", "count"), [(50, 44), (None, 1), (6, 0)])
-def test_a_source_that_is_stopped_says_what_it_left(declared: int | None, count: int) -> None:
+@pytest.mark.parametrize(("declared", "count"), [(50, 44), (None, None), (6, 0)])
+def test_a_source_that_is_stopped_says_what_it_left(declared: int | None, count: int | None) -> None:
+    """Where it declares nothing, what was read ahead, at least one."""
     shown: list[int] = []
     source = ReadAhead(Counted(50, declared=declared), stop=lambda: len(shown) == 6)
     for frame in source:
         shown.append(frame.index)
     assert shown == list(range(6))
-    assert source.skipped == ((SkippedFrame(index=6, count=count, reason=STOPPED),) if count else ())
+    if count == 0:
+        assert source.skipped == ()
+        return
+    (left,) = source.skipped
+    assert (left.index, left.reason) == (6, STOPPED)
+    assert left.count == count if count else 1 <= left.count <= DEPTH + 2
+
+
+def test_a_live_source_that_is_stopped_accounts_for_all_that_came() -> None:
+    """Frames that waited when it was stopped, and those that they had pushed out."""
+    shown: list[int] = []
+    come = threading.Event()
+
+    def count(index: int) -> None:
+        if index == 30:
+            come.set()
+
+    source = ReadAhead(Counted(31, before=count), drops=True, stop=lambda: len(shown) == 1)
+    for frame in source:
+        come.wait(20)
+        shown.append(frame.index)
+    (left,) = [one for one in source.skipped if one.reason == STOPPED]
+    dropped = sum(one.count for one in source.skipped if one.reason == DROPPED)
+    assert left.index == 1 + dropped
+    assert left.index + left.count in (30, 31)
 
 
 def test_what_was_lost_before_a_source_was_stopped_is_told_too() -> None:

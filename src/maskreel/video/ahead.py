@@ -52,14 +52,16 @@ class ReadAhead:
             waiting.close()
             # A thread that waits for a network ends by its own time limit; nobody needs to wait for that.
             reader.join(timeout=5)
-        self.skipped = (*self._lost(expected), *dropped)
+        self.skipped = (*self._lost(expected, waiting.came), *dropped)
 
-    def _lost(self, received: int) -> tuple[SkippedFrame, ...]:
-        """What the source lost by itself, and what was left when it was stopped."""
+    def _lost(self, received: int, came: int) -> tuple[SkippedFrame, ...]:
+        """What the source lost by itself; when it was stopped, what was left of those that came or are to come, too."""
         lost = self._source.skipped
         if not self._stop():
             return lost
-        left = 1 if self.declared is None else self.declared - received - sum(one.count for one in lost)
+        left = max(1, came - received)
+        if self.declared is not None:
+            left = self.declared - received - sum(one.count for one in lost)
         return (*lost, SkippedFrame(index=received, count=left, reason=STOPPED)) if left > 0 else lost
 
 
@@ -71,6 +73,8 @@ class _Waiting:
         self._drops = drops
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
+        self.came = 0
+        """Frames of the source, those that were dropped among them."""
         self._is_closed = False
         self._is_filled = False
         self._error: BaseException | None = None
@@ -80,6 +84,7 @@ class _Waiting:
         try:
             for frame in source:
                 with self._changed:
+                    self.came = frame.index + 1
                     while len(self._frames) >= self._depth and not self._is_closed and not self._drops:
                         self._changed.wait()
                     if self._is_closed:
