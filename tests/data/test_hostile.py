@@ -71,6 +71,15 @@ def black(width: int, height: int, mode: str = "L") -> bytes:
     return file.getvalue()
 
 
+def large_gif(root: Path) -> None:
+    """As long as one of a pixel."""
+    file = io.BytesIO()
+    Image.new("P", (1, 1)).save(file, format="GIF")
+    content = bytearray(file.getvalue())
+    content[6:10] = struct.pack("<HH", 8192, 8192)
+    (root / "a.gif").write_bytes(content)
+
+
 def metrics_of_runs(root: Path) -> None:
     all_metrics(root, ("ap", "hota", "clear", "identity", "trackmap"))
 
@@ -241,6 +250,11 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "large PNG, VIPSeg": (lambda r: vipseg(r, black(4096, 4096, "RGB")), reader("vipseg")),
     "largest PNG, DAVIS": (lambda r: davis(r, black(8192, 8192)), reader("davis")),
     "largest PNG, MOTS": (lambda r: mots_png(r, black(8192, 8192, "I;16")), reader("mots-png")),
+    "a GIF of a few bytes": (large_gif, lambda r: open_video(r / "a.gif")),
+    "largest PNG as a frame": (
+        lambda r: (r / "a.png").write_bytes(black(8192, 8192)),
+        lambda r: open_video(r / "a.png"),
+    ),
     **{f"largest to {name}": (youtube_vis, to(name)) for name, one in FORMATS.items() if one.write is not None},
 }
 

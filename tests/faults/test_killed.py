@@ -156,17 +156,27 @@ def trained(run: Path) -> dict[str, bytes]:
     return kept | {"table": repr([row[:time] + row[time + 1 :] for row in rows]).encode()}
 
 
+OTHERS = {
+    "data view": ["data", "view", "data", "--out", "out"],
+    "data synth": ["data", "synth", "out", "--videos", "1", "--workers", "1", "--quiet"],
+    "data stats": ["data", "stats", "data", "--picture", "out/picture.png", "--json", "out/counts.json"],
+    "data pack": ["data", "pack", "data", "out"],
+    "export-weights": ["export-weights", BUNDLED, "out/weights.pth"],
+    "inspect": ["inspect", BUNDLED, "a.mp4", "--out", "out"],
+}
+"""That write, too, and are told to end."""
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
 @pytest.mark.parametrize("name", SIGNALS)
 @pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=[] if name == "data convert" else pytest.mark.nightly) for name in COMMANDS]
+    "command",
+    [pytest.param(name, marks=[] if name == "data convert" else pytest.mark.nightly) for name in COMMANDS | OTHERS],
 )
 def test_a_signal_leaves_whole_files_no_temporary_ones_and_its_exit_code(
     name: str, command: str, prepared: Path, killer: Killer, tmp_path: Path
 ) -> None:
-    words, number = COMMANDS[command], getattr(signal, name)
+    words, number = (COMMANDS | OTHERS)[command], getattr(signal, name)
     sound = Path(shutil.copytree(prepared, tmp_path / "sound"))
     ending = killer.run(sound, *words)
     wanted = content(sound / "out")

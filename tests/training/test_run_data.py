@@ -30,6 +30,7 @@ def write(root: Path, **changes: Any) -> None:
         ({"iscrowd": "true"}, "4 crowds, which are not learnt"),
         ({"segmentations": [None] * 6}, "4 tracks without a single pixel"),
         ({"segmentations": [EMPTY] * 6}, "4 tracks without a single pixel"),
+        ({"segmentations": [[[1, 1, 5, 1]]] * 6}, "4 tracks without a single pixel that can be read"),
     ],
 )
 def test_data_without_an_object_to_learn_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -39,7 +39,9 @@ def run(args: ExportWeights) -> None:
     classes = [list(entry) for entry in loaded.classes]
     with outputs.writing(args.out) as path:
         if args.out.suffix == ".pth":
-            torch.save({"model": state, CLASSES: classes}, path)
+            # Of a path, torch writes the name into the file.
+            with path.open("wb") as file:
+                torch.save({"model": state, CLASSES: classes}, file)
         else:
             # The format knows no second names, so these are written as copies.
             metadata = {"format": "pt", CLASSES: json.dumps(classes)}

@@ -1,5 +1,6 @@
 """What a run learns from and is measured on."""
 
+import contextlib
 import logging
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ def check_objects(training: TrainingData) -> None:
                 return
             crowds, empty = crowds + track.is_crowd, empty + (not track.is_crowd)
     found = [f"{crowds} crowds, which are not learnt"] * (crowds > 0)
-    found += [f"{empty} tracks without a single pixel"] * (empty > 0)
+    found += [f"{empty} tracks without a single pixel that can be read"] * (empty > 0)
     raise DataError(
         f"{training.annotation_path}: no object to learn from: it holds {' and '.join(found) or 'no annotation'}; "
         "train on a split with annotated objects"
@@ -63,12 +64,13 @@ def check_objects(training: TrainingData) -> None:
 
 
 def _has_pixel(video: Video, track: AnnotatedTrack) -> bool:
-    """A malformed mask counts: it is named where it is used."""
-    try:
-        masks = (rle.parse(mask, height=video.height, width=video.width, where="") for mask in track.segmentations)
-        return any(mask is not None and rle.area(mask) > 0 for mask in masks)
-    except RleError:
-        return True
+    for stored in track.segmentations:
+        # One that is malformed is left out, and named, where it is used.
+        with contextlib.suppress(RleError):
+            mask = rle.parse(stored, height=video.height, width=video.width, where="")
+            if mask is not None and rle.area(mask) > 0:
+                return True
+    return False
 
 
 def _load_validation(recipe: Recipe, training: TrainingData) -> YouTubeVIS | None:

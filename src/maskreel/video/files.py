@@ -34,7 +34,7 @@ from maskreel.files import UNKNOWN_CONTENT, content_words
 from maskreel.geometry.masklets import SkippedFrame
 from maskreel.video.clock import Clock
 from maskreel.video.colour import HDR_CURVES, shown_size, upright_rgb
-from maskreel.video.images import MAX_PIXELS
+from maskreel.video.images import MAX_PIXELS, check_gif
 from maskreel.video.packet_ledger import PacketLedger
 
 logger = logging.getLogger(__name__)
@@ -231,7 +231,10 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     stream = max(marked or streams, key=_area)
     if marked and _area(stream) < PREVIEW * _area(marked[0]):
         stream = marked[0]
-    _check_size(stream.codec_context.width, stream.codec_context.height, name)
+    width, height = stream.codec_context.width, stream.codec_context.height
+    _check_size(width, height, name)
+    if container.format.name == "gif" and container.size > 0:
+        check_gif(width, height, container.size, name)
     return stream
 
 

@@ -51,6 +51,11 @@ UNREADABLE = (
 _DEFLATE_RATIO = 1032
 """Bytes that a byte of a PNG can stand for at most."""
 
+_LZW_RATIO = 2731
+"""Pixels that a byte of a GIF can stand for at most: a code of 12 bits for 4096 of them."""
+_LARGE, _STRIP = 2**22, 2**20
+"""Pixels from which on an image is large, and of a part of it that is looked at."""
+
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -82,7 +87,15 @@ def open_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image
         size = path.stat().st_size if content is None else len(content)
         if image.format == "PNG" and image.width * image.height * bits > 8 * _DEFLATE_RATIO * size:
             raise VideoReadError(path, f"declares {image.width}x{image.height} pixels, far more than it can hold")
+        if image.format == "GIF":
+            check_gif(image.width, image.height, size, path)
         yield image
+
+
+def check_gif(width: int, height: int, size: int, name: object) -> None:
+    """VideoReadError for a large GIF of so many bytes that cannot hold what it declares."""
+    if width * height > max(_LARGE, _LZW_RATIO * size):
+        raise VideoReadError(name, f"declares {width}x{height} pixels, far more than it can hold")
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -116,6 +129,18 @@ def rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
         return _grey(_from_16_bits(np.asarray(image)))
     if image.mode == "F":
         return _grey(_from_floats(np.asarray(image)))
+    if image.width * image.height <= _LARGE:
+        return _on_white(image)
+    # Pillow's copies of a large image take several times its memory.
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = _on_white(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _on_white(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         shown = image.convert("RGBA")
         white = Image.new("RGBA", shown.size, "white")
@@ -146,8 +171,10 @@ def check_pixels(image: Image.Image) -> None:
     if image.format == "JPEG":
         image.draft("L", (image.width // 8 + 1, image.height // 8 + 1))
         image.load()
-    else:
+    elif image.mode in (*_DEEP_MODES, "F"):
         rgb(image)
+    else:
+        image.load()
 
 
 _ORIENTATION = 0x0112
