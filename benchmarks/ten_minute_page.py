@@ -3,36 +3,40 @@
 python benchmarks/ten_minute_page.py             # in an environment with the extra web, playwright and Chromium
 """
 
+import argparse
 import json
 import subprocess
 import tempfile
 import time
 import urllib.request
+from fractions import Fraction
 from pathlib import Path
 
 from maskreel.visualize.video import TimedImage, write_video
 from tests.browser.chromium import WIDE, browser, until
-from tests.browser.clips import RATE, Blocks
+from tests.browser.clips import Blocks
 from tests.serve.test_crowd import Process
 
-FRAMES, HEIGHT, WIDTH = 600 * RATE, 180, 320
+SECONDS, HEIGHT, WIDTH = 600, 180, 320
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=10, help="frames per second of the video")
+    rate = parser.parse_args().rate
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip = Blocks(FRAMES, HEIGHT, WIDTH)
         source = folder / "ten-minutes.mp4"
-        images = (TimedImage(frame.time, frame.pixels, frame.duration) for frame in clip)
-        write_video(source, images, frame_rate=clip.frame_rate)
+        images = (TimedImage(frame.index / rate, frame.pixels) for frame in Blocks(SECONDS * rate, HEIGHT, WIDTH))
+        write_video(source, images, frame_rate=Fraction(rate))
         served = Process(folder, "--megabytes", "100")
         try:
-            print(json.dumps(_watched(served, source), indent=1))
+            print(json.dumps(_watched(served, source, rate), indent=1))
         finally:
             served.process.kill()
 
 
-def _watched(served: Process, source: Path) -> dict[str, object]:
+def _watched(served: Process, source: Path, rate: int) -> dict[str, object]:
     with browser() as chromium:
         page = chromium.new_page(viewport=WIDE)
         page.goto(served.address)
@@ -58,7 +62,7 @@ def _watched(served: Process, source: Path) -> dict[str, object]:
         for second in (300.05, 10.05, 599.05, 450.05):
             asked = time.monotonic()
             inside.evaluate(f"document.querySelector('video').currentTime = {second}")
-            until(inside, f"document.documentElement.dataset.frame === '{int(second * RATE)}'")
+            until(inside, f"document.documentElement.dataset.frame === '{int(second * rate)}'")
             seeks.append(time.monotonic() - asked)
         inside.evaluate("(v => { v.currentTime = 598; v.play() })(document.querySelector('video'))")
         until(inside, "document.querySelector('video').ended")

@@ -64,7 +64,8 @@ function draw(time) {
     labels.push([object, scale * left, scale * top]);
   }
   for (const [object, left, top] of labels) {
-    const size = Math.max(14, Math.round(canvas.height / 22)), label = `${object.id}`;
+    const legible = 13 * canvas.width / Math.max(1, canvas.clientWidth), label = `${object.id}`;
+    const size = Math.round(Math.max(canvas.height / 22, legible));
     pen.font = `600 ${size}px system-ui, sans-serif`;
     const width = pen.measureText(label).width + 10, x = Math.min(left, canvas.width - width);
     const y = Math.max(0, top - size - 6);
