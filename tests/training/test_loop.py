@@ -92,6 +92,10 @@ def test_a_run_folder_holds_what_it_should(whole: Path, recipe: Recipe) -> None:
         assert (whole / name).is_file()
     for name in ("labels.png", "train_batch0.jpg", "results.png"):
         assert (whole / name).stat().st_size > 500
+    objects = list(csv.DictReader((whole / "labels.csv").open()))
+    assert {entry["class"] for entry in objects} <= {"line", "block"}
+    assert len({entry["video"] for entry in objects}) == 2
+    assert all(int(entry["frames"]) > 0 for entry in objects)
     assert from_dict(Recipe, json.loads((whole / "config.json").read_text())) == recipe
     assert json.loads((whole / "environment.json").read_text())["packages"]["torch"] == torch.__version__
     assert json.loads((whole / "dataset.json").read_text())["splits"]["train"]["num_videos"] == 2

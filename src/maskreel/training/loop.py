@@ -33,7 +33,7 @@ from maskreel.training.run_folder import describe_run, new_run_folder, write_rec
 from maskreel.training.stages import FIRST, first_stage
 from maskreel.training.step import Learner
 from maskreel.training.validation import Validation
-from maskreel.visualize.statistics import labels
+from maskreel.visualize.statistics import label_table, labels
 
 logger = logging.getLogger(__name__)
 
@@ -225,6 +225,7 @@ class TrainingRun:
             describe_run(self.folder, self.recipe, self.data, self.group.device)
             if not is_resumed:
                 labels(self.folder / "labels.png", self.data.training)
+                label_table(self.folder / "labels.csv", self.data.training)
 
     def go_on(self, interruption: Interruption, *, quiet: bool = False) -> KeyboardInterrupt | None:
         """Train to the last step of the recipe; KeyboardInterrupt after a signal, when everything is on disk.

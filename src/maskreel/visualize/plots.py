@@ -28,7 +28,7 @@ def curves(
     """Curves in [0, 1] over x in [0, 1] by name; the one called `mean` is drawn thick. PATH.csv has a column each."""
     from matplotlib.figure import Figure
 
-    _write_table(path.with_suffix(".csv"), [axes[0], *curves], zip(x, *curves.values(), strict=True))
+    write_table(path.with_suffix(".csv"), [axes[0], *curves], zip(x, *curves.values(), strict=True))
     figure = Figure(figsize=(8, 6), layout="constrained")
     plot = figure.subplots()
     single = [name for name in curves if name != mean]
@@ -51,7 +51,7 @@ def confusion(path: Path, names: Sequence[str], counts: Int[np.ndarray, "g d"]) 
     from matplotlib.figure import Figure
 
     rows, columns = [*names, "no object"], [*names, "missed"]
-    _write_table(
+    write_table(
         path.with_suffix(".csv"),
         ["truth", *columns],
         ([row, *line] for row, line in zip(rows, counts.tolist(), strict=True)),
@@ -81,7 +81,8 @@ def _dash(number: int) -> str:
     return ("-", "--", "-.", ":")[(number - 1) % 4]
 
 
-def _write_table(path: Path, head: Sequence[str], rows: Any) -> None:
+def write_table(path: Path, head: Sequence[str], rows: Any) -> None:
+    """The numbers behind a picture."""
     with complete_file(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(head)

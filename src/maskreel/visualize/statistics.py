@@ -6,6 +6,7 @@ import numpy as np
 
 from maskreel.data.joint import TrainingData
 from maskreel.files import complete_file
+from maskreel.visualize.plots import write_table
 
 
 def labels(path: Path, dataset: TrainingData) -> None:
@@ -29,3 +30,16 @@ def labels(path: Path, dataset: TrainingData) -> None:
     size_axes.set_title("videos by width and height")
     with complete_file(path) as new:
         figure.savefig(new, dpi=100)
+
+
+def label_table(path: Path, dataset: TrainingData) -> None:
+    """What `labels` draws, as CSV: a row per object with its video, class and number of frames; videos without objects
+    have a row too."""
+    rows = []
+    for index, video in enumerate(dataset.videos):
+        tracks = [
+            (track.id, dataset.categories[track.label].name, sum(mask is not None for mask in track.segmentations))
+            for track in dataset.tracks(index)
+        ]
+        rows += [(video.id, video.width, video.height, *track) for track in tracks or [("", "", 0)]]
+    write_table(path, ["video", "width", "height", "object", "class", "frames"], rows)
