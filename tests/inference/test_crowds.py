@@ -80,6 +80,16 @@ def test_one_object_under_two_ids_is_one_masklet_unless_both_are_kept(latency: i
         assert {one.track_id for frame in seen for one in frame.objects} == set(session.result().track_id.tolist())
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_no_frame_shows_an_object_twice_though_its_tracks_end_with_the_window(keep: bool) -> None:
+    """Windows that share no frame: the last frame of one is handed out when the next one has come."""
+    options = PredictorOptions(short_side=48, clip_frames=7, clip_overlap=0, top_k=12)
+    session = VideoPredictor(ColourModel(TWICE), CLASSES, options).session(keep=keep)
+    frames = [moving_blocks(index, count=6) for index in range(20)]
+    seen = [final for frame in frames for final in session.push(frame)] + session.finish()
+    assert {len(frame.objects) for frame in seen} == {6}
+
+
 def detections(*objects: list[int | None], pixels: int = 20) -> ClipDetections:
     """Bars of ten pixels from the given columns on, None where an object is absent."""
     coarse = torch.zeros(len(objects), len(objects[0]), 1, 100, dtype=torch.bool)

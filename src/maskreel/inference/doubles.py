@@ -20,20 +20,20 @@ class Doubles:
     """
 
     def __init__(self, *, keep: bool = True) -> None:
-        """Without `keep` nothing is known of tracks that no later window can show."""
+        """Without `keep` nothing is known of tracks that are not needed any more."""
         self._keep = keep
         self._end = 0
         self._overlap: dict[tuple[int, int], tuple[int, int]] = {}
         """Pixels of intersection and union by pair of ids, the smaller id first."""
 
     def add(
-        self, start: int, track_ids: Sequence[int], detections: ClipDetections, may_return: Callable[[int], bool]
+        self, start: int, track_ids: Sequence[int], detections: ClipDetections, is_needed: Callable[[int], bool]
     ) -> None:
         """The detections of the window that begins at frame `start`; pairs that end apart are forgotten.
 
-        `may_return` tells of a track whether a later window can show it.
+        `is_needed` tells of a track whether a later window can show it, or a frame that waits does.
         """
-        for pair in [pair for pair in self._overlap if not all(map(may_return, pair))]:
+        for pair in [pair for pair in self._overlap if not all(map(is_needed, pair))]:
             if not (self._keep and self._is_double(pair)):
                 del self._overlap[pair]
         new = detections.coarse[:, max(0, self._end - start) :].flatten(2).float()

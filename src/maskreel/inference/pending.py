@@ -41,18 +41,18 @@ class PendingFrames:
         """Of the frames from `_next` on."""
         self._frames: dict[int, dict[int, SeenObject]] = {}
         self._evidence: dict[int, tuple[ClassEvidence, int]] = {}
-        """Of the tracks that a later window can show, and the end of the last window that showed them."""
+        """Of the tracks that are needed, and the end of the last window that showed them."""
 
     def push(self, time: float) -> None:
         """A frame has come, at `time` in seconds."""
         self._times.append(time)
 
     def add(
-        self, start: int, track_ids: Sequence[int], detections: ClipDetections, may_return: Callable[[int], bool]
+        self, start: int, track_ids: Sequence[int], detections: ClipDetections, is_needed: Callable[[int], bool]
     ) -> None:
         """The detections of the window that begins at frame `start`; frames that were handed out stay as they are.
 
-        `may_return` tells of a track whether a later window can show it.
+        `is_needed` tells of a track whether a later window can show it, or a frame that waits does.
         """
         for n, track_id in enumerate(track_ids):
             evidence, end = self._evidence.get(track_id, (ClassEvidence(detections.probability.shape[1]), start))
@@ -67,7 +67,12 @@ class PendingFrames:
                 seen.pop(track_id, None)
                 if mask is not None:
                     seen[track_id] = SeenObject(track_id=track_id, label=label, score=evidence.score(label), mask=mask)
-        self._evidence = {track_id: known for track_id, known in self._evidence.items() if may_return(track_id)}
+        self._evidence = {track_id: known for track_id, known in self._evidence.items() if is_needed(track_id)}
+
+    @property
+    def track_ids(self) -> set[int]:
+        """Of the frames that wait."""
+        return {track_id for seen in self._frames.values() for track_id in seen}
 
     @property
     def num_handed_out(self) -> int:
@@ -75,7 +80,7 @@ class PendingFrames:
         return self._next
 
     def labels(self, min_score: float) -> dict[int, int]:
-        """What tracks are taken for so far, of those that a later window can show and that reach the score."""
+        """What tracks are taken for so far, of those that are needed and reach the score."""
         evidence = {track_id: evidence for track_id, (evidence, _) in self._evidence.items()}
         return {i: label for i, known in evidence.items() if known.score(label := known.label) >= min_score}
 

@@ -232,11 +232,16 @@ class Session:
         detections = self._find(window, self._size)
         self._warn_of_crowd(window, is_cut=detections.is_cut)
         track_ids = self._linker.link(window.start, detections)
-        self._doubles.add(window.start, track_ids, detections, self._linker.may_return)
+        waiting = self._pending.track_ids
+
+        def is_needed(track_id: int) -> bool:
+            return track_id in waiting or self._linker.may_return(track_id)
+
+        self._doubles.add(window.start, track_ids, detections, is_needed)
         if self._keep:
             self._tracks = self._tracks or VideoTracks(*self._size, classes=self._classes)
             self._tracks.add(window.start, track_ids, detections, num_final=self._pending.num_handed_out)
-        self._pending.add(window.start, track_ids, detections, self._linker.may_return)
+        self._pending.add(window.start, track_ids, detections, is_needed)
 
     def _hand_out(self, end: int) -> list[FrameObjects]:
         merged = {}
