@@ -241,6 +241,10 @@ def state_of(**changes: Any) -> dict[str, Any]:
             "damaged.*Popen",
         ),
         (lambda: state_of(known={**state_of()["known"], "_size": [1, {"tuple": 3}]}), "state: damaged"),
+        (
+            lambda: state_of(known={**state_of()["known"], "_windows": 3}),
+            "damaged, a int where SlidingWindows is expected",
+        ),
         (lambda: predictor().session(latency=2, window=5).state_dict(), "state: latency was 2 there and is 1 here"),
         (lambda: predictor(short_side=32).session(latency=1, window=5).state_dict(), "option short_side was 32"),
         (

@@ -212,7 +212,12 @@ class Session:
                 if name == "classes":
                     raise DataError("state: was made by a model of other classes")
                 raise DataError(f"state: {name} was {settings.get(name)!r} there and is {value!r} here")
-        for name, value in {name: unpack(known[name], self._device) for name in _KNOWN}.items():
+        values = {name: unpack(known[name], self._device) for name in _KNOWN}
+        for name, value in values.items():
+            now = getattr(self, name)
+            if value is not None and now is not None and type(value) is not type(now):
+                raise DataError(f"state: damaged, a {type(value).__name__} where {type(now).__name__} is expected")
+        for name, value in values.items():
             setattr(self, name, value)
 
     def _settings(self) -> dict[str, Any]:
