@@ -160,6 +160,16 @@ MEASURED: dict[str, Measured] = {
         source="40 unseen rendered videos, after training on 1,000; EXPERIMENTS.md",
         command="maskreel train ms-sts-tiny --data.root data/",
     ),
+    "taformer-tiny": Measured(
+        ap=43.0,
+        ap50=69.7,
+        ap75=50.1,
+        ar1=36.5,
+        ar10=60.9,
+        parameters=3.5,
+        source="40 unseen rendered videos, after training on 1,000; EXPERIMENTS.md",
+        command="maskreel train taformer-tiny --data.root data/",
+    ),
     "vistr-tiny": Measured(
         ap=27.0,
         ap50=47.3,
