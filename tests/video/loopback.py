@@ -2,11 +2,25 @@
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+
+@contextmanager
+def _serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Yields the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class _Silent(SimpleHTTPRequestHandler):
@@ -17,15 +31,8 @@ class _Silent(SimpleHTTPRequestHandler):
 @contextmanager
 def http_server(folder: Path) -> Iterator[str]:
     """Serves the files of a folder; yields its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with _serving(partial(_Silent, directory=str(folder))) as address:
+        yield address
 
 
 class _BreakingOff(BaseHTTPRequestHandler):
@@ -59,15 +66,33 @@ class _BreakingOff(BaseHTTPRequestHandler):
 def breaking_http_server(content: bytes, *, goes_on: bool) -> Iterator[str]:
     """Breaks off in the middle of what it sends first; yields its address."""
     handler = type("Handler", (_BreakingOff,), {"content": content, "goes_on": goes_on, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with _serving(handler) as address:
+        yield address
+
+
+class _Camera(BaseHTTPRequestHandler):
+    """Sends its pictures one after the other and breaks off."""
+
+    pictures: list[bytes]
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        with suppress(OSError):
+            for picture in self.pictures:
+                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+
+
+@contextmanager
+def http_camera(pictures: list[bytes]) -> Iterator[str]:
+    """A camera that serves JPEG pictures to whoever connects, again and again; yields its address."""
+    with _serving(type("Handler", (_Camera,), {"pictures": pictures})) as address:
+        yield f"{address}/video"
 
 
 @contextmanager

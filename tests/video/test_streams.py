@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from av.container import InputContainer
+from PIL import Image
 
 from maskreel.errors import UsageError
 from maskreel.video import streams
@@ -20,7 +21,7 @@ from maskreel.video.files import Frame, VideoFile
 from maskreel.video.pipes import PipedVideo
 from maskreel.video.sources import find_sources, open_video
 from maskreel.video.streams import StreamedVideo, stem_of_address, without_password
-from tests.video.loopback import breaking_http_server, http_server, tcp_server
+from tests.video.loopback import breaking_http_server, http_camera, http_server, tcp_server
 from tests.video.videos import damage, moving_blocks, noise, write_test_video
 
 
@@ -145,6 +146,21 @@ def test_a_file_over_http_goes_on_where_it_broke_off(tmp_path: Path, name: str) 
         source = open_video(f"{address}/{name}")
         assert_same_frames(list(source), list(VideoFile(path)))
     assert source.skipped == ()
+
+
+def test_a_camera_over_http_is_live_and_connected_again() -> None:
+    pictures = []
+    for index in range(10):
+        file = io.BytesIO()
+        Image.fromarray(moving_blocks(index, size=(48, 80))).save(file, "JPEG")
+        pictures.append(file.getvalue())
+    with http_camera(pictures) as address:
+        source = open_video(address)
+        assert isinstance(source, StreamedVideo)
+        assert source.is_live
+        chosen = FrameChoice(max_frames=25).of(source)
+        assert len(list(chosen)) == 25
+    assert len(chosen.skipped) == 2
 
 
 def test_connections_that_bring_no_frame_are_not_made_for_ever(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from maskreel.storage import Store, is_stored
 from maskreel.video.ahead import DROPPED, STOPPED, ReadAhead
 from maskreel.video.choice import FrameChoice
 from maskreel.video.files import FrameSource
+from maskreel.video.streams import StreamedVideo
 from maskreel.written import Record
 
 FAILURES = (DataError, UsageError, OSError, MemoryError, torch.OutOfMemoryError)
@@ -176,9 +177,10 @@ class Work:
 
     def _predict(self, job: Job, outputs: Outputs, label: str | None, find: Find | None) -> dict[str, Any]:
         args, predictor, options = self.args, self.predictor, self.predictor.options
-        drops = args.drop == "busy" or (args.drop == "auto" and job.source.is_live)
-        latency = 1 if args.latency is None and job.source.is_live else args.latency
         named = job.source.open()
+        is_live = isinstance(named, StreamedVideo) and named.is_live
+        drops = args.drop == "busy" or (args.drop == "auto" and is_live)
+        latency = 1 if args.latency is None and is_live else args.latency
         self.choice.require_frames(named)
         opened = self.frames.of(named)
         source = ReadAhead(opened, drops=drops, stop=lambda: self.stopping.is_requested)

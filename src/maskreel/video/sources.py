@@ -67,7 +67,7 @@ class NamedSource:
     is_missing: bool = False
     """Nothing of that name exists; `open` raises UsageError."""
     is_live: bool = False
-    """Frames come at their own pace, whoever reads them."""
+    """Frames come at their own pace, whoever reads them, as far as the name tells; `StreamedVideo.is_live` knows."""
 
 
 def open_video(source: str | Path | Iterable[Any], *, frame_rate: SupportsFloat = FRAME_RATE) -> FrameSource:

@@ -40,6 +40,8 @@ FIRST_WAIT = 0.5
 
 LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt")
 FETCHED = ("http", "https")
+CAMERA_FORMAT = "mpjpeg"
+"""What cameras send over http: one JPEG after the other."""
 ADDRESSES = (*LIVE, *FETCHED)
 """Schemes that are read."""
 
@@ -55,7 +57,7 @@ def is_address(word: str) -> bool:
 
 
 def is_live_address(word: str) -> bool:
-    """Whether frames come at their own pace, whoever reads them."""
+    """Whether frames come at their own pace, whoever reads them, as far as the address tells."""
     return word.partition("://")[0].lower() in LIVE
 
 
@@ -163,7 +165,8 @@ def open_address(address: str) -> StreamedVideo:
     def connect() -> InputContainer:
         return first.pop() if first else _connect(address, shown)
 
-    return StreamedVideo(shown, connect, is_live=is_live_address(address))
+    is_live = is_live_address(address) or first[0].format.name == CAMERA_FORMAT
+    return StreamedVideo(shown, connect, is_live=is_live)
 
 
 def open_camera(name: str, device: tuple[str, str]) -> StreamedVideo:
