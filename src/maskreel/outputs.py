@@ -170,9 +170,10 @@ class Outputs:
         assert _key(path) in self._options, f"{path} was not claimed"
         path.parent.mkdir(parents=True, exist_ok=True)
         Record(path.parent).begin(path.name)
-        yield path
-        with self._told_of(path), self._taking(path.parent, path, path):
-            pass
+        with self._told_of(path):
+            yield path
+            with self._taking(path.parent, path, path):
+                pass
 
     @contextlib.contextmanager
     def writing_folder(self, folder: Path) -> Iterator[Path]:

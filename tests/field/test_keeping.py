@@ -1,7 +1,10 @@
 """Commands in every combination with what they read and write: no input is changed, no output is lost."""
 
+import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +142,41 @@ def test_frames_of_a_folder_are_no_place_for_its_pictures(tmp_path: Path) -> Non
     words = ["data", "view", str(tmp_path / "f"), "--results", str(tmp_path / "x" / "f.json"), "--overwrite"]
     assert main([*words, "--out", str(tmp_path / "f")]) == 2
     assert everything(tmp_path) == before
+
+
+FULL = """
+import resource, sys
+from maskreel.cli.main import main
+weights, root = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+for words in (
+    ["export-weights", "bundled", f"{root}/w.pth"],
+    ["export-weights", "bundled", f"{root}/w.safetensors"],
+    ["convert", weights, f"{root}/model"],
+    ["data", "convert", f"{root}/downloaded", f"{root}/copied", "--frames", "copy"],
+):
+    assert main(words) == 1, words
+"""
+"""Files that may not grow, as on a full disk."""
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    exports.lv_vis(tmp_path / "downloaded")
+    (tmp_path / "downloaded/train/JPEGImages/clip/00000.jpg").write_bytes(large_picture())
+    before = everything(tmp_path)
+    words = [sys.executable, "-c", FULL, str(model / "weights.pth"), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "error" in line]
+    assert len(said) == 4
+    assert all("cannot be written (files may not grow that large here); make room" in line for line in said), said
+    assert everything(tmp_path) == before
+    assert list(tmp_path.rglob(".*")) == []
+
+
+def large_picture() -> bytes:
+    """More than 4096 bytes."""
+    noise = np.random.default_rng(0).integers(0, 256, (exports.HEIGHT, exports.WIDTH, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, format="JPEG", quality=100)
+    return file.getvalue()

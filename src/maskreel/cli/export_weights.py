@@ -1,10 +1,10 @@
 """`maskreel export-weights RUN OUT`: a model under the names of its official checkpoints."""
 
+import io
 import json
 from collections.abc import Callable
 
 import torch
-from safetensors.torch import save_file
 
 from maskreel.checkpoints.dialects.seqformer import to_seqformer
 from maskreel.checkpoints.dialects.vistr import to_vistr
@@ -13,7 +13,7 @@ from maskreel.checkpoints.layout import Layout
 from maskreel.cli.options import outputs_for, report_json
 from maskreel.cli.records.models import ExportWeights
 from maskreel.errors import DataError, UsageError
-from maskreel.models.folder import load_model, model_folder, read_unused
+from maskreel.models.folder import load_model, model_folder, read_unused, write_tensors
 
 WRITERS: dict[str, Callable[..., Layout]] = {"seqformer": to_seqformer, "vistr": to_vistr}
 """By kind of model."""
@@ -39,12 +39,13 @@ def run(args: ExportWeights) -> None:
     classes = [list(entry) for entry in loaded.classes]
     with outputs.writing(args.out) as path:
         if args.out.suffix == ".pth":
-            # Of a path, torch writes the name into the file.
-            with path.open("wb") as file:
-                torch.save({"model": state, CLASSES: classes}, file)
+            # Into a path, torch writes its name, too, and a full disk is an error of its own there.
+            content = io.BytesIO()
+            torch.save({"model": state, CLASSES: classes}, content)
+            path.write_bytes(content.getbuffer())
         else:
             # The format knows no second names, so these are written as copies.
             metadata = {"format": "pt", CLASSES: json.dumps(classes)}
-            save_file({name: values.clone() for name, values in state.items()}, path, metadata=metadata)
+            write_tensors({name: values.clone() for name, values in state.items()}, path, metadata=metadata)
     if report_json(args.json, {"out": str(args.out), "kind": kind, "tensors": len(state)}, outputs):
         print(f"{args.out}: {len(state)} tensors under the names of {kind}'s official checkpoints")

@@ -4,6 +4,7 @@ This module imports neither torch nor numpy nor tyro, so that `--help` answers a
 imported when the command runs.
 """
 
+import errno
 import importlib
 import io
 import logging
@@ -285,7 +286,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         return EXIT_FAILURE, GONE
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return EXIT_FAILURE, f"{place}{error.strerror}"
+        advice = "; make room, and run the command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return EXIT_FAILURE, f"{place}{error.strerror}{advice}"
     if isinstance(error, MemoryError):
         return EXIT_FAILURE, "out of memory; use smaller frames, shorter clips or a smaller batch"
     return (

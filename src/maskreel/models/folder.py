@@ -4,6 +4,8 @@ Folders of format 1, from before the configs were nested, are read as well.
 """
 
 import json
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -135,9 +138,9 @@ def write_model_folder(
     state = {name: _stored(tensor, dtype) for name, tensor in module.state_dict().items()}
     with complete_folder(folder) as new:
         (new / "config.json").write_text(json.dumps(description, indent=1) + "\n")
-        save_file(state, new / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(state, new / "model.safetensors", metadata={"format": "pt"})
         if unused:
-            save_file({name: _stored(tensor, None) for name, tensor in unused.items()}, new / UNUSED)
+            write_tensors({name: _stored(tensor, None) for name, tensor in unused.items()}, new / UNUSED)
         write_sums(new)
 
 
@@ -260,6 +263,17 @@ def _bundled_folder(word: str) -> Path:
 def is_exported(folder: Path) -> bool:
     """Whether a model folder holds graphs for other runtimes, which `runtimes/` reads, in place of tensors."""
     return (folder / GRAPHS).is_file()
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file; OSError where the system cannot write it, of which its library makes an error of its own."""
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from maskreel.config import ConfigError, from_dict, to_dict
 from maskreel.data.loading import ClipLoader
 from maskreel.errors import DataError, UsageError
 from maskreel.files import check_sums, complete_folder, read_json, write_sums
-from maskreel.models.folder import read_tensors
+from maskreel.models.folder import read_tensors, write_tensors
 from maskreel.models.moved import renamed
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
@@ -80,10 +79,10 @@ def save_checkpoint(
     }
     state = replace(_training_state(learner, loader, progress), others=tuple(others))
     with complete_folder(folder) as new:
-        save_file(model, new / "model.safetensors", metadata={"format": "pt"})
-        save_file(moments, new / "optimizer.safetensors", metadata={"format": "pt"})
+        write_tensors(model, new / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(moments, new / "optimizer.safetensors", metadata={"format": "pt"})
         if learner.average is not None:
-            save_file(_copies(learner.average.state), new / AVERAGE, metadata={"format": "pt"})
+            write_tensors(_copies(learner.average.state), new / AVERAGE, metadata={"format": "pt"})
         (new / "state.json").write_text(json.dumps(to_dict(state)) + "\n")
         write_sums(new)
     for _, old in _checkpoints(run)[keep:]:

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from maskreel.data.loading import TrainingBatch
 from maskreel.errors import DataError
 from maskreel.files import complete_folder, write_json
+from maskreel.models.folder import write_tensors
 from maskreel.training.objective import Objective
 
 
@@ -50,9 +50,9 @@ def write_dump(
     # JSON has no NaN: the values are written as text.
     shown = {name: str(value) for name, value in losses.items()}
     with complete_folder(folder) as new:
-        save_file({name: _stored(tensor) for name, tensor in tensors.items()}, new / "batch.safetensors")
+        write_tensors({name: _stored(tensor) for name, tensor in tensors.items()}, new / "batch.safetensors")
         state = objective.state_by_name()
-        save_file({name: _stored(tensor) for name, tensor in state.items()}, new / "model.safetensors")
+        write_tensors({name: _stored(tensor) for name, tensor in state.items()}, new / "model.safetensors")
         write_json(new / "dump.json", {"problem": problem, "losses": shown, "clips": clips})
 
 
