@@ -1,11 +1,13 @@
 """What many units cost beside the work: time per unit, and the memory of the command that has them shared.
 
-    python benchmarks/many_units.py --units 1000 100000     # units that do nothing, given to worker processes
+    python benchmarks/many_units.py --bare 1000 100000      # units that do nothing and have no names, and a manifest
+    python benchmarks/many_units.py --units 1000 100000     # as many sources of a command, for which nothing is done
     python benchmarks/many_units.py --videos 1000           # tiny videos: `maskreel predict` beside the bare library
 
-Each line is `maskreel predict --list` in a process of its own, manifest and all. Units that do nothing have a stand-in
-for the worker, nothing else is replaced. `--ray` gives them to actors of a cluster of this machine. Seconds per video
-are those of a worker: wall time without what the same command takes for a single video, times the number of workers.
+Each line is a process of its own; but for the bare units it is `maskreel predict --list`, manifest and all. Sources for
+which nothing is done have a stand-in for the worker, nothing else is replaced. `--ray` has actors of a cluster of this
+machine do it. Milliseconds per video are those of a worker: wall time without what the same command takes for a single
+video, times the number of workers.
 """
 
 import argparse
@@ -27,9 +29,36 @@ import maskreel
 from maskreel.cli import predict, predict_many
 from maskreel.cli.predict_job import Job, Outcome
 from maskreel.cli.records.video import Predict
+from maskreel.manifest import Manifest, UnitLine
+from maskreel.spread.processes import ProcessCrew
+from maskreel.spread.work import work_through
 from maskreel.visualize.video import TimedImage, write_video
+from maskreel.written import Record
 
 FRAMES, HEIGHT, WIDTH = 2, 64, 96
+
+
+def measure_bare(number: int, workers: int) -> dict[str, float]:
+    """As `measure`, of what gives units to processes and notes them."""
+    with tempfile.TemporaryDirectory() as name, ProcessCrew(Bare()) as crew:
+        manifest, record = Manifest(Path(name)), Record(Path(name))
+        manifest.begin({}, ())
+        start = time.monotonic()
+        with manifest:
+            for one in work_through(range(number), crew, workers=workers):
+                manifest.add(UnitLine(unit=str(one.unit), source=f"{one.unit}.mp4", state="done", sums=one.value))
+                record.settle(one.value)
+        seconds = time.monotonic() - start
+    return {"seconds": seconds, "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+class Bare:
+    def __call__(self) -> Callable[[int], dict[str, str]]:
+        return _sums
+
+
+def _sums(unit: int) -> dict[str, str]:
+    return {f"{unit}.json": "0" * 64}
 
 
 class Idle:
@@ -97,27 +126,30 @@ def apart(*words: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What many units cost beside the work.")
-    parser.add_argument("--units", type=int, nargs="*", default=[], help="units that do nothing")
+    parser.add_argument("--bare", type=int, nargs="*", default=[], help="units without names")
+    parser.add_argument("--units", type=int, nargs="*", default=[], help="sources for which nothing is done")
     parser.add_argument("--videos", type=int, default=0, help="tiny videos")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ray", action="store_true")
-    parser.add_argument("--inner", choices=("idle", "videos", "library"), help=argparse.SUPPRESS)
+    parser.add_argument("--inner", choices=("bare", "idle", "videos", "library"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     workers, how = str(args.workers), ["--ray"] * args.ray
     if args.inner == "library":
         print(measure_library(args.videos))
+        return
+    if args.inner == "bare":
+        print(json.dumps(measure_bare(args.videos, args.workers)))
         return
     if args.inner:
         is_idle = args.inner == "idle"
         found = measure(args.videos, args.workers or None, is_idle=is_idle, has_ray=args.ray)
         print(json.dumps(found))
         return
-    for units in args.units:
-        found, start = (
-            apart("--inner", "idle", "--videos", str(number), "--workers", workers, *how) for number in (units, 1)
-        )
+    for kind, units in (*(("bare", one) for one in args.bare), *(("idle", one) for one in args.units)):
+        words = ["--inner", kind, "--workers", workers, *(how if kind == "idle" else [])]
+        found, start = (apart(*words, "--videos", str(number)) for number in (units, 1))
         milliseconds = 1000 * (found["seconds"] - start["seconds"]) / units
-        print(f"{units} idle units, {workers} workers: {milliseconds:.2f} ms per unit, driver {found['MB']:.0f} MB")
+        print(f"{units} {kind} units, {workers} workers: {milliseconds:.2f} ms each, driver {found['MB']:.0f} MB")
     if args.videos:
         print(
             f"{args.videos} tiny videos, library: {1000 * apart('--inner', 'library', '--videos', '200'):.1f} ms each"

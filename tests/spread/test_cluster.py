@@ -60,6 +60,19 @@ def test_what_a_node_that_dies_was_doing_is_done_by_the_others(cluster: Any) -> 
 
 
 @pytest.mark.nightly
+def test_a_worker_that_takes_long_to_begin_has_a_place_all_the_same(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RayCrew(partial(workers.patient, tmp_path), address=cluster.address, workers=2) as crew:
+        found = []
+        for one in work_through(range(40), crew, workers=2):
+            monkeypatch.setattr("maskreel.spread.cluster.SECONDS_TO_PLACE", 5.0)
+            found.append(one)
+    assert sorted(one.unit for one in found) == list(range(40))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.nightly
 def test_a_stop_lets_actors_finish_early(cluster: Any) -> None:
     with RayCrew(workers.slow, address=cluster.address, workers=1) as crew:
         found = work_through(range(5), crew, workers=1, is_stopping=lambda: crew.is_proven)

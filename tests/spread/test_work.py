@@ -1,5 +1,6 @@
 """Many units, few workers: everything is done once, whoever dies."""
 
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskreel.errors import DataError
+from maskreel.manifest import Manifest, UnitLine
 from maskreel.spread.here import Here
 from maskreel.spread.processes import ProcessCrew
 from maskreel.spread.work import Answer, Death, Finished, Stopped, work_through
@@ -105,6 +107,21 @@ def test_units_are_drawn_only_when_a_worker_is_free() -> None:
         assert len(drawn) <= done + 2
         assert one.value == -one.unit
     assert (done, crew.hired, crew.most_busy) == (100, 3, 3)
+
+
+def test_what_is_finished_takes_no_memory(tmp_path: Path) -> None:
+    def peak(units: int) -> int:
+        tracemalloc.start()
+        with Manifest(tmp_path) as manifest:
+            for one in work_through(range(units), Here(str), workers=1):
+                manifest.add(UnitLine(unit=one.value, source=one.value, state="done"))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    few, many = 100, 3000
+    peak(many)  # what is made once
+    assert peak(many) < peak(few) + many
 
 
 def test_a_finished_unit_may_make_further_ones_possible_which_come_first() -> None:

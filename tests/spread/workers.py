@@ -66,3 +66,11 @@ def lacking() -> Callable[[int], int]:
     import nowhere.at_all  # noqa: F401  # pyright: ignore[reportMissingImports]
 
     raise AssertionError
+
+
+def patient(folder: Path) -> Callable[[int], int]:
+    """All but the first worker take their time before they can do anything."""
+    (folder / str(os.getpid())).touch()
+    if len(list(folder.iterdir())) > 1:
+        time.sleep(8)
+    return _double_slowly

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maskreel.cli.main import main
 from maskreel.models.folder import load_model
 from maskreel.training.loop import resume, train
 from maskreel.training.recipe import Recipe
@@ -46,3 +47,19 @@ def test_a_joint_run_is_measured_on_the_classes_of_its_first_set(joint_recipe: R
     short = replace(joint_recipe, training=replace(joint_recipe.training, steps=1, validate_every=1))
     train(short, tmp_path / "run", quiet=True)
     assert "metrics/AP" in (tmp_path / "run/results.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_joint_run_on_shards_resumes_to_the_bits_of_one_on_folders(joint_recipe: Recipe, tmp_path: Path) -> None:
+    weighted = replace(joint_recipe, data=replace(joint_recipe.data, weights=(1.0, 0.5)))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(weighted, whole, quiet=True)
+    folders = [weighted.data.root, *(weighted.data.joint or ())]
+    shards = [tmp_path / f"packed-{number}" for number in range(len(folders))]
+    for folder, target in zip(folders, shards, strict=True):
+        assert main(["data", "pack", str(folder), str(target), "--shard-size", "0.001"]) == 0
+    packed = replace(weighted, data=replace(weighted.data, root=shards[0], joint=tuple(shards[1:])))
+    train_until_interrupted(packed, cut, lambda: (cut / "checkpoints/step-00000002").exists())
+    resume(read_recipe(cut), cut, quiet=True)
+    weights = "weights/last/model.safetensors"
+    assert (cut / weights).read_bytes() == (whole / weights).read_bytes()

@@ -85,17 +85,11 @@ def _evaluate(
     device: torch.device,
     left_out: LeftOut,
 ) -> Evaluation:
+    if is_shared(args):
+        return evaluate_shared(args, dataset, config, left_out=left_out)
     is_bar_hidden = args.quiet or args.json == STDOUT or not sys.stdout.isatty()
     with Progress(disable=is_bar_hidden) as progress:
         task = progress.add_task(f"evaluating {args.data.split}", total=len(dataset.videos))
-        if is_shared(args):
-            return evaluate_shared(
-                args,
-                dataset,
-                config,
-                on_video=lambda done: progress.update(task, completed=done),
-                left_out=left_out,
-            )
         return evaluate(
             loaded.model,
             loaded.classes,

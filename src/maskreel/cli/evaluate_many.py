@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from maskreel.cli.crew import crew_of
+from maskreel.cli.progress import unit_progress
 from maskreel.cli.records.video import Evaluate
 from maskreel.data.dataset_video import load_split
 from maskreel.data.youtube_vis import YouTubeVIS
@@ -51,20 +52,22 @@ def evaluate_shared(
     dataset: YouTubeVIS,
     config: EvaluationConfig,
     *,
-    on_video: Callable[[int], None],
     left_out: LeftOut,
 ) -> Evaluation:
     """As `evaluation.evaluate.evaluate`; a video that kills two workers counts as one that cannot be read."""
     tracks: Tracks = {}
     failed: dict[int, str] = {}
-    with crew_of(args, WorkerOfSplit(args, config)) as (crew, workers):
-        units = range(len(dataset.videos))
-        for done, one in enumerate(work_through(units, crew, workers=workers), 1):
+    units = range(len(dataset.videos))
+    with (
+        crew_of(args, WorkerOfSplit(args, config)) as (crew, workers),
+        unit_progress(len(units), quiet=args.quiet) as advance,
+    ):
+        for one in work_through(units, crew, workers=workers, tick=lambda: advance(0.0)):
             if isinstance(one.value, dict):
                 tracks |= one.value
             else:
                 failed[one.unit] = str(one.value or f"killed {len(one.deaths)} workers (the last {one.deaths[-1]})")
-            on_video(done)
+            advance(1.0)
     for index, reason in sorted(failed.items()):
         left_out.leave_out("video", dataset.annotation_path, f"video {dataset.videos[index].id}", reason)
     return measure_tracks(dataset, tracks)

@@ -38,7 +38,9 @@ class _Worker:
     waiting: list[Any]
     """References to its answers, the oldest first."""
     place: tuple[int, str] | None = None
-    """Process and node, when it is ready."""
+    """Process and node, when it has one."""
+    is_ready: bool = False
+    """Whether it has made what does its units, which may take minutes: models are large."""
 
 
 class RayCrew:
@@ -93,8 +95,8 @@ class RayCrew:
         # Processors are counted by `workers`, not reserved: one hired for a worker lost with its node finds a place.
         options = {"num_cpus": 0, "num_gpus": self._gpus, "scheduling_strategy": "SPREAD", "max_restarts": 0}
         actor = self._ray.remote(_Actor).options(**options).remote()
-        worker = _Worker(actor=actor, hired=time.monotonic(), waiting=[actor.begin.remote(self._make)])
-        self._workers[self._hired] = worker
+        waiting = [actor.place.remote(), actor.begin.remote(self._make)]
+        self._workers[self._hired] = _Worker(actor=actor, hired=time.monotonic(), waiting=waiting)
         return self._hired
 
     def give(self, worker: int, unit: Any) -> None:
@@ -157,9 +159,12 @@ class RayCrew:
             kind, value, seconds = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             return self._bury(number, str(error))
-        if kind == "ready":
+        if kind == "placed":
             worker.place = value
-            self.is_proven, self._false_starts = True, 0
+            return None
+        if kind == "ready":
+            worker.is_ready = self.is_proven = True
+            self._false_starts = 0
             return None
         if kind == "done":
             return Answer(worker=number, value=value, seconds=seconds)
@@ -169,20 +174,19 @@ class RayCrew:
         worker = self._workers.pop(number)
         if missing := re.search(r"No module named '([^']+)'", error):
             raise UsageError(f"a worker lacks the package {missing[1]}; install it on every machine")
-        is_begun = worker.place is not None
-        self._false_starts += not is_begun
-        if not is_begun and (not self.is_proven or self._false_starts > MOST_FALSE_STARTS):
+        self._false_starts += not worker.is_ready
+        if not worker.is_ready and (not self.is_proven or self._false_starts > MOST_FALSE_STARTS):
             raise CannotBegin(f"a worker ended before it could begin: {_first_sentence(error)}")
         is_lost = re.search(r"\bnode\b.*\bdied\b", error, re.IGNORECASE) is not None
         return Death(
             worker=number,
             reason="was lost with its machine" if is_lost else "ended",
-            is_of_unit=is_begun and not is_lost,
+            is_of_unit=worker.is_ready and not is_lost,
         )
 
     def _without_place(self) -> list[Death]:
         """Workers that the cluster has no room for any more, while others work."""
-        ready = [worker for worker in self._workers.values() if worker.place is not None]
+        ready = [worker for worker in self._workers.values() if worker.is_ready]
         late = time.monotonic() - SECONDS_TO_PLACE
         lost = [
             number for number, worker in self._workers.items() if ready and worker.place is None and worker.hired < late
@@ -195,14 +199,17 @@ class RayCrew:
 class _Actor:
     """A worker, wherever Ray puts it; its methods run one after the other in the main thread of its process."""
 
-    def begin(self, make: Callable[[], Handler]) -> tuple[str, Any, float]:
+    def place(self) -> tuple[str, Any, float]:
         import ray
 
+        return "placed", (os.getpid(), ray.get_runtime_context().get_node_id()), 0.0
+
+    def begin(self, make: Callable[[], Handler]) -> tuple[str, Any, float]:
         try:
             self._handle = make()
         except Exception as error:
             return "error", sendable(error), 0.0
-        return "ready", (os.getpid(), ray.get_runtime_context().get_node_id()), 0.0
+        return "ready", None, 0.0
 
     def do(self, unit: Any) -> tuple[str, Any, float]:
         return answer_to(self._handle, unit)
