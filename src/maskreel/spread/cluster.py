@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +39,8 @@ class _Worker:
     """References to its answers, the oldest first."""
     place: tuple[int, str] | None = None
     """Process and node, when it has one."""
+    given: list[Any] = field(default_factory=list)
+    """Units that wait until it is ready."""
     is_ready: bool = False
     """Whether it has made what does its units, which may take minutes: models are large."""
 
@@ -101,7 +103,9 @@ class RayCrew:
 
     def give(self, worker: int, unit: Any) -> None:
         one = self._workers[worker]
-        one.waiting.append(one.actor.do.remote(unit))
+        one.given.append(unit)
+        if one.is_ready:
+            self._send(one)
 
     def wait(self, seconds: float) -> Sequence[Answer | Death]:
         numbers = {ref: number for number, worker in self._workers.items() for ref in worker.waiting[:1]}
@@ -165,10 +169,16 @@ class RayCrew:
         if kind == "ready":
             worker.is_ready = self.is_proven = True
             self._false_starts = 0
+            self._send(worker)
             return None
         if kind == "done":
             return Answer(worker=number, value=value, seconds=seconds)
         raise value
+
+    def _send(self, worker: _Worker) -> None:
+        """Have it do what it was given, once it is ready: its death is that of the unit from then on."""
+        while worker.given:
+            worker.waiting.append(worker.actor.do.remote(worker.given.pop(0)))
 
     def _bury(self, number: int, error: str) -> Death:
         worker = self._workers.pop(number)
