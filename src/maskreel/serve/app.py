@@ -64,7 +64,7 @@ def application(results: Results, *, title: str, password: str | None) -> FastAP
         app,
         form,
         path="/",
-        max_file_size=results.limits.megabytes * MEGABYTE,
+        max_file_size=f"{results.limits.megabytes}mb",
         allowed_paths=[str(path) for path in results.examples],
         show_error=True,
         theme=_theme(),
