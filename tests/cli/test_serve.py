@@ -11,7 +11,7 @@ from maskreel.cli.main import main
     ("words", "sentence"),
     [
         (("--host", "0.0.0.0"), "--host 0.0.0.0: others could use the page; choose a --password"),
-        (("--password", ""), "--password is empty"),
+        (("--password=",), "--password is empty"),
         (("--megabytes", "0"), "--megabytes 0: must be above 0"),
         (("--port", "70000"), "--port 70000: must lie between 0 and 65535"),
     ],
