@@ -14,6 +14,7 @@ from maskreel.files import (
     collector_paused,
     complete_file,
     complete_folder,
+    model_places,
     numbered_folder,
     read_json,
     remove_unfinished,
@@ -209,3 +210,8 @@ def test_json_that_is_no_object_is_one_sentence(tmp_path: Path, content: bytes, 
 def test_json_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"config\.json: the file is missing"):
         read_json(tmp_path / "config.json")
+
+
+def test_the_best_weights_of_a_run_go_before_the_last_and_these_before_its_own_folder() -> None:
+    run = Path("run")
+    assert model_places(run) == (run / "weights/best", run / "weights/last", run)

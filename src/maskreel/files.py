@@ -16,6 +16,11 @@ from typing import Any
 from maskreel.errors import DataError, UsageError
 
 
+def model_places(run: Path) -> tuple[Path, Path, Path]:
+    """Where the weights of a run folder or of a model folder may stand, the best first."""
+    return run / "weights" / "best", run / "weights" / "last", run
+
+
 @contextmanager
 def collector_paused() -> Iterator[None]:
     """Let the cyclic garbage collector rest while many small objects are made, none of which is garbage.

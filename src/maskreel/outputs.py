@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from maskreel.errors import DataError, UsageError
-from maskreel.files import RECORD, complete_file, complete_folder, numbered_folder, read_json, write_json
+from maskreel.files import RECORD, complete_file, complete_folder, model_places, numbered_folder, read_json, write_json
 from maskreel.written import Record, digest
 
 FULL = {
@@ -206,8 +206,7 @@ class Outputs:
             is_own = error.filename is not None and str(error.filename).startswith(f"{path.parent}{os.sep}.")
             if not is_own and error.errno not in FULL:
                 raise
-            reason = FULL.get(error.errno or 0, error.strerror or "it cannot be opened")
-            raise DataError(f"{path}: cannot be written ({reason}); make room, or choose another {option}") from error
+            raise not_written(path, error, option) from error
 
     def _record(self, folder: Path, option: str) -> Record:
         """Of a folder that is written into; UsageError where that is not possible."""
@@ -268,6 +267,12 @@ def told_apart(stems: Sequence[str], *, reserved: Iterable[str] = ()) -> list[st
     return names
 
 
+def not_written(path: Path, error: OSError, other: str) -> DataError:
+    """What to say of a file or folder that could not be finished; `other` is what may be chosen anew."""
+    reason = FULL.get(error.errno or 0, error.strerror or "it cannot be opened")
+    return DataError(f"{path}: cannot be written ({reason}); make room, or choose another {other}")
+
+
 def _require_outside(whole: str, key: str, option: str) -> None:
     """UsageError for a file in a folder that is to hold nothing but its own."""
     if key.startswith(f"{whole}{os.sep}"):
@@ -277,7 +282,7 @@ def _require_outside(whole: str, key: str, option: str) -> None:
 def _of_model(folder: Path) -> list[Path]:
     """The files of a model that is in a folder, or in the one of a run: those that its `sums.json` lists, and that."""
     files = []
-    for place in (folder, folder / "weights" / "best", folder / "weights" / "last"):
+    for place in model_places(folder):
         with contextlib.suppress(OSError, DataError):
             files += [place / name for name in (*read_json(place / "sums.json"), "sums.json")]
     return files

@@ -20,7 +20,7 @@ from maskreel.cli.records.video import Predict
 from maskreel.cli.stopping import Stopping
 from maskreel.data.dataset_video import load_split, open_dataset_video
 from maskreel.errors import DataError, PartialFailure, UsageError
-from maskreel.files import UNKNOWN_CONTENT, content_words
+from maskreel.files import UNKNOWN_CONTENT, content_words, model_places
 from maskreel.left_out import LeftOut
 from maskreel.models.folder import BUNDLED
 from maskreel.outputs import MAX_STEM, Outputs, told_apart
@@ -117,9 +117,7 @@ def _require_model(args: Predict) -> None:
 
 
 def _is_model(word: str) -> bool:
-    path = Path(word)
-    places = (path, path / "weights" / "best", path / "weights" / "last")
-    return word.startswith(BUNDLED) or any((place / "config.json").is_file() for place in places)
+    return word.startswith(BUNDLED) or any((place / "config.json").is_file() for place in model_places(Path(word)))
 
 
 def _named_sources(args: Predict) -> list[NamedSource]:

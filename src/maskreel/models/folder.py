@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from maskreel.config import from_dict, to_dict
 from maskreel.device import without_values
 from maskreel.errors import DataError, UsageError
-from maskreel.files import check_sums, complete_folder, read_json, write_sums
+from maskreel.files import check_sums, complete_folder, model_places, read_json, write_sums
 from maskreel.models.catalog import CATALOG, ModelConfig
 from maskreel.models.moved import moved, renamed
 
@@ -234,7 +234,7 @@ def model_folder(run: str | Path) -> Path:
     if is_bundled(run):
         return _bundled_folder(str(run))
     run = Path(run)
-    for folder in (run / "weights" / "best", run / "weights" / "last", run):
+    for folder in model_places(run):
         if (folder / "config.json").is_file() and ((folder / "model.safetensors").is_file() or is_exported(folder)):
             return folder
     if not run.exists():

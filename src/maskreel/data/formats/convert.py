@@ -17,7 +17,7 @@ from maskreel.data.layouts import LEAVES_ROOT
 from maskreel.errors import DataError, UsageError
 from maskreel.files import discard
 from maskreel.left_out import LeftOut
-from maskreel.outputs import FULL, Outputs
+from maskreel.outputs import FULL, Outputs, not_written
 from maskreel.video.images import MAX_PIXELS
 from maskreel.written import Record
 
@@ -147,9 +147,7 @@ def _into(target: Path, outputs: Outputs) -> Iterator[Path]:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            raise DataError(
-                f"{target}: cannot be written ({FULL[error.errno]}); make room, or choose another folder"
-            ) from error
+            raise not_written(target, error, "folder") from error
         files = _claimed(folder, target, outputs)
         # Hard links are known by the file that they lead to, which may be large.
         own = {name: folder / name for name in files if (folder / name).stat().st_nlink == 1}
