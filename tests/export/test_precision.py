@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import onnx
-import openvino
 import pytest
 import torch
 from onnx import TensorProto
@@ -20,15 +19,12 @@ from maskreel.files import write_sums
 from maskreel.runtimes.folder import load_runnable
 from maskreel.runtimes.graphs import GraphRuntime
 from maskreel.runtimes.onnx import open_graph
+from maskreel.runtimes.openvino import the_core
 from maskreel.runtimes.pytorch import PyTorchRuntime
 from maskreel.structures import ClipBatch
 from tests.builders import clip_batch, write_youtube_vis
 from tests.export.exporting import FRAMES, SIZE, exported_once, tiny_model
 from tests.export.plain import write_plain
-
-# Beside these, a later collection of garbage in the same process can fall over (signal 11): one cause is mended, nodes
-# that outlived their model, but not the last.
-pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture
@@ -181,8 +177,7 @@ def test_products_of_8_bits_say_nearly_the_same_to_openvino_and_take_clips_of_an
 
 
 def kinds_of_constants(folder: Path, name: str) -> list[str]:
-    model = openvino.Core().read_model(folder / f"{name}.xml")
-    # Nodes that outlive their model are freed into memory that is gone.
+    model = the_core().read_model(folder / f"{name}.xml")
     constants = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
     return [node.get_element_type().get_type_name() for node in constants]
 

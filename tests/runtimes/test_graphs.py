@@ -1,6 +1,8 @@
 """What is refused of exported folders: one sentence, the right kind of error, no crash of the interpreter."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,6 +239,31 @@ def test_a_graph_that_openvino_cannot_read_is_one_sentence(
     with pytest.raises(DataError, match=r"clip\.xml: .*is it damaged, or written by a newer version\?"):
         load_runnable(folder)
     assert capfd.readouterr() == ("", "")
+
+
+OPENED_AND_LEFT = """
+import gc, os, signal, sys
+import openvino, torch
+from pathlib import Path
+from maskreel.runtimes.openvino import open_graph
+made = []
+core = openvino.Core
+openvino.Core = lambda: made.append(1) or core()
+for name in ("masks", "clip", "features", "masks"):
+    graph = open_graph(Path(sys.argv[1], f"{name}.xml"))
+    if name == "features":
+        graph.run({"frame": torch.zeros(1, 3, 64, 96), "sizes": torch.tensor([[64.0, 96.0]])})
+del graph
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("taken", len(made)))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_openvino_was_used_is_only_a_signal(tmp_path: Path) -> None:
+    folder = write_plain(tmp_path / "model", "openvino")
+    done = subprocess.run([sys.executable, "-c", OPENED_AND_LEFT, folder], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "taken 1\n"), done.stderr
 
 
 def test_a_clip_that_is_longer_than_the_model_knows_is_refused(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Graphs by OpenVINO, on the CPU."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def open_graph(path: Path) -> Graph:
     except ImportError as error:
         raise UsageError(not_installed(path, "openvino")) from error
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    core = openvino.Core()
+    core = the_core()
     doubt = "is it damaged, or written by a newer version?"
     try:
         # Its readers of other formats would say on stderr what they think of the file.
@@ -60,6 +60,19 @@ def open_graph(path: Path) -> Graph:
         outputs={each.get_any_name(): _shape(each) for each in model.outputs},
         run=run,
     )
+
+
+@cache
+def the_core() -> Any:
+    """OpenVINO's entry, one for the life of the process.
+
+    On processors with AMX each gives the thread another stack for signals, and on its end the stack before it, whether
+    that is still there or not: of two that end in the order in which they began, a stack stays that has been freed, and
+    the next signal, Ctrl-C too, is the end of the process (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _shape(port: Any) -> Shape:
