@@ -74,6 +74,10 @@ def _in_child(job: dict, main) -> dict:
     child = os.fork()
     if child == 0:
         signal.alarm(300)
+        # What whoever started the tests ignores, as nohup does, a command would ignore as well.
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(job["folder"])
         os.dup2(told, 1), os.dup2(told, 2)
         _count(job, counted)
