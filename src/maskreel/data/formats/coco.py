@@ -5,17 +5,9 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from maskreel.data.coco_clips import CLASS_MAPS
+from maskreel.data.formats import coco_records
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, with_distinct_names
-from maskreel.data.formats.coco_records import (
-    CocoImage,
-    Record,
-    annotations_of,
-    check_masks,
-    images_of,
-    listed_id,
-    mask_of,
-    read_coco,
-)
+from maskreel.data.formats.coco_records import CocoImage, Record
 from maskreel.data.formats.recognise import Document, Look
 from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.records import crowd_mark, id_of, read_categories
@@ -48,19 +40,19 @@ def read(given: Path, options: ReadOptions) -> Annotations:
     With a class map, only its classes are kept, and only images that show one of them (more than as a crowd).
     Objects without a pixel are left out and counted in the log.
     """
-    path, document = read_coco(given, options)
+    path, document = coco_records.read_coco(given, options)
     if options.classes is None and are_videos(Document(document)):
         logger.warning("%s: holds videos, read here as single images; --from coco-tracks keeps them", path)
     categories, wanted = _wanted_classes(document, path, options.classes)
-    annotations = annotations_of(document, path)
-    check_masks(annotations.values(), path)
-    images = images_of(document, path, options)
+    annotations = coco_records.annotations_of(document, path)
+    coco_records.check_masks(annotations.values(), path)
+    images = coco_records.images_of(document, path, options)
     known = {category.id for category in read_categories(document, path)}
     by_image: dict[int, list[tuple[int, Record]]] = defaultdict(list)
     for number, record in annotations.items():
         with odd_shapes(options, path, f"annotation {number}") as where:
-            listed_id(record, "category_id", known, where)
-            by_image[listed_id(record, "image_id", images, where)].append((number, record))
+            coco_records.listed_id(record, "category_id", known, where)
+            by_image[coco_records.listed_id(record, "image_id", images, where)].append((number, record))
     videos = []
     num_empty = 0
     for number, image in images.items():
@@ -91,7 +83,12 @@ def _wanted_classes(document: Record, path: Path, class_map: str | None) -> tupl
 
 
 def _track(
-    record: Record, number: int, image: CocoImage, wanted: dict[int, int], path: Path, options: ReadOptions
+    record: Record,
+    number: int,
+    image: CocoImage,
+    wanted: dict[int, int],
+    path: Path,
+    options: ReadOptions,
 ) -> AnnotatedTrack | None:
     item = f"annotation {number}"
     category_id = id_of(record, "category_id", f"{path}: {item}")
@@ -100,7 +97,7 @@ def _track(
     return AnnotatedTrack(
         id=number,
         category_id=wanted[category_id],
-        segmentations=(mask_of(record, image, path, item, options),),
+        segmentations=(coco_records.mask_of(record, image, path, item, options),),
         is_crowd=crowd_mark(record, f"{path}: {item}"),
     )
 

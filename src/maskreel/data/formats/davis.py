@@ -20,13 +20,11 @@ from maskreel.data.formats.annotations import (
     check_name,
     flat_name,
     label_map,
-    numbers_of,
     tidy,
 )
 from maskreel.data.formats.images import (
     check_folder,
     first_folder,
-    frame_names,
     images_by_stem,
     mode_of,
     numbers_in,
@@ -35,6 +33,7 @@ from maskreel.data.formats.images import (
     read_indices,
     read_lines,
     video_folders,
+    video_of_files,
     voc_palette,
 )
 from maskreel.data.formats.recognise import Look
@@ -167,27 +166,19 @@ def _read_video(
             files[path.stem] = values.shape
             for value in found:
                 masks[value][path.stem] = rle.encode(values == value)
-    height, width = one_size(files.values(), sequence)
+    size = one_size(files.values(), sequence)
     void = _void(masks, sequence)
     found = paired_images(list(files), images, sequence)
-    return AnnotatedVideo(
-        id=number,
-        name=sequence.name,
-        width=width,
-        height=height,
-        frame_numbers=numbers_of(files),
-        file_names=frame_names(sequence.name, files, found),
-        images=tuple(found),
-        tracks=tuple(
-            AnnotatedTrack(
-                id=value,
-                category_id=classes.get(value, OBJECT.id),
-                segmentations=tuple(tidy(by_frame.get(stem)) for stem in files),
-                is_crowd=value == void,
-            )
-            for value, by_frame in sorted(masks.items())
-        ),
+    tracks = (
+        AnnotatedTrack(
+            id=value,
+            category_id=classes.get(value, OBJECT.id),
+            segmentations=tuple(tidy(by_frame.get(stem)) for stem in files),
+            is_crowd=value == void,
+        )
+        for value, by_frame in sorted(masks.items())
     )
+    return video_of_files(number, sequence.name, size, files, found, tracks)
 
 
 def _void(values: Collection[int], sequence: Path) -> int | None:

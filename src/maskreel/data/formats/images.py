@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Int, Integer, Shaped
 from PIL import Image
 
+from maskreel.data.formats.annotations import AnnotatedVideo, numbers_of
+from maskreel.data.tracks import AnnotatedTrack
 from maskreel.errors import DataError, UsageError
 from maskreel.video.frame_order import in_frame_order, natural_key
 from maskreel.video.images import UNREADABLE, is_image, open_image, turned
@@ -104,6 +106,29 @@ def paired_images(frames: Sequence[str], images: Mapping[str, Path], where: Path
 def frame_names(video: str, stems: Iterable[str], images: Sequence[Path | None]) -> tuple[str, ...]:
     """Names of frames below their video's, with the endings of their images; .jpg where there is none."""
     return tuple(f"{video}/{stem}{path.suffix if path else '.jpg'}" for stem, path in zip(stems, images, strict=True))
+
+
+def video_of_files(
+    number: int,
+    name: str,
+    size: tuple[int, int],
+    stems: Iterable[str],
+    images: Sequence[Path | None],
+    tracks: Iterable[AnnotatedTrack],
+) -> AnnotatedVideo:
+    """A video that has a file of annotations per frame: its id, height and width, the names of its frames and files."""
+    stems = tuple(stems)
+    height, width = size
+    return AnnotatedVideo(
+        id=number,
+        name=name,
+        width=width,
+        height=height,
+        frame_numbers=numbers_of(stems),
+        file_names=frame_names(name, stems, images),
+        images=tuple(images),
+        tracks=tuple(tracks),
+    )
 
 
 def video_folders(root: Path) -> list[Path]:

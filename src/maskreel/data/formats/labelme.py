@@ -20,16 +20,15 @@ from maskreel.data.formats.annotations import (
     Annotations,
     ReadOptions,
     flat_name,
-    numbers_of,
     tidy,
 )
 from maskreel.data.formats.images import (
     check_folder,
-    frame_names,
     images_by_stem,
     in_order,
     read_lines,
     video_folders,
+    video_of_files,
 )
 from maskreel.data.formats.labelme_shapes import Record, has_area, mask_text, shape_mask
 from maskreel.data.formats.located import size_of
@@ -240,27 +239,18 @@ def _ids(labels: dict[Key, str]) -> dict[Key, int]:
 
 
 def _video(part: _Folder, number: int, ids: dict[str, int]) -> AnnotatedVideo:
-    height, width = part.size
     found = [part.image_files.get(stem) for stem in part.files]
     numbers = _ids(part.labels)
-    return AnnotatedVideo(
-        id=number,
-        name=part.name,
-        width=width,
-        height=height,
-        frame_numbers=numbers_of(part.files),
-        file_names=frame_names(part.name, part.files, found),
-        images=tuple(found),
-        tracks=tuple(
-            AnnotatedTrack(
-                id=track_id,
-                category_id=ids[part.labels[key]],
-                segmentations=tuple(tidy(part.masks.get((key, stem))) for stem in part.files),
-                is_crowd=key in part.crowds,
-            )
-            for key, track_id in numbers.items()
-        ),
+    tracks = (
+        AnnotatedTrack(
+            id=track_id,
+            category_id=ids[part.labels[key]],
+            segmentations=tuple(tidy(part.masks.get((key, stem))) for stem in part.files),
+            is_crowd=key in part.crowds,
+        )
+        for key, track_id in numbers.items()
     )
+    return video_of_files(number, part.name, part.size, part.files, found, tracks)
 
 
 def _shape_record(track: AnnotatedTrack, mask: Rle, label: str) -> Record:

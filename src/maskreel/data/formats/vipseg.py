@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, check_name, numbers_of, tidy
+from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, check_name, tidy
 from maskreel.data.formats.images import (
     MOST_COLOURED,
     first_folder,
-    frame_names,
     images_by_stem,
     in_order,
     numbers_in,
@@ -29,6 +28,7 @@ from maskreel.data.formats.images import (
     read_indices,
     read_lines,
     video_folders,
+    video_of_files,
 )
 from maskreel.data.formats.recognise import Look, panoptic_words
 from maskreel.data.formats.shapes import odd_files, odd_shapes
@@ -301,27 +301,18 @@ def _video(
 ) -> AnnotatedVideo:
     if len(seen.sizes) != 1:
         raise DataError(f"{sequence}: PNG files of {len(seen.sizes)} sizes; expected one")
-    height, width = seen.sizes.pop()
     roots = [options.images] if options.images is not None else [given / name for name in IMAGE_FOLDERS]
     found = paired_images(stems, images_by_stem(first_folder(root / sequence.name for root in roots)), sequence)
-    return AnnotatedVideo(
-        id=number,
-        name=sequence.name,
-        width=width,
-        height=height,
-        frame_numbers=numbers_of(stems),
-        file_names=frame_names(sequence.name, stems, found),
-        images=tuple(found),
-        tracks=tuple(
-            AnnotatedTrack(
-                id=segment,
-                category_id=seen.classes[segment],
-                segmentations=tuple(tidy(by_frame.get(t)) for t in range(len(stems))),
-                is_crowd=segment in seen.crowds,
-            )
-            for segment, by_frame in sorted(seen.masks.items())
-        ),
+    tracks = (
+        AnnotatedTrack(
+            id=segment,
+            category_id=seen.classes[segment],
+            segmentations=tuple(tidy(by_frame.get(t)) for t in range(len(stems))),
+            is_crowd=segment in seen.crowds,
+        )
+        for segment, by_frame in sorted(seen.masks.items())
     )
+    return video_of_files(number, sequence.name, seen.sizes.pop(), stems, found, tracks)
 
 
 def _annotations(things: dict[int, str], videos: list[AnnotatedVideo], stuff: Counter[int], where: Path) -> Annotations:

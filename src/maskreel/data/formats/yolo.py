@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, numbers_of, tidy
+from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, tidy
 from maskreel.data.formats.archives import is_of_mac
 from maskreel.data.formats.images import (
     check_folder,
-    frame_names,
     image_size,
     images_by_stem,
     in_order,
     paired_images,
     read_lines,
+    video_of_files,
 )
 from maskreel.data.formats.recognise import Look
 from maskreel.data.formats.shapes import odd_files, odd_shapes, polygon_mask, united
@@ -214,23 +214,15 @@ def _video(
                 mask = polygon_mask(corners, height=height, width=width, where=where)
                 masks[line.track_id][stem].append(mask)
                 classes[line.track_id][line.class_id] += 1
-    return AnnotatedVideo(
-        id=number,
-        name=name,
-        width=width,
-        height=height,
-        frame_numbers=numbers_of(stems),
-        file_names=frame_names(name, stems, found),
-        images=tuple(found),
-        tracks=tuple(
-            AnnotatedTrack(
-                id=track_id,
-                category_id=_class_of(track_id, classes[track_id], folder) + 1,
-                segmentations=tuple(tidy(united(by_stem[stem])) if stem in by_stem else None for stem in stems),
-            )
-            for track_id, by_stem in sorted(masks.items())
-        ),
+    tracks = (
+        AnnotatedTrack(
+            id=track_id,
+            category_id=_class_of(track_id, classes[track_id], folder) + 1,
+            segmentations=tuple(tidy(united(by_stem[stem])) if stem in by_stem else None for stem in stems),
+        )
+        for track_id, by_stem in sorted(masks.items())
     )
+    return video_of_files(number, name, (height, width), stems, found, tracks)
 
 
 def _class_of(track_id: int, seen: Counter[int], folder: Path) -> int:
