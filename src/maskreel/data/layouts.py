@@ -8,9 +8,14 @@ renames them to `instances_train_sub.json` and others.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from maskreel.errors import UsageError
 from maskreel.files import is_beside_results
+
+Folders = Literal["nested", "flat", "titled"]
+"""What becomes of the name of a video: folders in one another or text, as the name has them; the name of one file or
+folder, in which "/" gives way; one folder beside a file that keeps the name."""
 
 ANNOTATIONS = (
     "{split}.json",

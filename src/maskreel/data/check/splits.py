@@ -10,7 +10,7 @@ from maskreel.data.check.frames import Renamed, check_frames
 from maskreel.data.check.overlap import ListedVideos, note_shared
 from maskreel.data.check.problems import Problems
 from maskreel.data.check.repair import repaired
-from maskreel.data.formats.recognise import Document
+from maskreel.data.formats.look import Document
 from maskreel.data.layouts import LEAVES_ROOT, find_annotations, find_frames, find_splits
 from maskreel.errors import UsageError
 from maskreel.files import collector_paused

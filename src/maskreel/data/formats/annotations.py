@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt
 
-from maskreel.data.formats.catalog import Folders
-from maskreel.data.layouts import ANNOTATIONS, LEAVES_ROOT
+from maskreel.data.layouts import ANNOTATIONS, LEAVES_ROOT, Folders
 from maskreel.data.records import listing
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError

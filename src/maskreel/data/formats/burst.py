@@ -18,7 +18,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.records import field_of, frame_rate, id_of, read_categories, read_document, records_of

@@ -10,14 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from maskreel.data.layouts import Folders
+
 if TYPE_CHECKING:
     from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions
-    from maskreel.data.formats.recognise import Look
-
-
-Folders = Literal["nested", "flat", "titled"]
-"""What becomes of the name of a video: folders in one another or text, as the name has them; the name of one file or
-folder, in which "/" gives way; one folder beside a file that keeps the name."""
+    from maskreel.data.formats.look import Look
 
 
 @dataclass(frozen=True)

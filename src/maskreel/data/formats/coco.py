@@ -8,7 +8,7 @@ from maskreel.data.coco_clips import CLASS_MAPS
 from maskreel.data.formats import coco_records
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, with_distinct_names
 from maskreel.data.formats.coco_records import CocoImage, Record
-from maskreel.data.formats.recognise import Document, Look
+from maskreel.data.formats.look import Document, Look
 from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.records import crowd_mark, id_of, read_categories
 from maskreel.data.tracks import AnnotatedTrack, Category

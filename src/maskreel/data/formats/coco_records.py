@@ -9,7 +9,7 @@ from typing import Any
 
 from maskreel.data.formats.annotations import ReadOptions, annotation_file, tidy
 from maskreel.data.formats.located import ImageFinder, plain_path, size_of
-from maskreel.data.formats.recognise import panoptic_words
+from maskreel.data.formats.look import panoptic_words
 from maskreel.data.formats.shapes import odd_shapes, united
 from maskreel.data.records import field_of, id_of, identified, read_document, records_of, whole
 from maskreel.errors import DataError

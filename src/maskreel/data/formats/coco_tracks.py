@@ -34,7 +34,7 @@ from maskreel.data.formats.coco_records import (
 )
 from maskreel.data.formats.images import in_order
 from maskreel.data.formats.located import plain_name
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.records import (
     crowd_mark,

@@ -31,7 +31,7 @@ from maskreel.data.formats.cvat_keys import fill_between, is_outside
 from maskreel.data.formats.cvat_shapes import shape_mask
 from maskreel.data.formats.images import frame_names, images_by_stem
 from maskreel.data.formats.located import plain_name, size_of
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_files, odd_shapes
 from maskreel.data.records import crowd_mark, listing, whole
 from maskreel.data.tracks import AnnotatedTrack, Category

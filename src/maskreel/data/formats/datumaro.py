@@ -22,7 +22,7 @@ from maskreel.data.formats.annotations import (
 )
 from maskreel.data.formats.images import in_order
 from maskreel.data.formats.located import ImageFinder, plain_path, size_of
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import box_corners, ellipse_corners, odd_shapes, polygon_mask, united
 from maskreel.data.records import crowd_mark, field_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category

@@ -36,7 +36,7 @@ from maskreel.data.formats.images import (
     video_of_files,
     voc_palette,
 )
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_files
 from maskreel.data.records import read_document, whole
 from maskreel.data.tracks import AnnotatedTrack, Category

@@ -32,7 +32,7 @@ from maskreel.data.formats.images import (
 )
 from maskreel.data.formats.labelme_shapes import Record, has_area, mask_text, shape_mask
 from maskreel.data.formats.located import size_of
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_files, odd_shapes, united
 from maskreel.data.records import crowd_mark, field_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category

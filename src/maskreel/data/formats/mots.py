@@ -35,7 +35,7 @@ from maskreel.data.formats.images import (
     read_lines,
     video_folders,
 )
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_files, odd_shapes
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError

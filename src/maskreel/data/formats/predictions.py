@@ -12,7 +12,7 @@ from PIL import Image
 
 from maskreel.data.formats.annotations import AnnotatedVideo, Annotations, ReadOptions, numbers_of, tidy
 from maskreel.data.formats.images import frame_names, images_by_stem
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_files
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError

@@ -30,7 +30,7 @@ from maskreel.data.formats.images import (
     video_folders,
     video_of_files,
 )
-from maskreel.data.formats.recognise import Look, panoptic_words
+from maskreel.data.formats.look import Look, panoptic_words
 from maskreel.data.formats.shapes import odd_files, odd_shapes
 from maskreel.data.records import crowd_mark, field_of, id_of, read_document, records_of, shortened, whole
 from maskreel.data.tracks import AnnotatedTrack, Category

@@ -24,7 +24,7 @@ from maskreel.data.formats.images import (
     read_lines,
     video_of_files,
 )
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_files, odd_shapes, polygon_mask, united
 from maskreel.data.tracks import AnnotatedTrack, Category
 from maskreel.errors import DataError, UsageError

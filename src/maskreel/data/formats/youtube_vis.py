@@ -17,7 +17,7 @@ from maskreel.data.formats.annotations import (
     tidy,
     with_distinct_names,
 )
-from maskreel.data.formats.recognise import Look
+from maskreel.data.formats.look import Look
 from maskreel.data.formats.shapes import odd_shapes
 from maskreel.data.layouts import find_annotations, find_frames
 from maskreel.data.tracks import AnnotatedTrack, Video
