@@ -55,7 +55,11 @@ STARTS = {
     for start in (
         Start(name="seqformer", recipe="seqformer-tiny", options=SINGLE_FRAMES),
         Start(name="vistr", recipe="vistr-tiny", options=SINGLE_FRAMES | FRAME_QUERIES | {"first.steps": 0}),
-        Start(name="tt-spn", recipe="tt-spn-tiny", options=SINGLE_FRAMES | FRAME_QUERIES),
+        Start(
+            name="tt-spn",
+            recipe="tt-spn-tiny-mlp",
+            options=SINGLE_FRAMES | FRAME_QUERIES | {"first.steps": 0, "training.cells": 2.0},
+        ),
     )
 }
 
@@ -108,14 +112,14 @@ def _variants() -> Iterator[Variant]:
         )
     for head in ("sine", "mlp"):
         recipe = "tt-spn-tiny" if head == "sine" else "tt-spn-tiny-mlp"
-        yield Variant(name=f"tt-spn-{head}", recipe=recipe, start="tt-spn", options={})
+        yield Variant(name=f"tt-spn-{head}", recipe=recipe, start="tt-spn", options=one_stage)
 
     for frames in (1, 2, 4, 6):
         options = {"data.num_frames": frames}
         yield Variant(name=f"seqformer-t{frames}", recipe="seqformer-tiny", start="seqformer", options=options)
 
     for system, start in SYSTEMS.items():
-        options = one_stage if start == "vistr" else {}
+        options = one_stage if start in ("vistr", "tt-spn") else {}
         yield Variant(name=f"motion-{system}", recipe=f"{system}-tiny", start=start, options=options, sets=MOTION)
     timed = {"model.temporal_decoder.code": "normalised", "model.split.code": "normalised"}
     yield Variant(name="motion-ms-sts-timed", recipe="ms-sts-tiny", start="seqformer", options=timed, sets=MOTION)

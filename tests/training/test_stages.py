@@ -13,6 +13,7 @@ from maskreel.cli.recipe_first import parse
 from maskreel.errors import OptionError
 from maskreel.models.folder import load_model
 from maskreel.models.parts.frame_queries import FrameQueries, PlacedQueries
+from maskreel.models.tt_spn import PerceptronHeads
 from maskreel.nn.decoders.placed_queries import grown_queries
 from maskreel.recipes import seqformer, vistr
 from maskreel.training.loop import resume, train
@@ -132,7 +133,47 @@ def test_options_of_the_first_stage_are_typed_and_it_can_be_left_out() -> None:
     assert parse(["seqformer-tiny", "--data.root", "data"]).to_recipe().first is None
 
 
-@pytest.mark.parametrize("values", [{"steps": -1}, {"batch_size": 0}, {"learning_rate": -1.0}, {"warmup": -1}])
+@pytest.fixture(scope="module")
+def taught_by_cells(recipe: Recipe) -> Recipe:
+    """A small TT-SPN whose first stage has a loss on cells and VisTR's heads."""
+    return replace(
+        recipe,
+        model=replace(
+            frame_query_tables.TINY["tt_spn"],
+            num_classes=2,
+            queries=FrameQueries(count=5, frames=2, placed=PlacedQueries()),
+        ),
+        training=replace(recipe.training, steps=2, drops=()),
+        first=SingleFrames(steps=4, batch_size=3, learning_rate=1e-3, warmup=2, cells=2.0, heads="mlp"),
+    )
+
+
+def test_cells_teach_the_first_stage_alone_and_heads_begin_anew_behind_it(
+    taught_by_cells: Recipe, tmp_path: Path
+) -> None:
+    folder = train(taught_by_cells, tmp_path / "whole", quiet=True)
+    first = load_model(folder / "first").config
+    assert first.head == PerceptronHeads()
+    assert load_model(folder).config == taught_by_cells.model
+    losses = {run: float(results(run)[-1].get("loss/cells") or 0) for run in (folder / "first", folder)}
+    assert losses[folder / "first"] > 0
+    assert losses[folder] == 0
+    account = json.loads((folder / "init.json").read_text())
+    assert {name.split(".")[0] for name in account["new"]} == {"classify", "boxes"}
+    assert {name.split(".")[0] for name in account["unused"]} == {"classify", "boxes"}
+    states = [load_file(folder / f"first/checkpoints/step-0000000{step}/model.safetensors") for step in (2, 4)]
+    assert not torch.equal(states[0]["cells.classify.weight"], states[1]["cells.classify.weight"])
+    broken_off = tmp_path / "broken off"
+    reached = broken_off / "first/checkpoints/step-00000002"
+    train_until_interrupted(taught_by_cells, broken_off, reached.exists)
+    resume(read_recipe(broken_off), broken_off, quiet=True)
+    assert_same_run(folder / "first", broken_off / "first", steps=4)
+    assert_same_run(folder, broken_off, steps=2)
+
+
+@pytest.mark.parametrize(
+    "values", [{"steps": -1}, {"batch_size": 0}, {"learning_rate": -1.0}, {"warmup": -1}, {"cells": -1.0}]
+)
 def test_a_first_stage_out_of_range_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(values))):
         SingleFrames(**values)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """AdamW in the published parameter groups, and the learning rate as a function of the step."""
 
 import math
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import torch
@@ -64,7 +65,10 @@ class Optimizers:
     """
 
     def __init__(self, objective: Objective, config: TrainingConfig) -> None:
-        self.model = build_optimizer(cast(Grouped, objective.model).parameter_groups(), config)
+        groups = cast(Grouped, objective.model).parameter_groups()
+        if objective.cells is not None:
+            groups = replace(groups, rest=(*groups.rest, *objective.cells.parameters()))
+        self.model = build_optimizer(groups, config)
         self._clip_norm = config.clip_norm or float("inf")
         self._adversarial = objective.adversarial_step
         self._all = [self.model]

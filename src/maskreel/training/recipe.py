@@ -37,6 +37,9 @@ class TrainingConfig:
     """Steps after which the learning rate is multiplied by 0.1 (schedule step)."""
     warmup: int = 0
     """Steps of linear warm-up."""
+    cells: float = 0.0
+    """Weight of a further loss: every cell of the coarsest map of a frame names the object in it. For backbones that
+    learn from nothing; 0 leaves it out."""
     clip_norm: float = 0.1
     """Largest norm of the gradient of all parameters together; 0 switches clipping off."""
     precision: Arithmetic = "float32"
@@ -63,7 +66,8 @@ class TrainingConfig:
         for name in ("steps", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("learning_rate", "backbone_factor", "sampling_factor", "weight_decay", "warmup", "clip_norm"):
+        rates = ("learning_rate", "backbone_factor", "sampling_factor", "weight_decay", "warmup", "cells", "clip_norm")
+        for name in rates:
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} {getattr(self, name)} must not be negative")
         if self.ema is not None and not 0 <= self.ema < 1:
@@ -89,11 +93,15 @@ class SingleFrames:
     learning_rate: float = 1e-3
     warmup: int = 200
     """Steps of linear warm-up."""
+    cells: float = 0.0
+    """As `training.cells`, of this stage."""
+    heads: Literal["own", "mlp"] = "own"
+    """`mlp` gives TT-SPN VisTR's heads in this stage, as the weights of DETR have that its paper starts from."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise OptionError(f"batch_size {self.batch_size} must be at least 1")
-        for name in ("steps", "learning_rate", "warmup"):
+        for name in ("steps", "learning_rate", "warmup", "cells"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} {getattr(self, name)} must not be negative")
 

@@ -1,9 +1,11 @@
 """The first stage of a recipe as a recipe of its own."""
 
 from dataclasses import replace
+from typing import Literal
 
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.parts.frame_queries import FrameQueries
+from maskreel.models.tt_spn import PerceptronHeads, TTSPNConfig
 from maskreel.training.recipe import Recipe
 
 FIRST = "first"
@@ -18,13 +20,14 @@ def first_stage(recipe: Recipe) -> Recipe | None:
     return replace(
         recipe,
         first=None,
-        model=_for_single_frames(recipe.model),
+        model=_for_single_frames(recipe.model, heads=stage.heads),
         data=replace(recipe.data, num_frames=1, batch_size=stage.batch_size),
         training=replace(
             recipe.training,
             steps=stage.steps,
             learning_rate=stage.learning_rate,
             warmup=stage.warmup,
+            cells=stage.cells,
             schedule="step",
             drops=(),
             validate_every=0,
@@ -35,8 +38,10 @@ def first_stage(recipe: Recipe) -> Recipe | None:
     )
 
 
-def _for_single_frames(config: ModelConfig) -> ModelConfig:
+def _for_single_frames(config: ModelConfig, *, heads: Literal["own", "mlp"]) -> ModelConfig:
     """A model whose query table is sized by frames, with the table of one; any other as it is."""
+    if heads == "mlp" and isinstance(config, TTSPNConfig):
+        config = replace(config, head=PerceptronHeads())
     if not isinstance(config.queries, FrameQueries):
         return config
     return replace(config, queries=replace(config.queries, frames=1))

@@ -32,7 +32,7 @@ class Learner:
         """`folder` takes the dump of a step that diverges; `accumulate` is this process's, by default the recipe's."""
         self._config, self._group, self._folder = recipe.training, group, folder
         self._accumulate = accumulate or self._config.accumulate
-        self.objective = build_objective(recipe.model).to(group.device).train()
+        self.objective = build_objective(recipe.model, cells=self._config.cells).to(group.device).train()
         wanted = self._config.checkpointing
         if wanted != "none" and not checkpoint_activations(self.objective, wanted):
             raise UsageError(f"--training.checkpointing {wanted}: {recipe.model.kind} has no {wanted} that can do so")
