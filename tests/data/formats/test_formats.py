@@ -474,6 +474,7 @@ def test_the_list_of_labels_gives_the_classes_their_order(tmp_path: Path) -> Non
         (labelme_document({**POLYGON, "points": [[0, 0]]}), "polygon 0 has 2 coordinates"),
         (labelme_document({**POLYGON, "points": [1, 2]}), "expected pairs of numbers"),
         (labelme_document({**PIECE, "points": [[1e999, 1]]}), "expected pairs of numbers"),
+        (labelme_document({**PIECE, "points": [[2**31, 1], [3, 4]]}), "expected pairs of numbers"),
         (labelme_document({**PIECE, "points": [[6, 1], [8, 2]]}), "a mask of 3x2 at 6,1 lies outside the frame"),
         (labelme_document({**PIECE, "mask": "no"}), "not a PNG image in base64"),
         (labelme_document().replace('"imageHeight": 4', '"imageHeight": 400000000'), "a frame of 6x400000000 pixels"),
