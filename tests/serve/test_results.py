@@ -258,6 +258,30 @@ def test_a_length_that_the_file_denies_is_noticed_on_the_way(results: Results, t
     assert len(list(Limits(seconds=frames[-1].time).watched(VideoFile(path)))) == 20
 
 
+def test_the_model_runs_in_one_thread_whoever_asks(
+    results: Results, upload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread that runs it keeps hundreds of megabytes, and the page asks from another one for every frame."""
+    seen = []
+
+    class Watched(KnownSession):
+        def push(self, frame: object) -> None:
+            seen.append(threading.get_ident())
+            super().push(frame)
+
+        def finish(self) -> None:
+            seen.append(threading.get_ident())
+
+    monkeypatch.setattr(KnownObjects, "session", lambda _: Watched())
+    running = results.find(upload, "somebody")
+    for _ in range(22):
+        asking = threading.Thread(target=next, args=(running,))
+        asking.start()
+        asking.join()
+    assert len(seen) == 21
+    assert len(set(seen)) == 1
+
+
 @pytest.mark.slow
 def test_many_visitors_at_once_get_their_own_results(results: Results, tmp_path: Path) -> None:
     uploads = [write_test_video(tmp_path / f"{n}.mp4", num_frames=3 + n) for n in range(20)]

@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,6 +87,8 @@ class Results:
         self._holders: dict[Path, set[str]] = {}
         self._results: dict[str, Result] = {}
         self._lock, self._model = threading.Lock(), threading.Lock()
+        # Every thread that runs a model keeps memory and helpers of its own, and Gradio asks from dozens.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._is_closed = threading.Event()
         threading.Thread(target=self._sweep, daemon=True, name="sweep").start()
 
@@ -117,9 +120,9 @@ class Results:
                 for frame in self.limits.watched(source):
                     if not self._is_held(upload, visitor):
                         return
-                    session.push(frame)
+                    self._worker.submit(session.push, frame).result()
                     yield Progress(frames=frame.index + 1, declared=source.declared)
-                session.finish()
+                self._worker.submit(session.finish).result()
                 masklets = session.video(source).masklets(LEAST_SCORE)
             masklets.save(folder / "all.json")
             masklets = Masklets.load(folder / "all.json")
@@ -174,6 +177,7 @@ class Results:
     def close(self) -> None:
         """Delete everything."""
         self._is_closed.set()
+        self._worker.shutdown(wait=False)
         self._drop(lambda _: True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -192,7 +196,7 @@ class Results:
 
     def _is_held(self, upload: Path, visitor: str) -> bool:
         with self._lock:
-            return visitor in self._holders.get(upload, ())
+            return visitor in self._holders.get(upload, ()) and not self._is_closed.is_set()
 
     def _keep(self, result: Result, upload: Path) -> bool:
         """Keep a result, unless its visitor has left."""
