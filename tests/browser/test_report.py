@@ -111,6 +111,20 @@ def test_hide_solo_and_threshold(page) -> None:
     assert drawn(page) == "1,2"
     page.get_by_role("button", name="hide all").click()
     assert drawn(page) == ""
+    page.get_by_role("button", name="show all").click()
+
+
+def test_solo_of_an_object_below_the_threshold_ends(page) -> None:
+    """Its row has gone, so nobody could end it."""
+    seek(page, 2.55)
+    page.get_by_label("score from").fill("0")
+    page.locator("tr[data-object='3'] button.solo").click()
+    assert drawn(page) == "3"
+    page.get_by_label("score from").fill("0.5")
+    assert drawn(page) == "1,2"
+    page.get_by_label("score from").fill("0")
+    assert drawn(page) == "1,2,3"
+    assert page.locator("button[aria-pressed=true]").count() == 0
 
 
 def test_the_timeline_shows_where_an_object_is_seen_and_jumps_there(page) -> None:

@@ -41,7 +41,8 @@ class Process:
         self.address = found[0]
 
     def client(self) -> Any:
-        return gradio_client.Client(self.address, verbose=False)
+        # On a busy machine an answer may take longer than the five seconds that the client waits of itself.
+        return gradio_client.Client(self.address, verbose=False, httpx_kwargs={"timeout": 300})
 
     def sent(self) -> list[Path]:
         """Files of visitors; the examples belong to the server."""

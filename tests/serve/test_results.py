@@ -189,14 +189,26 @@ def test_what_was_sent_and_never_looked_at_goes_after_a_while_and_examples_stay(
     broken_off.touch()
     os.utime(broken_off, (0, 0))
     results.hold(kept["held"], "somebody")
+    emptied = results.uploads / "emptied"
+    emptied.mkdir()
+    os.utime(emptied, (0, 0))
     monkeypatch.setattr(room, "SWEEP", 0.01)
     with closing(Results(KnownObjects(), Limits())) as swept:
         swept.uploads, swept.examples = results.uploads, results.examples
         end = time.monotonic() + 30
-        while kept["old"].parent.exists() or broken_off.exists():
+        while kept["old"].exists() or broken_off.exists() or emptied.exists():
             assert time.monotonic() < end
             time.sleep(0.01)
     assert {name for name, path in kept.items() if path.exists()} == {"example", "new", "held"}
+
+
+def test_the_folder_of_an_upload_that_is_just_arriving_stays(results: Results, upload: Path) -> None:
+    """It is made empty, and the file is moved into it while other visitors come and go."""
+    arriving = results.uploads / "0123abcd"
+    arriving.mkdir(parents=True)
+    results.page(found(results, upload).token)
+    results.forget_old()
+    assert arriving.is_dir()
 
 
 def test_an_example_is_never_deleted(results: Results, upload: Path, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Overlay videos that browsers play, with the times of their source."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -51,6 +54,22 @@ def test_the_padding_of_odd_sides_repeats_the_border(tmp_path: Path) -> None:
     assert frame.pixels.shape == (32, 34, 3)
     assert frame.pixels[10, 32:].mean() == pytest.approx(220, abs=25)
     assert frame.pixels[10, 5].mean() == pytest.approx(60, abs=10)
+
+
+def test_the_bytes_of_a_video_do_not_hang_on_what_memory_held(tmp_path: Path) -> None:
+    """glibc fills fresh memory with a byte of one's choice, so that whoever reads it before writing is found out."""
+    program = (
+        "import sys; from fractions import Fraction; from pathlib import Path\n"
+        "from maskreel.visualize.video import TimedImage, write_video\n"
+        "from tests.video.videos import moving_blocks\n"
+        "images = (TimedImage(i / 10, moving_blocks(i, size=(182, 330))) for i in range(20))\n"
+        "write_video(Path(sys.argv[1]), images, frame_rate=Fraction(10))"
+    )
+    for byte in ("0", "1"):
+        environment = {**os.environ, "MALLOC_PERTURB_": byte, "PYTHONPATH": os.pathsep.join(("src", "."))}
+        command = [sys.executable, "-c", program, str(tmp_path / byte)]
+        subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, check=True)
+    assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
 
 
 def result(path: Path, num_frames: int) -> Masklets:

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.background import BackgroundTask
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskreel.errors import DataError
@@ -190,8 +191,8 @@ class _Capped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = dict(scope.get("headers", ())).get(b"content-length", b"")
+        refusal = PlainTextResponse("The file is larger than what is taken.", status_code=413)
         if length.isdigit() and int(length) > self._most:
-            refusal = PlainTextResponse("The file is larger than what is taken.", status_code=413)
             await refusal(scope, receive, send)
             return
         seen = 0
@@ -202,4 +203,12 @@ class _Capped:
             seen += len(message.get("body", b""))
             return message if seen <= self._most else {"type": "http.disconnect"}
 
-        await self._app(scope, capped if scope["type"] == "http" else receive, send)
+        async def answer(message: Message) -> None:
+            if seen <= self._most:
+                await send(message)
+
+        try:
+            await self._app(scope, capped if scope["type"] == "http" else receive, answer)
+        except ClientDisconnect:  # whose visitor left while sending, or was cut off
+            if seen > self._most:
+                await refusal(scope, receive, send)

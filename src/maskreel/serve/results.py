@@ -167,11 +167,14 @@ class Results:
         """Drop what has been kept for too long."""
         now = time.monotonic()
         self._drop(lambda result: now - result.made > KEPT)
-        for path in list(self.uploads.rglob("*")):
+        for path in _everything_in(self.uploads):
             with suppress(OSError):  # it has just gone, or a folder is not empty
+                # An empty folder, too, only after a while: an upload may be about to be moved into it.
+                if time.time() - path.stat().st_mtime <= KEPT:
+                    continue
                 if path.is_dir():
                     path.rmdir()
-                elif time.time() - path.stat().st_mtime > KEPT and not self._is_example(path):
+                elif not self._is_example(path):
                     path.unlink()
 
     def close(self) -> None:
@@ -231,6 +234,12 @@ def keep_uploads_in(folder: Path) -> None:
     """Where Gradio puts what visitors send, and nothing else; before anything of it is imported."""
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+
+def _everything_in(folder: Path) -> Iterator[Path]:
+    """Files and folders, what is in a folder before it; unlike rglob it passes over a folder that has just gone."""
+    for inside, folders, names in os.walk(folder, topdown=False):
+        yield from (Path(inside, name) for name in (*names, *folders))
 
 
 def _link(upload: Path, video: Path) -> None:

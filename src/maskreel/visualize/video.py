@@ -101,8 +101,9 @@ def _encode(
             if max_bits_per_second is not None:
                 stream.options |= {"maxrate": str(max_bits_per_second), "bufsize": str(2 * max_bits_per_second)}
             start = time
+        # One thread: by default each frame starts as many as there are cores, which takes longer than its work.
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=matrix, interpolation=Interpolation.AREA
+            format="yuv420p", dst_colorspace=matrix, interpolation=Interpolation.AREA, threads=1
         )
         before, last = last, max(last + 1, round((time - start) / TIME_BASE))
         frame.pts, frame.time_base = last, TIME_BASE
@@ -135,7 +136,8 @@ def _stream(
     stream.codec_context.color_primaries = ColorPrimaries.BT709 if is_hd else ColorPrimaries.SMPTE170M
     stream.codec_context.color_trc = ColorTrc.BT709 if is_hd else ColorTrc.SMPTE170M
     # Without B-frames the last packet is the last frame, and the file lasts as long as that is shown.
-    stream.options = {"crf": "20", "preset": "veryfast", "bf": "0"}
+    # Nor with a macroblock tree, for which x264 reads memory that it has not written: the same images gave other bytes.
+    stream.options = {"crf": "20", "preset": "veryfast", "bf": "0", "mbtree": "0"}
     return stream
 
 

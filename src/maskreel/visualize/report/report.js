@@ -142,9 +142,7 @@ for (const object of data.objects) {
   });
   const solo = make("button", { type: "button", textContent: "solo", ariaPressed: "false", ariaLabel: `solo ${title}` });
   solo.addEventListener("click", () => {
-    state.solo = state.solo === object.id ? null : object.id;
-    for (const other of document.querySelectorAll("button.solo"))
-      other.ariaPressed = String(other === solo && state.solo !== null);
+    choose(state.solo === object.id ? null : object.id);
     redraw();
   });
   solo.className = "solo";
@@ -180,30 +178,34 @@ for (const element of [play, video]) element.addEventListener("click", toggle);
 for (const event of ["play", "pause"])
   video.addEventListener(event, () => { play.textContent = video.paused ? "play" : "pause"; });
 
+/** The one object that is shown, or null for all that are not hidden. */
+function choose(id) {
+  state.solo = id;
+  for (const row of body.children) row.querySelector(".solo").ariaPressed = String(row.dataset.object === String(id));
+}
 const least = document.getElementById("least");
-function choose() {
+function filter() {
   state.least = Number(least.value);
   document.getElementById("least-value").textContent = state.least.toFixed(2);
   for (const row of body.children)
     row.className = data.objects.find((o) => String(o.id) === row.dataset.object).score >= state.least ? "" : "below";
+  if (body.querySelector(".below .solo[aria-pressed=true]")) choose(null);
   for (const link of document.querySelectorAll("a.download"))
     link.href = `${location.pathname}/${link.dataset.kind}?least=${state.least}`;
   redraw();
 }
 least.value = data.least;
-least.addEventListener("input", choose);
-choose();
+least.addEventListener("input", filter);
+filter();
 document.getElementById("all").addEventListener("click", () => {
-  state.hidden.clear(); state.solo = null;
+  state.hidden.clear(); choose(null);
   for (const box of body.querySelectorAll("input")) box.checked = true;
-  for (const button of body.querySelectorAll("button.solo")) button.ariaPressed = "false";
   redraw();
 });
 document.getElementById("none").addEventListener("click", () => {
-  state.solo = null;
+  choose(null);
   for (const object of data.objects) state.hidden.add(object.id);
   for (const box of body.querySelectorAll("input")) box.checked = false;
-  for (const button of body.querySelectorAll("button.solo")) button.ariaPressed = "false";
   redraw();
 });
 

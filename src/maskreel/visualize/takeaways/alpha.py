@@ -39,7 +39,7 @@ def alpha(path: Path, masklets: Masklets, source: FrameSource, *, video_id: int)
             inside = np.asarray(masklets.masks(frame.index).any(axis=0))
             picture[: masklets.height, : masklets.width] = clear_outside(frame.pixels, inside)
             image = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(
-                format="yuva420p", dst_colorspace=matrix, interpolation=Interpolation.AREA
+                format="yuva420p", dst_colorspace=matrix, interpolation=Interpolation.AREA, threads=1
             )
             last = max(last + 1, round((frame.time - masklets.timestamps[0]) / TIME_BASE))
             image.pts, image.time_base = last, TIME_BASE
