@@ -18,6 +18,8 @@ def two_nodes() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT / "src"), str(ROOT))))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray's own workers step back for whatever else a machine does, so that they may never get a turn.
+        patch.setenv("RAY_worker_niceness", "0")
         cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
         try:
             cluster.add_node(num_cpus=2)
