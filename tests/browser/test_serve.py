@@ -2,6 +2,8 @@
 
 import json
 import logging
+import secrets
+import shutil
 import socket
 import threading
 import time
@@ -257,6 +259,46 @@ def test_who_leaves_while_sending_is_no_error_of_the_server(served: Served) -> N
     time.sleep(1)
     log.removeHandler(listener)
     assert kept == []
+
+
+def asked_for(served: Served, sent: object) -> tuple[bool, str]:
+    """What the server answers to a request that names a video, whoever wrote it: did it go well, and its words."""
+    with urllib.request.urlopen(served.address + "/config") as answer:
+        (find,) = (one["id"] for one in json.load(answer)["dependencies"] if one["api_name"] == "find")
+    session = secrets.token_hex(8)
+    body = json.dumps({"data": [sent], "fn_index": find, "session_hash": session}).encode()
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(served.address + "/gradio_api/queue/join", body, headers)).close()
+    with urllib.request.urlopen(f"{served.address}/gradio_api/queue/data?session_hash={session}") as lines:
+        for line in lines:
+            if b"process_completed" in line:
+                news = json.loads(line.removeprefix(b"data:"))
+                return news["success"], json.dumps(news["output"])
+    raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize("extra", [{}, {"is_stream": True}])
+@pytest.mark.parametrize("place", ["file", "folder", "result", "address", "up"])
+def test_a_request_names_no_file_of_the_server(place: str, extra: dict, served: Served, tmp_path: Path) -> None:
+    mine = video(tmp_path / "mine.mp4", num_frames=3)
+    before = set(served.results.uploads.rglob("*"))
+    kept = served.results.folder / "another"
+    kept.mkdir(exist_ok=True)
+    shutil.copyfile(mine, kept / "video")
+    path = {
+        "file": str(mine),
+        "folder": str(tmp_path),
+        "result": str(kept / "video"),
+        "address": f"{served.address}/robots.txt",
+        "up": str(served.results.uploads / ".." / "another" / "video"),
+    }[place]
+    _, words = asked_for(served, {"path": path, "meta": {"_type": "gradio.FileData"}, **extra})
+    assert "it was not sent with this page" in words
+    assert str(tmp_path) not in words
+    assert mine.exists()
+    assert (kept / "video").exists()
+    assert set(served.results.uploads.rglob("*")) == before
+    shutil.rmtree(kept)
 
 
 def test_recordings_of_the_screen_are_not_taken(served: Served) -> None:

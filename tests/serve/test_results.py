@@ -211,6 +211,20 @@ def test_the_folder_of_an_upload_that_is_just_arriving_stays(results: Results, u
     assert arriving.is_dir()
 
 
+def test_a_path_is_that_of_an_upload_or_an_example_or_nobodys(results: Results, upload: Path, tmp_path: Path) -> None:
+    results.examples = [tmp_path / "example.mp4"]
+    inside = results.uploads / "0123" / "video.mp4"
+    inside.parent.mkdir(parents=True)
+    shutil.copyfile(upload, inside)
+    way_out = inside.with_name("way-out.mp4")
+    way_out.symlink_to(upload)
+    assert results.is_sent(inside)
+    assert results.is_sent(results.examples[0])
+    for path in (upload, way_out, inside / "../../../somebody/video", Path("/etc/passwd"), Path("http://page/a.mp4")):
+        assert not results.is_sent(path), path
+    assert not results.is_sent(results.uploads.with_name("uploads-of-others") / "video.mp4")
+
+
 def test_an_example_is_never_deleted(results: Results, upload: Path, tmp_path: Path) -> None:
     results.examples = [tmp_path / "example.mp4"]
     shutil.copyfile(upload, results.examples[0])

@@ -1,6 +1,10 @@
 # pyright: reportMissingImports=false
 # Gradio is an extra.
-"""The page: a form made with Gradio, and the routes of results beside it."""
+"""The page: a form made with Gradio, and the routes of results beside it.
+
+A request may name any file as its video, and Gradio, where it is mounted in an application, copies whatever it is told
+to, or fetches it. So each path is held against `Results.is_sent` before Gradio touches it, and again after.
+"""
 
 import base64
 import html
@@ -25,6 +29,7 @@ from maskreel.visualize.report.video_report import counted
 
 EVERY = 5
 """Frames between two words about progress."""
+NOT_SENT = "This video cannot be used: it was not sent with this page."
 NOT_FOUND = "There is no such result any more; it was deleted after half an hour, or when its page was closed."
 
 
@@ -98,6 +103,7 @@ def _form(results: Results, title: str) -> gr.Blocks:
         )
         camera = gr.WebcamOptions(mirror=False)
         video = gr.Video(sources=["upload", "webcam"], label="video", webcam_options=camera, height=300, elem_id="sent")
+        _guard_paths(video, results)
         if results.examples:
             gr.Examples(
                 [[str(path)] for path in results.examples],
@@ -118,7 +124,7 @@ def _form(results: Results, title: str) -> gr.Blocks:
             results.forget(request.session_hash or "")
 
         def hold(path: str | None, request: gr.Request) -> None:
-            if path:
+            if path and results.is_sent(Path(path)):
                 results.hold(Path(path), request.session_hash or "")
 
         def wait(path: str | None, request: gr.Request) -> tuple[str, str]:
@@ -136,10 +142,25 @@ def _form(results: Results, title: str) -> gr.Blocks:
     return form
 
 
+def _guard_paths(video: gr.Video, results: Results) -> None:
+    """Have Gradio take over nothing but what was sent."""
+    take_over = video.async_move_resource_to_block_cache
+
+    async def guarded(url_or_file_path: str | Path | None) -> str | None:
+        if url_or_file_path is not None and not results.is_sent(Path(url_or_file_path)):
+            raise gr.Error(NOT_SENT, print_exception=False)
+        return await take_over(url_or_file_path)
+
+    video.async_move_resource_to_block_cache = guarded
+
+
 def _find(results: Results, path: str | None, visitor: str) -> Iterator[tuple[Any, str, Any]]:
     """The video, what the page says while it is looked at, and the result at last; a refused video is taken away."""
     if not path:
         yield gr.skip(), _status("There is no video yet: drop one above, or take an example."), ""
+        return
+    if not results.is_sent(Path(path)):
+        yield None, _status(NOT_SENT), ""
         return
     try:
         for news in results.find(Path(path), visitor):

@@ -92,6 +92,11 @@ class Results:
         self._is_closed = threading.Event()
         threading.Thread(target=self._sweep, daemon=True, name="sweep").start()
 
+    def is_sent(self, path: Path) -> bool:
+        """Whether a path that came with a request is that of an upload or an example, and no other file's."""
+        whole = path.resolve()
+        return whole.is_relative_to(self.uploads.resolve()) or whole in [one.resolve() for one in self.examples]
+
     def hold(self, upload: Path, visitor: str) -> None:
         """A visitor has sent an upload, or wants to have it looked at, now or when it is their turn."""
         with self._lock:
