@@ -3,9 +3,10 @@
     python benchmarks/loading.py
 
 Clips of 5 frames, shortest side 360, mirrored or not, colours unchanged. `plain` decodes and resizes each frame with
-Pillow and does nothing else: no masks, no boxes. Ours also draw the clip, decode the masks and follow them through the
-augmentation. Processor seconds of one thread, the three taking turns on the same clips; medians. The difference of
-pixels is that of scaled and exact clips, of 255.
+Pillow and does nothing else: no masks, no boxes. Ours also draw the clip and its masks. `decoded` and `halved` are
+floors: Pillow decodes the frames, in full and at half their size, and nothing is made of them. Processor seconds of one
+thread, all taking turns on the same clips; medians; the allocator as commands set it. The difference of pixels is that
+of scaled and exact clips, of 255.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from maskreel.data.augment import Augmentation
 from maskreel.data.loading import TrainingSet
 from maskreel.data.sampling import ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.kernels.allocator import tune_allocator
 from maskreel.rendered.dials import SyntheticDials
 from maskreel.rendered.synthetic import write_dataset
 from maskreel.structures import Clip
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    tune_allocator()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         write_dataset(
@@ -50,15 +53,18 @@ def main() -> None:
             decode: TrainingSet(dataset, num_frames=FRAMES, augmentation=SETTINGS, seed=0, decode=decode)
             for decode in ("exact", "scaled")
         }
-        seconds: dict[str, list[float]] = {"plain": [], "exact": [], "scaled": []}
+        seconds: dict[str, list[float]] = {kind: [] for kind in ("plain", "decoded", "halved", "exact", "scaled")}
         largest, means = 0.0, []
         for number in range(args.clips + 1):
             token = ClipToken(epoch=number // len(sets["exact"]), index=number % len(sets["exact"]))
             exact, took_exact = timed(lambda token=token: sets["exact"][token][0])
             scaled, took_scaled = timed(lambda token=token: sets["scaled"][token][0])
             _, took_plain = timed(lambda clip=exact: plain(dataset, clip))
+            _, took_decoded = timed(lambda clip=exact: decoded(dataset, clip))
+            _, took_halved = timed(lambda clip=exact: decoded(dataset, clip, at_least=(SIDE * 16 // 9, SIDE)))
             if number:
-                for kind, took in (("plain", took_plain), ("exact", took_exact), ("scaled", took_scaled)):
+                taken = (took_plain, took_decoded, took_halved, took_exact, took_scaled)
+                for kind, took in zip(seconds, taken, strict=True):
                     seconds[kind].append(took)
             difference = (exact.frames.float() - scaled.frames.float()).abs()
             largest = max(largest, difference.max().item())
@@ -72,13 +78,25 @@ def main() -> None:
 
 def plain(dataset: YouTubeVIS, clip: Clip) -> np.ndarray:
     """The same frames, decoded and resized one by one."""
-    index = next(place for place, video in enumerate(dataset.videos) if video.id == clip.video_id)
     frames = []
-    for frame in clip.frame_index.tolist():
-        with Image.open(dataset.frame_path(index, frame)) as image:
+    for path in paths(dataset, clip):
+        with Image.open(path) as image:
             size = (SIDE * image.width // image.height, SIDE)
             frames.append(np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR)))
     return np.stack(frames)
+
+
+def decoded(dataset: YouTubeVIS, clip: Clip, at_least: tuple[int, int] | None = None) -> None:
+    """The same frames, decoded and forgotten; `at_least` is (width, height)."""
+    for path in paths(dataset, clip):
+        with Image.open(path) as image:
+            image.draft(image.mode, at_least)
+            image.load()
+
+
+def paths(dataset: YouTubeVIS, clip: Clip) -> list[Path]:
+    index = next(place for place, video in enumerate(dataset.videos) if video.id == clip.video_id)
+    return [dataset.frame_path(index, frame) for frame in clip.frame_index.tolist()]
 
 
 def timed(work: Callable[[], Made]) -> tuple[Made, float]:

@@ -3,8 +3,10 @@
 import itertools
 import json
 import logging
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from maskreel.data.loading import ClipLoader, TrainingBatch, TrainingSet, build_
 from maskreel.data.sampling import ClipSampler, ClipToken
 from maskreel.data.youtube_vis import YouTubeVIS
 from maskreel.errors import DataError
+from maskreel.geometry import drawn_runs, rle
 from maskreel.left_out import OnBad
 from maskreel.structures import Clip
 from maskreel.video.prepare import IMAGENET_MEAN, IMAGENET_STD, normalise, pad_clips, pad_frames
@@ -317,3 +320,37 @@ def test_real_video_becomes_batches():
         for target in batch.targets:
             assert target.is_visible.any(dim=1).all()
             assert 0 <= target.labels.min() <= target.labels.max() < 22
+
+
+def test_a_clip_decodes_each_frame_once_and_holds_no_mask_and_no_two_frames_at_full_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hot path of reading: what it does is counted, for its time cannot be."""
+    write_youtube_vis(tmp_path, size=(96, 160))
+    dataset, decoded, alive = YouTubeVIS.load(tmp_path, "train"), [], []
+    decode = dataset._decode_frame
+
+    def counted(video_index: int, frame: int, at_least: tuple[int, int] | None = None) -> np.ndarray:
+        assert sum(reference() is not None for reference in alive) == 0
+        pixels = decode(video_index, frame, at_least)
+        decoded.append((video_index, frame))
+        alive.append(weakref.ref(pixels))
+        return pixels
+
+    drawn = []
+    draw = drawn_runs.draw
+
+    def watched(*given: Any, **named: Any) -> Any:
+        masks, edges = draw(*given, **named)
+        drawn.append(masks.shape)
+        return masks, edges
+
+    monkeypatch.setattr(dataset, "_decode_frame", counted)
+    monkeypatch.setattr(drawn_runs, "draw", watched)
+    monkeypatch.setattr(rle, "decode", lambda mask: pytest.fail("a whole mask was decoded"))
+    settings = Augmentation(scales=(24,), max_size=40, crop_probability=0.0)
+    clips = TrainingSet(dataset, num_frames=5, augmentation=settings, seed=0)
+    clip, target = clips[ClipToken(epoch=0, index=0)]
+    assert len(decoded) == len(set(decoded)) == len(set(clip.frame_index.tolist()))
+    assert drawn == [(len(dataset.tracks(0)), 5, 24, 40)]
+    assert target.masks.shape[1:] == (5, 24, 40)

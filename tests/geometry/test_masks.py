@@ -6,12 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskreel.geometry.boxes import cxcywh_to_xyxy
-from maskreel.geometry.masks import boxes_from_masks, crop_masks, mask_extents, resize_masks, spatio_temporal_iou
+from maskreel.geometry.masks import PixelPlaces, boxes_from_masks, mask_extents, spatio_temporal_iou
 from tests.counting import CountedOperators
 
 
 def random_masks(*shape: int, seed: int = 0, density: float = 0.2) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < density
+
+
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    return PixelPlaces.whole(*masks.shape[-2:]).resized(size).of(masks)
 
 
 def naive_extent(mask: Tensor) -> list[int]:
@@ -60,13 +64,14 @@ def test_resizing_no_masks_gives_no_masks_of_the_new_size():
 
 def test_crop_is_the_window():
     masks = random_masks(2, 3, 12, 18)
-    assert torch.equal(crop_masks(masks, top=2, left=5, size=(4, 6)), masks[..., 2:6, 5:11])
+    window = PixelPlaces.whole(12, 18).window(top=2, left=5, size=(4, 6))
+    assert torch.equal(window.of(masks), masks[..., 2:6, 5:11])
 
 
 @pytest.mark.parametrize("window", [{"top": -1, "left": 0}, {"top": 9, "left": 0}, {"top": 0, "left": 15}])
 def test_crop_refuses_a_window_outside_the_frame(window):
-    with pytest.raises(ValueError, match=f"row {window['top']}, column {window['left']} leaves masks of 12x18"):
-        crop_masks(random_masks(1, 1, 12, 18), size=(4, 6), **window)
+    with pytest.raises(ValueError, match=f"row {window['top']}, column {window['left']} leaves a frame of 12x18"):
+        PixelPlaces.whole(12, 18).window(size=(4, 6), **window)
 
 
 def test_overlap_of_masklets_equals_a_loop_over_pairs():

@@ -245,8 +245,9 @@ def test_without_a_home_code_is_compiled_in_memory() -> None:
 EVERY_KERNEL = """
 import sys, numpy as np, torch
 from maskreel.evaluation import j_and_f, matching, precision
-from maskreel.geometry import runs
+from maskreel.geometry import drawn_runs, runs
 from maskreel.geometry.enlarge import Axis, encode_enlarged
+from maskreel.geometry.masks import PixelPlaces
 from maskreel.geometry.rle import encode
 from maskreel.kernels import dynamic_layers, short_attention
 from maskreel.kernels.compiled import Compiled
@@ -265,6 +266,7 @@ mask = encode(np.eye(9, dtype=bool))
 assert encode_enlarged(np.eye(4, dtype=np.float32), axis, axis) is not None
 packed = runs.pack_tracks([[{"size": [9, 9], "counts": [40, 2, 39]}]] * 2, height=9, width=9, place=lambda a, b: "")
 packed.overlaps(np.array([[0, 1]]))
+drawn_runs.draw(packed, np.array([0]), PixelPlaces.whole(9, 9), height=9)
 j_and_f.boundary_accuracy(packed, 0, 1, height=9, width=9)
 table = dict(scores=np.ones(1), predicted_label=np.ones(1, int), truth_label=np.ones(1, int), iou=np.ones((1, 1)))
 no = np.zeros((1, 1), bool)
@@ -279,7 +281,7 @@ called = {
     id(value): value.call for name, module in sys.modules.items() if name.startswith("maskreel")
     for value in vars(module).values() if isinstance(value, Compiled)
 }
-assert None not in called.values() and len(called) >= 11, called
+assert None not in called.values() and len(called) >= 12, called
 print("numba:", "numba" in sys.modules)
 """
 

@@ -4,7 +4,6 @@ Every draw comes from the generator that the caller passes. Masks follow the fra
 masks, and an object that no frame shows any more is dropped.
 """
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from maskreel.errors import OptionError
-from maskreel.geometry.masks import boxes_from_masks, crop_masks, resize_masks
+from maskreel.geometry.masks import PixelPlaces, boxes_from_masks
 from maskreel.structures import Clip, ClipTarget
 from maskreel.video.prepare import fit_size, resize_frames
 
@@ -56,41 +55,90 @@ class Augmentation:
             raise OptionError(f"max_size {self.max_size}: must be at least 1")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Changes:
+    """What was drawn for one clip: mirrored or not, resized, a window perhaps cut out and resized again, recoloured.
+
+    Frames may be smaller than the masks, and of the same aspect; sizes are those of the masks.
+    """
+
+    size: tuple[int, int]
+    """(height, width) of the masks before."""
+    is_mirrored: bool
+    resized: tuple[int, int]
+    """The size that they get first."""
+    window: "_Window | None"
+    colours: "tuple[_Distortion, ...]"
+    """One per frame; none where colours stay."""
+
+    @property
+    def places(self) -> PixelPlaces:
+        """The pixels of the clip that the changed one shows."""
+        whole = PixelPlaces.whole(*self.size)
+        resized = (whole.mirrored() if self.is_mirrored else whole).resized(self.resized)
+        if (cut := self.window) is None:
+            return resized
+        return resized.window(top=cut.top, left=cut.left, size=cut.size).resized(cut.resized)
+
+    def moved(self, frames: UInt8[Tensor, "t 3 _ _"]) -> UInt8[Tensor, "t 3 new_h new_w"]:
+        """Frames, all or some of them, mirrored, resized and cut."""
+        frames = resize_frames(frames.flip(-1) if self.is_mirrored else frames, self.resized)
+        if (cut := self.window) is None:
+            return frames
+        (height, width), top, left = cut.size, cut.top, cut.left
+        return resize_frames(frames[..., top : top + height, left : left + width], cut.resized)
+
+    def recoloured(self, frames: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h w"]:
+        """All frames with other colours.
+
+        Colour comes last although the published code changes it first: it acts on single pixels, and there are fewer
+        of them after the resize.
+        """
+        return _distorted(frames, self.colours) if self.colours else frames
+
+
+def draw_changes(
+    size: tuple[int, int], settings: Augmentation, generator: np.random.Generator, *, num_frames: int
+) -> Changes:
+    """Draw the changes of a clip whose masks are of `size` (height, width)."""
+    is_mirrored = bool(generator.random() < settings.flip_probability)
+    window = resized = None
+    if generator.random() < settings.crop_probability:
+        resized = fit_size(*size, shortest=int(generator.choice(settings.crop_scales)))
+        window = _draw_window(resized, settings.crop_sides, generator)
+    last = fit_size(
+        *(window.size if window else size), shortest=int(generator.choice(settings.scales)), longest=settings.max_size
+    )
+    is_shared, colours = settings.photometric == "per_clip", ()
+    if settings.photometric != "none":
+        colours = _draw_distortions(num_frames, generator, is_shared=is_shared)
+    return Changes(
+        size=size,
+        is_mirrored=is_mirrored,
+        resized=resized or last,
+        window=window and replace(window, resized=last),
+        colours=colours,
+    )
+
+
 def augment(
     clip: Clip, target: ClipTarget, settings: Augmentation, generator: np.random.Generator
 ) -> tuple[Clip, ClipTarget]:
-    """Mirror, crop, resize and recolour a clip.
-
-    Colour comes last although the published code changes it first: it acts on single pixels, and there are fewer of
-    them after the resize. Frames may be smaller than the masks, and of the same aspect; sizes are those of the masks.
-    """
-    frames, masks = clip.frames, target.masks
-    if generator.random() < settings.flip_probability:
-        frames, masks = frames.flip(-1), masks.flip(-1)
-    if generator.random() < settings.crop_probability:
-        frames, masks = _resize(frames, masks, shortest=int(generator.choice(settings.crop_scales)))
-        frames, masks = _random_crop(frames, masks, settings.crop_sides, generator)
-    frames, masks = _resize(frames, masks, shortest=int(generator.choice(settings.scales)), longest=settings.max_size)
-    if settings.photometric != "none":
-        frames = distort_colours(frames, generator, is_shared=settings.photometric == "per_clip")
-    return replace(clip, frames=frames), drop_absent(with_masks(target, masks))
-
-
-def first_size(size: tuple[int, int], settings: Augmentation, generator: np.random.Generator) -> tuple[int, int]:
-    """(height, width) to which `augment` will resize a clip of a size before anything else; nothing is drawn."""
-    coming = copy.deepcopy(generator)
-    coming.random()  # mirrored or not
-    if coming.random() < settings.crop_probability:
-        return fit_size(*size, shortest=int(coming.choice(settings.crop_scales)))
-    return fit_size(*size, shortest=int(coming.choice(settings.scales)), longest=settings.max_size)
+    """Mirror, crop, resize and recolour a clip; objects that it does not show any more are dropped."""
+    height, width = target.masks.shape[-2:]
+    changes = draw_changes((height, width), settings, generator, num_frames=len(clip.frames))
+    frames = changes.recoloured(changes.moved(clip.frames))
+    return replace(clip, frames=frames), drop_absent(with_masks(target, changes.places.of(target.masks)))
 
 
 def resize_clip(
     clip: Clip, target: ClipTarget, *, shortest: int, longest: int | None = None
 ) -> tuple[Clip, ClipTarget]:
     """The clip at the size for evaluation; objects are kept even where the smaller masks lose them."""
-    frames, masks = _resize(clip.frames, target.masks, shortest=shortest, longest=longest)
-    return replace(clip, frames=frames), with_masks(target, masks)
+    height, width = target.masks.shape[-2:]
+    size = fit_size(height, width, shortest=shortest, longest=longest)
+    masks = PixelPlaces.whole(height, width).resized(size).of(target.masks)
+    return replace(clip, frames=resize_frames(clip.frames, size)), with_masks(target, masks)
 
 
 def with_masks(target: ClipTarget, masks: Bool[Tensor, "n t h w"]) -> ClipTarget:
@@ -102,6 +150,8 @@ def with_masks(target: ClipTarget, masks: Bool[Tensor, "n t h w"]) -> ClipTarget
 def drop_absent(target: ClipTarget) -> ClipTarget:
     """The objects that at least one frame shows."""
     kept = target.is_visible.any(dim=-1)
+    if bool(kept.all()):
+        return target
     return ClipTarget(
         labels=target.labels[kept],
         boxes=target.boxes[kept],
@@ -118,12 +168,7 @@ def distort_colours(
 
     Contrast comes before saturation and hue or after them. Each frame has draws of its own unless `is_shared`.
     """
-    shared = _draw_distortion(generator) if is_shared else None
-    distorted = torch.empty(frames.shape, dtype=torch.uint8)
-    # One frame at a time: many passes over few pixels stay in the cache.
-    for frame, result in zip(frames, distorted, strict=True):
-        result.copy_(_distort(frame, shared or _draw_distortion(generator)).round_().clamp_(0, 255))
-    return distorted
+    return _distorted(frames, _draw_distortions(len(frames), generator, is_shared=is_shared))
 
 
 def recolour(
@@ -146,6 +191,11 @@ class _Distortion:
     channels: tuple[int, ...] = (0, 1, 2)
 
 
+def _draw_distortions(num_frames: int, generator: np.random.Generator, *, is_shared: bool) -> tuple[_Distortion, ...]:
+    shared = _draw_distortion(generator) if is_shared else None
+    return tuple(shared or _draw_distortion(generator) for _ in range(num_frames))
+
+
 def _draw_distortion(generator: np.random.Generator) -> _Distortion:
     def draw(low: float, high: float, neutral: float) -> float:
         is_applied = generator.random() < PHOTOMETRIC_PROBABILITY
@@ -163,6 +213,14 @@ def _draw_distortion(generator: np.random.Generator) -> _Distortion:
         if generator.random() < PHOTOMETRIC_PROBABILITY
         else (0, 1, 2),
     )
+
+
+def _distorted(frames: Tensor, draws: tuple[_Distortion, ...]) -> Tensor:
+    distorted = torch.empty(frames.shape, dtype=torch.uint8)
+    # One frame at a time: many passes over few pixels stay in the cache.
+    for frame, result, drawn in zip(frames, distorted, draws, strict=True):
+        result.copy_(_distort(frame, drawn).round_().clamp_(0, 255))
+    return distorted
 
 
 def _distort(frame: Tensor, draws: _Distortion) -> Tensor:
@@ -193,18 +251,21 @@ def _turn_colours(colours: Tensor, *, saturation: float, hue: float) -> Tensor:
     return value - distance.neg_().add_(2).clamp_(0, 1).mul_(chroma * saturation)
 
 
-def _resize(frames: Tensor, masks: Tensor, *, shortest: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    size = fit_size(masks.shape[-2], masks.shape[-1], shortest=shortest, longest=longest)
-    return resize_frames(frames, size), masks if masks.shape[-2:] == size else resize_masks(masks, size)
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """What is cut out of the resized clip."""
+
+    top: int
+    left: int
+    size: tuple[int, int]
+    """(height, width)"""
+    resized: tuple[int, int] = (0, 0)
+    """The size that it gets then."""
 
 
-def _random_crop(
-    frames: Tensor, masks: Tensor, sides: tuple[int, int], generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def _draw_window(available: tuple[int, int], sides: tuple[int, int], generator: np.random.Generator) -> _Window:
     least, greatest = sides
-    available = frames.shape[-2:]
     height, width = (int(generator.integers(min(least, side), min(greatest, side) + 1)) for side in available)
     top = int(generator.integers(available[0] - height + 1))
     left = int(generator.integers(available[1] - width + 1))
-    window = frames[..., top : top + height, left : left + width]
-    return window, crop_masks(masks, top=top, left=left, size=(height, width))
+    return _Window(top=top, left=left, size=(height, width))

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from maskreel.data.augment import drop_absent, recolour, with_masks
+from maskreel.data.clip_runs import ClipRuns
 from maskreel.data.config import StillMotion
 from maskreel.structures import Clip, ClipTarget
 
@@ -91,9 +92,9 @@ CLASS_MAPS = {
 """By dataset; YouTube-VIS 2022 has the classes of 2021."""
 
 
-def is_crowded(target: ClipTarget) -> bool:
+def is_crowded(objects: ClipTarget | ClipRuns) -> bool:
     """Whether a still has more objects than a pseudo clip is made of."""
-    return len(target.labels) > MAX_OBJECTS
+    return len(objects.labels) > MAX_OBJECTS
 
 
 def pseudo_clip(

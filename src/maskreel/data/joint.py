@@ -11,8 +11,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from maskreel.data.clip_runs import ClipRuns
 from maskreel.data.tracks import AnnotatedTrack, Category, Video
-from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.data.youtube_vis import FrameChange, YouTubeVIS
 from maskreel.errors import DataError, UsageError
 from maskreel.left_out import LeftOut
 from maskreel.structures import ClipTarget
@@ -61,17 +62,26 @@ class JointSets:
         return self.sets[number].available_frames(index)
 
     def decode_frames(
-        self, video_index: int, frame_index: Sequence[int], *, at_least: tuple[int, int] | None = None
+        self,
+        video_index: int,
+        frame_index: Sequence[int],
+        *,
+        at_least: tuple[int, int] | None = None,
+        change: FrameChange | None = None,
     ) -> UInt8[Tensor, "t 3 h w"]:
         """As `YouTubeVIS.decode_frames`."""
         number, index = self._places[video_index]
-        return self.sets[number].decode_frames(index, frame_index, at_least=at_least)
+        return self.sets[number].decode_frames(index, frame_index, at_least=at_least, change=change)
 
     def clip_target(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipTarget:
         """As `YouTubeVIS.clip_target`, with the labels of the union."""
+        return self.clip_runs(video_index, frame_index, left_out).target()
+
+    def clip_runs(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipRuns:
+        """As `YouTubeVIS.clip_runs`, with the labels of the union."""
         number, index = self._places[video_index]
-        target = self.sets[number].clip_target(index, frame_index, left_out)
-        return replace(target, labels=self._labels[number][target.labels])
+        runs = self.sets[number].clip_runs(index, frame_index, left_out)
+        return replace(runs, labels=self._labels[number][runs.labels])
 
     def class_table(self) -> str:
         """The union, a line per class: its id and name, and its id in every set (- where a set lacks it)."""

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from maskreel.data.augment import Augmentation, augment, drop_absent, first_size
+from maskreel.data.augment import Augmentation, augment, draw_changes, drop_absent
+from maskreel.data.clip_runs import ClipRuns
 from maskreel.data.coco_clips import is_crowded, pseudo_clip
 from maskreel.data.config import Anchors, Decode, FrameChoice, StillMotion
 from maskreel.data.joint import JointSets, TrainingData
@@ -22,8 +23,9 @@ from maskreel.data.sampling import (
     consecutive_clip,
     sample_clip,
 )
-from maskreel.data.youtube_vis import YouTubeVIS
+from maskreel.data.youtube_vis import FrameChange, YouTubeVIS
 from maskreel.errors import DataError
+from maskreel.geometry import drawn_runs
 from maskreel.left_out import CanBeLeftOut, LeftOut, Omission, OnBad
 from maskreel.structures import Clip, ClipBatch, ClipTarget
 from maskreel.video.prepare import pad_clips
@@ -135,17 +137,22 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
         raise AssertionError("the last draw returns or raises")
 
     def _sample(self, index: int, generator: np.random.Generator) -> tuple[Clip, ClipTarget]:
-        video_index, frame_index, target = self._find_objects(index, generator)
-        settings = self.augmentation
-        if self._is_scaled and settings is not None and not self._is_animated(video_index):
-            return self._augmented_while_decoded(video_index, frame_index, target, settings, generator)
-        clip = _with_frames(self.dataset, video_index, frame_index)
+        video_index, frame_index, objects = self._find_objects(index, generator)
         if self._is_animated(video_index):
-            clip, target = pseudo_clip(clip, target, self.stills, generator)
-            # Pseudo clips have colours changed already, where they have them changed at all.
-            settings = settings and replace(settings, photometric="none")
-        if settings is None:
+            return self._pseudo_clip(video_index, frame_index, objects, generator)
+        if self.augmentation is None:
+            return _with_frames(self.dataset, video_index, frame_index), drop_absent(objects.target())
+        return self._changed_while_decoded(video_index, frame_index, objects, self.augmentation, generator)
+
+    def _pseudo_clip(
+        self, video_index: int, frame_index: Sequence[int], objects: ClipRuns, generator: np.random.Generator
+    ) -> tuple[Clip, ClipTarget]:
+        still = _with_frames(self.dataset, video_index, frame_index)
+        clip, target = pseudo_clip(still, objects.target(), self.stills, generator)
+        if self.augmentation is None:
             return clip, drop_absent(target)
+        # Pseudo clips have colours changed already, where they have them changed at all.
+        settings = replace(self.augmentation, photometric="none")
         sample = augment(clip, target, settings, generator)
         for _ in range(MAX_DRAWS if bool(target.is_visible.any()) else 0):
             if len(sample[1].labels):
@@ -153,50 +160,64 @@ class TrainingSet(Dataset[tuple[Clip, ClipTarget]]):
             sample = augment(clip, target, settings, generator)
         return sample
 
-    def _augmented_while_decoded(
+    def _changed_while_decoded(
         self,
         video_index: int,
         frame_index: Sequence[int],
-        target: ClipTarget,
+        objects: ClipRuns,
         settings: Augmentation,
         generator: np.random.Generator,
     ) -> tuple[Clip, ClipTarget]:
-        """As `_sample` goes on, with frames decoded at the size that the coming augmentation asks for."""
-        video = self.dataset.videos[video_index]
-        draws_left = MAX_DRAWS if bool(target.is_visible.any()) else 0
+        """The clip under the first changes that leave an object; each frame is changed as soon as it is decoded.
+
+        Decoding draws nothing: where a frame cannot be read, the generator stands where it stood before.
+        """
+        before = generator.bit_generator.state
+        draws_left = MAX_DRAWS if bool(objects.is_visible.any()) else 0
         while True:
-            size = first_size((video.height, video.width), settings, generator)
-            clip = _with_frames(self.dataset, video_index, frame_index, at_least=size)
-            sample = augment(clip, target, settings, generator)
-            if len(sample[1].labels) or not draws_left:
-                return sample
+            changes = draw_changes(objects.size, settings, generator, num_frames=len(frame_index))
+            target = drop_absent(objects.target(changes.places))
+            if len(target.labels) or not draws_left:
+                break
             draws_left -= 1
+        try:
+            clip = _with_frames(
+                self.dataset,
+                video_index,
+                frame_index,
+                at_least=changes.resized if self._is_scaled else None,
+                change=changes.moved,
+            )
+        except CanBeLeftOut:
+            generator.bit_generator.state = before
+            raise
+        return replace(clip, frames=changes.recoloured(clip.frames)), target
 
     def _is_animated(self, video_index: int) -> bool:
         """Whether the video is a still that becomes a pseudo clip."""
         return self.stills != "repeat" and self.num_frames > 1 and self.dataset.videos[video_index].length == 1
 
-    def _find_objects(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
+    def _find_objects(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipRuns]:
         """Video, frames and objects of a clip anchored at `index`, or elsewhere if no object is seen there.
 
         A still with too many objects counts as one without any.
         """
         draw = self._draw(index, generator)
         for _ in range(MAX_DRAWS):
-            video_index, _, target = draw
-            is_too_full = self._is_animated(video_index) and is_crowded(target)
-            if bool(target.is_visible.any()) and not is_too_full:
+            video_index, _, objects = draw
+            is_too_full = self._is_animated(video_index) and is_crowded(objects)
+            if bool(objects.is_visible.any()) and not is_too_full:
                 break
             draw = self._draw(int(generator.integers(len(self))), generator)
         return draw
 
-    def _draw(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipTarget]:
+    def _draw(self, index: int, generator: np.random.Generator) -> tuple[int, list[int], ClipRuns]:
         video_index, anchor = self._anchors[index]
         frames = self._frames[video_index]
         if anchor is None:
             anchor = int(generator.integers(len(frames)))
         frame_index = [frames[place] for place in self._choose(len(frames), anchor, self.num_frames, generator)]
-        return video_index, frame_index, self.dataset.clip_target(video_index, frame_index, self.left_out)
+        return video_index, frame_index, self.dataset.clip_runs(video_index, frame_index, self.left_out)
 
 
 class ClipLoader:
@@ -235,6 +256,8 @@ def build_loader(dataset: TrainingSet, sampler: ClipSampler, *, workers: int, pi
     # Workers run neither numba nor torch kernels on several threads, so forking is safe; spawning would send every
     # worker a copy of the annotations.
     start_method = "fork" if workers and "fork" in multiprocessing.get_all_start_methods() else None
+    if workers:
+        drawn_runs.load_code()
     batches = DataLoader(
         _ErrorsAsValues(dataset),
         batch_sampler=sampler,
@@ -280,11 +303,16 @@ def _collate_or_error(samples: Sequence[Sample | DataError]) -> TrainingBatch | 
 
 
 def _with_frames(
-    dataset: TrainingData, video_index: int, frame_index: Sequence[int], *, at_least: tuple[int, int] | None = None
+    dataset: TrainingData,
+    video_index: int,
+    frame_index: Sequence[int],
+    *,
+    at_least: tuple[int, int] | None = None,
+    change: FrameChange | None = None,
 ) -> Clip:
     video = dataset.videos[video_index]
     return Clip(
-        frames=dataset.decode_frames(video_index, frame_index, at_least=at_least),
+        frames=dataset.decode_frames(video_index, frame_index, at_least=at_least, change=change),
         frame_index=torch.tensor(list(frame_index), dtype=torch.int64),
         video_id=video.id,
         size=(video.height, video.width),

@@ -5,10 +5,11 @@ Frames and masks are decoded for the clip that is asked for.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +18,22 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from maskreel.data.annotation_file import parse_annotations
+from maskreel.data.clip_runs import ClipRuns
 from maskreel.data.layouts import find_annotations, find_frames
 from maskreel.data.listed_frames import warn_of_order
 from maskreel.data.packed import PackedFrames, is_packed, packed_folder
 from maskreel.data.records import read_document
-from maskreel.data.tracks import AnnotatedTrack, GroundTruth
+from maskreel.data.tracks import AnnotatedTrack, GroundTruth, Video
 from maskreel.errors import DataError, VideoReadError
 from maskreel.geometry import rle
-from maskreel.geometry.masks import boxes_from_masks
 from maskreel.geometry.rle import RleError
+from maskreel.geometry.runs import pack_tracks
 from maskreel.left_out import CanBeLeftOut, LeftOut
 from maskreel.structures import ClipTarget
 from maskreel.video.images import UNREADABLE, draft, open_image, size_words, upright, upright_size
+
+FrameChange = Callable[[UInt8[Tensor, "1 3 _ _"]], UInt8[Tensor, "1 3 _ _"]]
+"""What becomes of one frame."""
 
 _LARGE = 2**24
 """Pixels of a frame whose masks are not drawn on trust."""
@@ -116,20 +121,34 @@ class YouTubeVIS:
         return tuple(t for t in range(video.length) if os.path.isfile(self.frames_folder / video.file_names[t]))
 
     def decode_frames(
-        self, video_index: int, frame_index: Sequence[int], *, at_least: tuple[int, int] | None = None
+        self,
+        video_index: int,
+        frame_index: Sequence[int],
+        *,
+        at_least: tuple[int, int] | None = None,
+        change: FrameChange | None = None,
     ) -> UInt8[Tensor, "t 3 h w"]:
         """RGB frames, in the order asked for; a frame asked for twice is decoded once.
 
         They have the size that the annotations state. Where frames of `at_least` (height, width) will do and all are
         JPEG, they may come at a half, a quarter or an eighth of it, as the format decodes them with less work.
+        `change` is made to each as soon as it is decoded, so that no two are held as they were.
 
         Raises DataError for a file that is missing, unreadable, or of another size than the annotations state.
         """
         distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
-        frames = [self._decode_frame(video_index, int(frame), at_least) for frame in distinct]
-        if at_least is not None and len({frame.shape for frame in frames}) > 1:
-            return self.decode_frames(video_index, frame_index)
-        return rearrange(torch.from_numpy(np.stack(frames)[place]), "t h w c -> t c h w")
+        sizes: set[tuple[int, ...]] = set()
+
+        def changed(frame: int) -> Tensor:
+            pixels = torch.from_numpy(self._decode_frame(video_index, frame, at_least))
+            sizes.add(pixels.shape)
+            decoded = rearrange(pixels, "h w c -> 1 c h w")
+            return decoded if change is None else change(decoded)
+
+        frames = [changed(int(frame)) for frame in distinct]
+        if at_least is not None and len(sizes) > 1:
+            return self.decode_frames(video_index, frame_index, change=change)
+        return torch.cat([frames[number] for number in place])
 
     def clip_target(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipTarget:
         """Every track of the video but crowds, at the video's own size, also those absent from all of the frames.
@@ -137,33 +156,47 @@ class YouTubeVIS:
         Boxes are drawn around the masks (`boxes_from_masks`); the boxes in the file are not read. A mask that cannot be
         read is a DataError, or absent where `left_out` takes it.
         """
+        return self.clip_runs(video_index, frame_index, left_out).target()
+
+    def clip_runs(self, video_index: int, frame_index: Sequence[int], left_out: LeftOut | None = None) -> ClipRuns:
+        """As `clip_target`, with the masks not drawn yet."""
         video = self.videos[video_index]
         self._check_stated_size(video_index, int(next(iter(frame_index), 0)))
         tracks = [track for track in self.tracks(video_index) if not track.is_crowd]
         distinct, place = np.unique(np.asarray(frame_index, dtype=np.int64), return_inverse=True)
-        masks = np.zeros((len(tracks), len(distinct), video.height, video.width), dtype=bool)
-        for n, track in enumerate(tracks):
-            for t, frame in enumerate(distinct):
-                where = f"{self.truth.place(video_index, track)}, frame {frame}"
+        masks = [[track.segmentations[frame] for frame in distinct] for track in tracks]
+
+        def where(track: int, frame: int) -> str:
+            return f"{self.truth.place(video_index, tracks[track])}, frame {distinct[frame]}"
+
+        try:
+            packed = pack_tracks(masks, height=video.height, width=video.width, place=where)
+        except RleError:
+            self._leave_out_faulty(masks, video, where, left_out)
+            packed = pack_tracks(masks, height=video.height, width=video.width, place=where)
+        return ClipRuns(
+            labels=torch.tensor([track.label for track in tracks], dtype=torch.int64),
+            track_id=torch.tensor([track.id for track in tracks], dtype=torch.int64),
+            tracks=packed,
+            frames=place,
+            size=(video.height, video.width),
+        )
+
+    def _leave_out_faulty(
+        self, masks: list[list[Any]], video: Video, place: Callable[[int, int], str], left_out: LeftOut | None
+    ) -> None:
+        """Make every mask that cannot be read absent, or raise the first RleError where nothing takes it."""
+        for n, of_track in enumerate(masks):
+            for t, mask in enumerate(of_track):
+                where = place(n, t)
                 try:
-                    mask = rle.parse(track.segmentations[frame], height=video.height, width=video.width, where=where)
+                    rle.parse(mask, height=video.height, width=video.width, where=where)
                 except RleError as error:
                     if left_out is None:
                         raise
                     item = where.removeprefix(f"{self.annotation_path}: ")
                     left_out.leave_out("shape", self.annotation_path, item, str(error).removeprefix(f"{where}: "))
-                    continue
-                if mask is not None:
-                    masks[n, t] = rle.decode(mask)
-        clip_masks = torch.from_numpy(masks[:, place])
-        boxes = boxes_from_masks(clip_masks)
-        return ClipTarget(
-            labels=torch.tensor([track.label for track in tracks], dtype=torch.int64),
-            boxes=boxes,
-            masks=clip_masks,
-            is_visible=boxes[..., 2] > 0,
-            track_id=torch.tensor([track.id for track in tracks], dtype=torch.int64),
-        )
+                    of_track[t] = None
 
     def fingerprint(self) -> Fingerprint:
         tracks = [track for per_video in self.truth.tracks or () for track in per_video]

@@ -1,4 +1,6 @@
-"""Binary masks over time: resize, crop, the boxes around them, and their overlap as volumes."""
+"""Binary masks over time: where their pixels come from, the boxes around them, and their overlap as volumes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,26 +11,53 @@ from torch import Tensor
 from maskreel.geometry.boxes import xyxy_to_cxcywh
 
 
-def resize_masks(masks: Bool[Tensor, "n t h w"], size: tuple[int, int]) -> Bool[Tensor, "n t new_h new_w"]:
-    """Nearest neighbour at pixel centres, so that a mask stays aligned with its bilinearly resized frame."""
-    if not masks.numel():
-        return masks.new_zeros((*masks.shape[:2], *size))
-    rows, columns = (_nearest(old, new) for old, new in zip(masks.shape[-2:], size, strict=True))
-    # Three times as fast as resizing all of them, which takes numbers for booleans.
-    return torch.from_numpy(masks.numpy()[..., rows[:, None], columns])
+@dataclass(frozen=True, eq=False)
+class PixelPlaces:
+    """Row and column of a frame that each pixel of a changed frame shows: what mirroring, resizing and cutting come to.
 
+    Resizing takes the nearest neighbour at pixel centres, so that a mask stays aligned with its frame, which is resized
+    bilinearly.
+    """
 
-def crop_masks(
-    masks: Bool[Tensor, "n t h w"], *, top: int, left: int, size: tuple[int, int]
-) -> Bool[Tensor, "n t new_h new_w"]:
-    """The window of `size` (height, width) whose upper left pixel is (top, left)."""
-    height, width = size
-    if min(top, left) < 0 or top + height > masks.shape[-2] or left + width > masks.shape[-1]:
-        raise ValueError(
-            f"window of {height}x{width} pixels at row {top}, column {left} leaves masks of "
-            f"{masks.shape[-2]}x{masks.shape[-1]}"
-        )
-    return masks[..., top : top + height, left : left + width]
+    rows: Int[np.ndarray, " h"]
+    """Never falling."""
+    columns: Int[np.ndarray, " w"]
+    """Never falling, or, where the frame is mirrored, never rising."""
+
+    @staticmethod
+    def whole(height: int, width: int) -> "PixelPlaces":
+        """A frame as it is."""
+        return PixelPlaces(np.arange(height), np.arange(width))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the changed frame."""
+        return self.rows.size, self.columns.size
+
+    def mirrored(self) -> "PixelPlaces":
+        """Left becomes right."""
+        return PixelPlaces(self.rows, self.columns[::-1])
+
+    def resized(self, size: tuple[int, int]) -> "PixelPlaces":
+        rows, columns = (_nearest(old, new) for old, new in zip(self.size, size, strict=True))
+        return PixelPlaces(self.rows[rows], self.columns[columns])
+
+    def window(self, *, top: int, left: int, size: tuple[int, int]) -> "PixelPlaces":
+        """The window of `size` (height, width) whose upper left pixel is (top, left)."""
+        height, width = size
+        if min(top, left) < 0 or top + height > self.rows.size or left + width > self.columns.size:
+            raise ValueError(
+                f"window of {height}x{width} pixels at row {top}, column {left} leaves a frame of "
+                f"{self.rows.size}x{self.columns.size}"
+            )
+        return PixelPlaces(self.rows[top : top + height], self.columns[left : left + width])
+
+    def of(self, masks: Bool[Tensor, "n t h w"]) -> Bool[Tensor, "n t new_h new_w"]:
+        """The changed masks."""
+        if not masks.numel():
+            return masks.new_zeros((*masks.shape[:2], *self.size))
+        # Three times as fast as resizing all of them, which takes numbers for booleans.
+        return torch.from_numpy(masks.numpy()[..., self.rows[:, None], self.columns])
 
 
 def mask_extents(masks: Bool[Tensor, "*any h w"]) -> Int[Tensor, "*any 4"]:
@@ -44,11 +73,16 @@ def boxes_from_masks(masks: Bool[Tensor, "*any h w"]) -> Float[Tensor, "*any 4"]
     A box ends behind its last pixel: an object one pixel wide has the width of one pixel, as in YouTube-VIS files,
     and not 0 as with inclusive pixel indices (`mask_extents`).
     """
-    height, width = masks.shape[-2:]
     columns, rows = _touched(masks)
     edges = torch.stack((_first(columns), _first(rows), _last(columns) + 1, _last(rows) + 1), dim=-1)
-    scale = torch.tensor([width, height, width, height], device=masks.device)
-    return xyxy_to_cxcywh(edges / scale) * columns.any(dim=-1, keepdim=True)
+    return boxes_from_edges(edges * columns.any(dim=-1, keepdim=True), (masks.shape[-2], masks.shape[-1]))
+
+
+def boxes_from_edges(edges: Int[Tensor, "*any 4"], size: tuple[int, int]) -> Float[Tensor, "*any 4"]:
+    """Boxes as above from their edges in pixels (left, top, right, bottom; all 0 where a mask is empty) in a frame of
+    `size` (height, width)."""
+    height, width = size
+    return xyxy_to_cxcywh(edges / torch.tensor([width, height, width, height], device=edges.device))
 
 
 def spatio_temporal_iou(a: Bool[Tensor, "n t h w"], b: Bool[Tensor, "m t h w"]) -> Float[Tensor, "n m"]:

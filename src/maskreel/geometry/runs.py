@@ -119,6 +119,11 @@ def pack_tracks(
     )
 
 
+def load_decoder() -> None:
+    """Load, or compile, the code that reads strings; processes forked from this one then have it."""
+    _decode_strings.load()
+
+
 def _plain_strings(masks: Sequence[Any], height: int, width: int) -> list[str] | None:
     """Compressed strings of a track, "" for null, when all its masks are what files mostly hold; else None."""
     size = [height, width]

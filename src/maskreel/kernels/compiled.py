@@ -44,10 +44,14 @@ class Compiled:
         self.call: Callable[..., int] | None = None
 
     def __call__(self, *arguments: Any) -> int:
-        if self.call is None:
-            with _LOCK:
-                self.call = self.call or self._load()
-        return self.call(*(_raw(*pair) for pair in zip(arguments, self.types, strict=True)))
+        call = self.call or self.load()
+        return call(*(_raw(*pair) for pair in zip(arguments, self.types, strict=True)))
+
+    def load(self) -> Callable[..., int]:
+        """Have the code ready, as the first call does."""
+        with _LOCK:
+            self.call = self.call or self._load()
+        return self.call
 
     def _load(self) -> Callable[..., int]:
         """Code that was kept, or compiled now."""

@@ -145,7 +145,8 @@ def _on_white(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
         shown = image.convert("RGBA")
         white = Image.new("RGBA", shown.size, "white")
         return np.array(Image.alpha_composite(white, shown).convert("RGB"))
-    return np.array(image.convert("RGB"))
+    # Pillow converts RGB to RGB by a copy.
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def image_size(path: Path) -> tuple[int, int]:
