@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from maskreel.visualize.palette import track_colour
+from maskreel.visualize.report import tables_page
 from maskreel.visualize.takeaways.kinds import TAKEAWAYS
 from tests.browser.chromium import FAINT, PHONE, WIDE, browser, screenshot, until
 from tests.browser.clips import Blocks
@@ -194,4 +195,22 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for bar in page.locator(".bar").all():
         assert bar.bounding_box()["width"] > 200
+    assert page.locator("#place").bounding_box()["width"] > 300
     screenshot(page, PICTURES, "report_phone")
+
+
+def test_tables_of_a_data_set_have_their_heads_on_a_phone(chromium, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    section = tables_page.table("By class", "In percent.", ["class", "AP", "AP50"], [["disc", "10.0", "20.0"]])
+    path.write_text(tables_page.page("How good", "", [section]))
+    context = chromium.new_context(viewport=PHONE, offline=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    for head in page.locator("th").all():
+        box = head.bounding_box()
+        middle = f"{box['x'] + box['width'] / 2}, {box['y'] + box['height'] / 2}"
+        assert page.evaluate(f"document.elementFromPoint({middle}).textContent") == head.text_content()
+    columns = [[cell.bounding_box()["x"] for cell in page.locator(kind).all()] for kind in ("th", "td")]
+    assert columns[0] == columns[1]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    context.close()

@@ -68,6 +68,20 @@ def test_masks_that_take_too_much_stay_on_for_several_frames(tmp_path: Path, mon
     assert f"a mask stays on for {every} frames" in page
 
 
+def test_masks_of_flickering_objects_fit_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second frame is empty, so that of every second, fourth ... frame on average half as much is left out."""
+    seen = [mask if frame % 2 == 0 else None for frame, mask in enumerate(Blocks(40).result()[0].segmentations)]
+    flickering = replace(Blocks(40).result()[0], segmentations=tuple(seen))
+    whole = len(json.dumps(video_report._thinned_masks([flickering], range(40), (180, 320))[1]))
+    for part in (2, 4, 7):
+        monkeypatch.setattr(video_report, "MASK_BYTES", whole // part)
+        every, masks = video_report._thinned_masks([flickering], range(40), (180, 320))
+        assert len(json.dumps(masks, separators=(",", ":"))) <= whole // part + 4
+        assert masks[0] == [
+            None if mask is None else mask.counts.decode() for mask in flickering.segmentations[::every]
+        ]
+
+
 def test_of_many_objects_the_best_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_report, "MAX_OBJECTS", 2)
     page, data = written(tmp_path, Blocks(20))
@@ -87,4 +101,16 @@ def test_all_parts_at_their_most_stay_below_the_limit() -> None:
     video = video_report.VIDEO_BITS / 8 * 4 / 3
     thumbnails = video_report.MAX_OBJECTS * video_report.THUMBNAIL_BYTES * 4 / 3
     times = 12 * video_report.MAX_FRAMES
-    assert video + 1.2 * video_report.MASK_BYTES + thumbnails + times < video_report.LIMIT
+    seen = video_report.MAX_OBJECTS * video_report.BAR / 2 * 24
+    assert video + video_report.MASK_BYTES + thumbnails + times + seen < video_report.LIMIT
+
+
+def test_a_bar_has_no_more_stretches_than_pixels() -> None:
+    """Two hundred objects that flicker for ten minutes would take 36 MB."""
+    times = [frame / 30 for frame in range(18_000)]
+    assert video_report._stretches(range(0, 18_000, 2), times) == [(0.0, pytest.approx(600, abs=0.05))]
+    rare = video_report._stretches([n for n in range(18_000) if n % 60 < 30], times)
+    assert len(rare) == 300
+    assert rare[1] == (2.0, 3.0)
+    short = [frame / 30 for frame in range(10)]
+    assert video_report._stretches([0, 1, 3, 9], short) == [(0.0, 0.0667), (0.1, 0.1333), (0.3, 0.3333)]

@@ -36,8 +36,10 @@ LIMIT = 30 * 10**6
 """Bytes of a page."""
 VIDEO_SIDE, MASK_SIDE, THUMBNAIL = 640, 320, 96
 """Pixels of the longest sides."""
+BAR = 600
+"""Pixels of the bar that shows when an object is seen, at its widest."""
 MAX_FRAMES, MAX_OBJECTS = 18_000, 200
-VIDEO_BITS = 8 * 12 * 10**6
+VIDEO_BITS = 8 * 11 * 10**6
 """Of the whole video; as text it takes a third more."""
 MASK_BYTES = 8 * 10**6
 THUMBNAIL_BYTES = 10_000
@@ -161,7 +163,7 @@ def _fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
 def _rate(masklets: Masklets) -> int:
     """Bits per second with which the whole video fits."""
     seconds = masklets.timestamps[-1] - masklets.timestamps[0] if masklets.timestamps else 0.0
-    return round(min(MAX_RATE, VIDEO_BITS / max(seconds, 1.0)))
+    return int(min(MAX_RATE, VIDEO_BITS / max(seconds, 1.0)))
 
 
 def _last_duration(times: Sequence[float], frame_rate: Fraction) -> float:
@@ -173,8 +175,11 @@ def _thinned_masks(
 ) -> tuple[int, list[list[str | None]]]:
     """Shrunk masks of the frames, and of how many frames one stands for where not all fit into the page."""
     masks = [[_code(one.segmentations[frame], size) for frame in frames] for one in masklets]
-    total = sum(4 + len(code or "") for codes in masks for code in codes)
-    every = max(1, math.ceil(total / MASK_BYTES))
+    sizes = [[len(json.dumps(code)) + 1 for code in codes] for codes in masks]
+    in_frames = np.asarray(sizes, dtype=np.int64).reshape(len(masks), len(frames)).sum(axis=0)
+    every = 1
+    while in_frames[::every].sum() > MASK_BYTES and every < len(frames):
+        every += 1
     return every, [codes[::every] for codes in masks]
 
 
@@ -209,12 +214,17 @@ def _entry(
 
 
 def _stretches(seen: Sequence[int], times: Sequence[float]) -> list[tuple[float, float]]:
-    """(start, end) in seconds of every unbroken run of frames; each ends where its last frame does."""
+    """(start, end) in seconds of every run of frames, which ends where its last frame does.
+
+    Gaps too short for a bar of `BAR` pixels are closed.
+    """
     step = times[-1] / max(1, len(times) - 1)
-    breaks = np.flatnonzero(np.diff(seen) > 1).tolist()
-    firsts, lasts = [0, *(place + 1 for place in breaks)], [*breaks, len(seen) - 1]
-    ends = [*times[1:], times[-1] + step]
-    return [(round(times[seen[a]], 4), round(ends[seen[b]], 4)) for a, b in zip(firsts, lasts, strict=True)]
+    ends = np.asarray([*times[1:], times[-1] + step])[np.asarray(seen)]
+    starts = np.asarray(times)[np.asarray(seen)]
+    gaps = np.where(np.diff(seen) > 1, starts[1:] - ends[:-1], -1.0)
+    breaks = np.flatnonzero(gaps >= (times[-1] + step) / BAR)
+    firsts, lasts = starts[[0, *(breaks + 1)]].tolist(), ends[[*breaks, -1]].tolist()
+    return [(round(first, 4), round(last, 4)) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _facts(masklets: Masklets) -> str:
