@@ -24,12 +24,14 @@ from maskreel.bench.protocol import hardware
 from maskreel.inference.postprocess import clip_detections
 from maskreel.kernels.allocator import tune_allocator
 from maskreel.models.folder import build_criterion, build_model
+from maskreel.nn.layers.checkpointing import checkpoint_activations
 from maskreel.recipes.catalog import RECIPES
 from maskreel.runtimes.precision import Precision
 from maskreel.runtimes.pytorch import inference_form, number_format
 from maskreel.structures import ClipBatch, ClipTarget
 from maskreel.training.objective import Objective
 from maskreel.training.optimizer import Optimizers
+from maskreel.training.recipe import Checkpointing
 from maskreel.video.prepare import pad_frames
 
 FRAMES = 5
@@ -45,9 +47,9 @@ KINDS = {
 REPEATS = 5
 
 
-def clip(size: tuple[int, int]) -> ClipBatch:
+def clip(size: tuple[int, int], clips: int = 1) -> ClipBatch:
     torch.manual_seed(0)
-    return pad_frames([torch.randn(FRAMES, 3, *size)])
+    return pad_frames([torch.randn(FRAMES, 3, *size) for _ in range(clips)])
 
 
 def target(size: tuple[int, int], objects: int = 3) -> ClipTarget:
@@ -76,14 +78,22 @@ def prediction_step(name: str, size: tuple[int, int], precision: Precision) -> C
 
 
 def training_step(
-    name: str, size: tuple[int, int], *, device: str = "cpu", dtype: torch.dtype = torch.float32
+    name: str,
+    size: tuple[int, int],
+    *,
+    clips: int = 1,
+    checkpointing: Checkpointing = "none",
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Callable[[], object]:
-    """Forward, loss, backward and optimizer over one clip, the forward pass in `dtype`."""
+    """Forward, loss, backward and optimizer over a batch of clips, the forward pass in `dtype`."""
     torch.manual_seed(0)
     recipe = RECIPES[name]()
     objective = Objective(build_model(recipe.model), build_criterion(recipe.model)).to(device).train()
+    if checkpointing != "none":
+        checkpoint_activations(objective, checkpointing)
     optimizers = Optimizers(objective, recipe.training)
-    batch, wanted = clip(size).to(device), [target(size).to(device)]
+    batch, wanted = clip(size, clips).to(device), [target(size).to(device) for _ in range(clips)]
 
     def step() -> object:
         objective.zero_grad()
