@@ -209,6 +209,7 @@ document.getElementById("none").addEventListener("click", () => {
   redraw();
 });
 
+window.addEventListener("resize", redraw);
 const hasFrames = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
 const follow = (_, frame) => { draw(frame.mediaTime); video.requestVideoFrameCallback(follow); };
 if (hasFrames) video.requestVideoFrameCallback(follow);
