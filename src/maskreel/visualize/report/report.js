@@ -213,5 +213,6 @@ window.addEventListener("resize", redraw);
 const hasFrames = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
 const follow = (_, frame) => { draw(frame.mediaTime); video.requestVideoFrameCallback(follow); };
 if (hasFrames) video.requestVideoFrameCallback(follow);
-for (const event of ["seeked", "loadeddata", "timeupdate"])
+// "pause": the end comes with it, and a busy browser may have skipped the callback of the last frame.
+for (const event of ["seeked", "loadeddata", "timeupdate", "pause"])
   video.addEventListener(event, () => { if (!hasFrames || video.paused) redraw(); });
