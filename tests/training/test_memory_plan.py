@@ -8,7 +8,16 @@ import pytest
 
 from maskreel.cli.main import main
 from maskreel.errors import OptionError, UsageError
-from maskreel.training.memory_plan import MARGIN, Need, Plan, in_fresh_process, make_plan, parse_bytes, require_fit
+from maskreel.training.memory_plan import (
+    MARGIN,
+    Need,
+    Plan,
+    in_fresh_process,
+    make_plan,
+    measured_apart,
+    parse_bytes,
+    require_fit,
+)
 from maskreel.training.recipe import Recipe
 
 
@@ -90,8 +99,8 @@ def test_reckoned_peaks_are_those_that_are_measured(recipe: Recipe, switches: tu
         data=replace(recipe.data, num_frames=5, augmentation=augmentation),
         training=replace(recipe.training, checkpointing=checkpointing, precision=precision),
     )
-    fixed, peak = in_fresh_process(large, 1)
-    need = Need(fixed=fixed, per_clip=peak - fixed)
+    need = measured_apart(large, checkpointing, precision)  # type: ignore[arg-type]
+    assert need is not None
     for clips in (2, 4):
         _, measured = in_fresh_process(large, clips)
         assert need.of(clips) == pytest.approx(measured, rel=MARGIN - 1)

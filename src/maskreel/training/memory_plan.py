@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,13 +92,19 @@ def parse_bytes(text: str) -> int:
 
 
 def measured_apart(recipe: Recipe, checkpointing: Checkpointing, precision: Arithmetic) -> Need | None:
-    """What one clip needs with these switches, from a process of its own; None where that was ended."""
-    training = replace(recipe.training, checkpointing=checkpointing, precision=precision)
+    """What a clip needs with these switches, from processes of their own with one and two; None where one was ended.
+
+    Code that is compiled and loaded on the way is there once: a single clip alone would count it to every clip.
+    """
+    recipe = replace(recipe, training=replace(recipe.training, checkpointing=checkpointing, precision=precision))
     try:
-        fixed, peak = in_fresh_process(replace(recipe, training=training), 1)
+        fixed, one = in_fresh_process(recipe, 1)
     except BrokenProcessPool:
         return None
-    return Need(fixed=min(fixed, peak), per_clip=max(0, peak - fixed))
+    if recipe.data.batch_size > 1:
+        with suppress(BrokenProcessPool):
+            fixed = 2 * one - in_fresh_process(recipe, 2)[1]
+    return Need(fixed=min(fixed, one), per_clip=max(0, one - fixed))
 
 
 def make_plan(
