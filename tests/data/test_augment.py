@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskreel.config import from_dict, to_dict
-from maskreel.data.augment import Augmentation, augment, distort_colours, drop_absent, resize_clip
+from maskreel.data.augment import Augmentation, _distorted, _draw_distortions, augment, drop_absent, resize_clip
 from maskreel.geometry.masks import boxes_from_masks
 from maskreel.structures import Clip, ClipTarget
 from maskreel.video.prepare import fit_size, resize_frames
@@ -201,8 +201,8 @@ def test_the_evaluation_size_keeps_every_object():
     torch.testing.assert_close(moved.boxes, target.boxes)
 
 
-def distorted(frames: Tensor, seed: int = 0, **forced: object) -> Tensor:
-    return distort_colours(frames, np.random.default_rng(seed), **forced)  # pyright: ignore[reportArgumentType]
+def distorted(frames: Tensor, seed: int = 0, *, is_shared: bool = False) -> Tensor:
+    return _distorted(frames, _draw_distortions(len(frames), np.random.default_rng(seed), is_shared=is_shared))
 
 
 def test_colours_are_drawn_anew_for_every_frame():

@@ -68,6 +68,9 @@ class Changes:
     resized: tuple[int, int]
     """The size that they get first."""
     window: "_Window | None"
+    """What is cut out of them then."""
+    last: tuple[int, int]
+    """The size that they get at the end; `resized` without a window."""
     colours: "tuple[_Distortion, ...]"
     """One per frame; none where colours stay."""
 
@@ -78,7 +81,7 @@ class Changes:
         resized = (whole.mirrored() if self.is_mirrored else whole).resized(self.resized)
         if (cut := self.window) is None:
             return resized
-        return resized.window(top=cut.top, left=cut.left, size=cut.size).resized(cut.resized)
+        return resized.window(top=cut.top, left=cut.left, size=cut.size).resized(self.last)
 
     def moved(self, frames: UInt8[Tensor, "t 3 _ _"]) -> UInt8[Tensor, "t 3 new_h new_w"]:
         """Frames, all or some of them, mirrored, resized and cut."""
@@ -86,7 +89,7 @@ class Changes:
         if (cut := self.window) is None:
             return frames
         (height, width), top, left = cut.size, cut.top, cut.left
-        return resize_frames(frames[..., top : top + height, left : left + width], cut.resized)
+        return resize_frames(frames[..., top : top + height, left : left + width], self.last)
 
     def recoloured(self, frames: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h w"]:
         """All frames with other colours.
@@ -109,14 +112,15 @@ def draw_changes(
     last = fit_size(
         *(window.size if window else size), shortest=int(generator.choice(settings.scales)), longest=settings.max_size
     )
-    is_shared, colours = settings.photometric == "per_clip", ()
+    colours = ()
     if settings.photometric != "none":
-        colours = _draw_distortions(num_frames, generator, is_shared=is_shared)
+        colours = _draw_distortions(num_frames, generator, is_shared=settings.photometric == "per_clip")
     return Changes(
         size=size,
         is_mirrored=is_mirrored,
         resized=resized or last,
-        window=window and replace(window, resized=last),
+        window=window,
+        last=last,
         colours=colours,
     )
 
@@ -161,16 +165,6 @@ def drop_absent(target: ClipTarget) -> ClipTarget:
     )
 
 
-def distort_colours(
-    frames: UInt8[Tensor, "t 3 h w"], generator: np.random.Generator, *, is_shared: bool = False
-) -> UInt8[Tensor, "t 3 h w"]:
-    """Brightness, contrast, saturation, hue and channel order, each with probability one half (SSD, arXiv 1512.02325).
-
-    Contrast comes before saturation and hue or after them. Each frame has draws of its own unless `is_shared`.
-    """
-    return _distorted(frames, _draw_distortions(len(frames), generator, is_shared=is_shared))
-
-
 def recolour(
     frame: UInt8[Tensor, "3 h w"], *, brightness: float = 0.0, saturation: float = 1.0, hue: float = 0.0
 ) -> Float[Tensor, "3 h w"]:
@@ -192,6 +186,10 @@ class _Distortion:
 
 
 def _draw_distortions(num_frames: int, generator: np.random.Generator, *, is_shared: bool) -> tuple[_Distortion, ...]:
+    """Brightness, contrast, saturation, hue and channel order, each with probability one half (SSD, arXiv 1512.02325).
+
+    Contrast comes before saturation and hue or after them. Each frame has draws of its own unless `is_shared`.
+    """
     shared = _draw_distortion(generator) if is_shared else None
     return tuple(shared or _draw_distortion(generator) for _ in range(num_frames))
 
@@ -253,14 +251,12 @@ def _turn_colours(colours: Tensor, *, saturation: float, hue: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Window:
-    """What is cut out of the resized clip."""
+    """A part of a clip that is cut out."""
 
     top: int
     left: int
     size: tuple[int, int]
     """(height, width)"""
-    resized: tuple[int, int] = (0, 0)
-    """The size that it gets then."""
 
 
 def _draw_window(available: tuple[int, int], sides: tuple[int, int], generator: np.random.Generator) -> _Window:

@@ -92,7 +92,7 @@ def parse_bytes(text: str) -> int:
 
 
 def measured_apart(recipe: Recipe, checkpointing: Checkpointing, precision: Arithmetic) -> Need | None:
-    """What a clip needs with these switches, from processes of their own with one and two; None where one was ended.
+    """What a clip needs with these switches, from processes of their own with one and two; None where one ended.
 
     Code that is compiled and loaded on the way is there once: a single clip alone would count it to every clip.
     """

@@ -1,12 +1,11 @@
 """The first stage of a recipe as a recipe of its own."""
 
 from dataclasses import replace
-from typing import Literal
 
 from maskreel.models.catalog import ModelConfig
 from maskreel.models.parts.frame_queries import FrameQueries
 from maskreel.models.tt_spn import PerceptronHeads, TTSPNConfig
-from maskreel.training.recipe import Recipe
+from maskreel.training.recipe import Recipe, SingleFrames
 
 FIRST = "first"
 """Folder of the first stage in that of the run; it is a run of its own."""
@@ -20,7 +19,7 @@ def first_stage(recipe: Recipe) -> Recipe | None:
     return replace(
         recipe,
         first=None,
-        model=_for_single_frames(recipe.model, heads=stage.heads),
+        model=_for_single_frames(recipe.model, stage),
         data=replace(recipe.data, num_frames=1, batch_size=stage.batch_size),
         training=replace(
             recipe.training,
@@ -38,9 +37,9 @@ def first_stage(recipe: Recipe) -> Recipe | None:
     )
 
 
-def _for_single_frames(config: ModelConfig, *, heads: Literal["own", "mlp"]) -> ModelConfig:
-    """A model whose query table is sized by frames, with the table of one; any other as it is."""
-    if heads == "mlp" and isinstance(config, TTSPNConfig):
+def _for_single_frames(config: ModelConfig, stage: SingleFrames) -> ModelConfig:
+    """A model whose query table is sized by frames, with the table of one, and the heads of the stage."""
+    if stage.heads == "mlp" and isinstance(config, TTSPNConfig):
         config = replace(config, head=PerceptronHeads())
     if not isinstance(config.queries, FrameQueries):
         return config
