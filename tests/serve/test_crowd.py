@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,17 @@ class Process:
     def client(self) -> Any:
         # On a busy machine an answer may take longer than the five seconds that the client waits of itself.
         return gradio_client.Client(self.address, verbose=False, httpx_kwargs={"timeout": 300})
+
+    def uploads(self) -> Path:
+        return next(self.folder.glob("maskreel-serve-*/uploads"))
+
+    def send(self, content: bytes) -> None:
+        """One file, as the page sends it."""
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.address}/gradio_api/upload", head + content + b"\r\n--x--\r\n", kind)
+        )
 
     def sent(self) -> list[Path]:
         """Files of visitors; the examples belong to the server."""
@@ -121,3 +133,40 @@ def test_two_hundred_bad_files_get_a_sentence_each_and_leave_nothing(served: Pro
         time.sleep(0.2)
     with urllib.request.urlopen(served.address) as answer:
         assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("route", "kind", "body"),
+    [
+        (
+            "upload",
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=files\r\n\r\na\r\n--x--",
+        ),
+        ("queue/join", "application/json", b"\x00\xff"),
+        ("run/find", "application/json", b'{"data": [5], "fn_index": 99}'),
+        ("component_server", "multipart/form-data; boundary=x", b"--x--"),
+        ("cancel", "text/plain", b"\xff"),
+    ],
+)
+def test_a_request_that_no_page_sends_gets_a_sentence(served: Process, route: str, kind: str, body: bytes) -> None:
+    request = urllib.request.Request(f"{served.address}/gradio_api/{route}", body, {"Content-Type": kind})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code in (400, 422)
+    if refused.value.code == 400:
+        assert json.load(refused.value)["error"] == "This is not a request that the page sends."
+
+
+def test_a_full_disk_is_told_to_who_sends(tmp_path: Path) -> None:
+    small = Process(tmp_path)
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small.uploads()], check=True)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            small.send(bytes(4_000_000))
+        assert refused.value.code == 500
+        assert json.load(refused.value)["error"] == "The server cannot take this: No space left on device."
+    finally:
+        small.process.kill()
+        small.process.wait()
+        subprocess.run(["umount", small.uploads()], check=True)

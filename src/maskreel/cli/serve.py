@@ -71,6 +71,7 @@ def _listen(application: Any, args: Serve) -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((args.host, args.port))
+        listening.listen()  # who comes as soon as the address is said waits, and is not turned away
     except OSError as error:
         raise UsageError(f"--port {args.port} of {args.host}: {error.strerror}; choose another --port") from error
     logger.info("the page: http://%s:%d (Ctrl-C ends it)", args.host, listening.getsockname()[1])

@@ -8,6 +8,7 @@ to, or fetches it. So each path is held against `Results.is_sent` before Gradio 
 
 import base64
 import html
+import logging
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,15 +28,19 @@ from maskreel.serve.results import DOWNLOADS, Progress, Result, Results
 from maskreel.video.files import VideoReadError
 from maskreel.visualize.report.video_report import counted
 
+logger = logging.getLogger(__name__)
+
 EVERY = 5
 """Frames between two words about progress."""
 NOT_SENT = "This video cannot be used: it was not sent with this page."
+NOT_FROM_THE_PAGE = "This is not a request that the page sends."
 NOT_FOUND = "There is no such result any more; it was deleted after half an hour, or when its page was closed."
 
 
 def application(results: Results, *, title: str, password: str | None) -> FastAPI:
     """The whole application; with a password every request has to carry it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_OneSentence)
     app.add_middleware(_Capped, most=(results.limits.megabytes + 1) * MEGABYTE)
     if password is not None:
         app.add_middleware(_Guard, password=password)
@@ -110,6 +115,7 @@ def _form(results: Results, title: str) -> gr.Blocks:
                 inputs=video,
                 label="rendered examples",
                 cache_examples=False,
+                api_visibility="private",
             )
         with gr.Row():
             start = gr.Button("find the objects", variant="primary")
@@ -131,12 +137,20 @@ def _form(results: Results, title: str) -> gr.Blocks:
             hold(path, request)
             return _status("Your video begins when those before it are done."), ""
 
-        video.change(hold, inputs=video, queue=False, show_progress="hidden")
-        waiting = start.click(wait, inputs=video, outputs=[said, shown], queue=False, show_progress="hidden")
+        video.change(hold, inputs=video, queue=False, show_progress="hidden", api_visibility="private")
+        waiting = start.click(
+            wait, inputs=video, outputs=[said, shown], queue=False, show_progress="hidden", api_visibility="private"
+        )
         running = waiting.then(
             find, inputs=video, outputs=[video, said, shown], show_progress="hidden", concurrency_limit=1
         )
-        cancel.click(lambda: (_status("Cancelled."), ""), outputs=[said, shown], cancels=[running], queue=False)
+        cancel.click(
+            lambda: (_status("Cancelled."), ""),
+            outputs=[said, shown],
+            cancels=[running],
+            queue=False,
+            api_visibility="private",
+        )
         form.unload(leave)
     form.queue(max_size=64)
     return form
@@ -202,6 +216,41 @@ class _Guard(BaseHTTPMiddleware):
         if kind.lower() == "basic" and secrets.compare_digest(typed, self._password):
             return await call_next(request)
         return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="maskreel"'})
+
+
+class _OneSentence:
+    """Answers a request that Gradio trips over, as it does over many that its page never sends, with a sentence."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/gradio_api/"):
+            await self._app(scope, receive, send)
+            return
+        started = failed = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started, failed
+            failed = failed or message.get("status", 0) >= 500
+            if not failed:
+                started = True
+                await send(message)
+
+        sentence, status = NOT_FROM_THE_PAGE, 400
+        try:
+            await self._app(scope, receive, answer)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            failed = True
+            logger.warning(
+                "%s %s: %s", scope["method"], scope["path"], " ".join(f"{type(error).__name__}: {error}".split())
+            )
+            if isinstance(error, OSError):
+                sentence, status = f"The server cannot take this: {error.strerror}.", 500
+        if failed and not started:
+            await JSONResponse({"error": sentence}, status_code=status)(scope, receive, send)
 
 
 class _Capped:
