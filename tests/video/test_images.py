@@ -1,17 +1,23 @@
 """Pixels of single images: depth, orientation, transparency, and files that are something else."""
 
+import io
+import random
 import stat
 import struct
 import zlib
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 import maskreel
 from maskreel.errors import VideoReadError
-from maskreel.video.images import image_size, is_image, read_image
+from maskreel.video.images import UNREADABLE, draft, image_size, is_image, open_image, read_image, turned, upright
 
 RAMP = np.array([[0, 16384, 32768, 49152, 65535]], dtype=np.uint16)
 
@@ -149,3 +155,89 @@ def test_no_other_place_lets_pillow_choose_the_format() -> None:
         if ("Image.open(" in line or "imread(" in line) and "formats=" not in line
     ]
     assert calls == []
+
+
+def jpeg(rng: random.Random) -> bytes:
+    """A picture of any size, saved in one of the ways that JPEG has."""
+    height, width = rng.choice([(rng.randint(1, 20), rng.randint(1, 20)), (rng.randint(20, 90), rng.randint(20, 90))])
+    y, x = np.mgrid[:height, :width]
+    picture = Image.fromarray(np.stack([x * 3 + y, y * 5, (x - y) ** 2 // 7], axis=-1).astype(np.uint8))
+    picture = picture.convert(rng.choice(["RGB", "RGB", "RGB", "RGB", "L", "CMYK"]))
+    ways = {"quality": rng.choice([5, 75, 95]), "progressive": rng.random() < 0.3, "optimize": rng.random() < 0.3}
+    if picture.mode == "RGB":
+        ways |= rng.choice([{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"keep_rgb": True}])
+    if rng.random() < 0.2:
+        ways["restart_marker_blocks"] = rng.choice([1, 3])
+    if rng.random() < 0.3:
+        exif = Image.Exif()
+        exif[0x0112] = rng.choice([0, 1, 2, 3, 6, 8, 9])
+        ways["exif"] = exif
+    file = io.BytesIO()
+    picture.save(file, format="JPEG", **ways)
+    return file.getvalue()
+
+
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """The same file cut, or with bytes changed, added or missing."""
+    place = rng.randrange(len(content))
+    cut, longer, missing = content[:place], content + bytes([255, 1, 2]), content[:place] + content[place + 5 :]
+    changed = bytearray(content)
+    changed[place] = rng.randrange(256)
+    return rng.choice([cut, content[: -rng.randint(1, 4)], longer, missing, bytes(changed), bytes(changed)])
+
+
+def pixels_or_words(
+    path: Path, at_least: tuple[int, int] | None, read: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray | str:
+    """What is read of the file, or the words of the error."""
+    try:
+        with open_image(path) as image:
+            if at_least is not None:
+                draft(image, at_least)
+            return read(image)
+    except (VideoReadError, *UNREADABLE) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jpeg_files_have_the_pixels_and_the_faults_that_pillow_finds(tmp_path: Path, seed: int) -> None:
+    rng, kinds = random.Random(seed), Counter[str]()
+    for number in range(100):
+        content = jpeg(rng)
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(damaged(content, rng) if rng.random() < 0.5 else content)
+        at_least = rng.choice([None, (rng.randint(1, 50), rng.randint(1, 50))])
+        expected = pixels_or_words(path, at_least, lambda image: np.array(turned(image).convert("RGB")))
+        found = pixels_or_words(path, at_least, upright)
+        np.testing.assert_array_equal(found, expected, err_msg=f"seed {seed}, {path.name}, at least {at_least}")
+        kinds["words" if isinstance(expected, str) else "pixels"] += 1
+    assert min(kinds["words"], kinds["pixels"]) > 10
+
+
+@pytest.mark.parametrize("side", range(2, 18))
+def test_small_jpeg_files_are_decoded_at_the_scale_that_was_asked_for(tmp_path: Path, side: int) -> None:
+    rng = np.random.default_rng(side)
+    Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    for least in range(1, side + 1):
+        expected, found = (
+            pixels_or_words(tmp_path / "a.jpg", (least, least), read)
+            for read in (lambda image: np.array(image.convert("RGB")), upright)
+        )
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("at_least", [None, (45, 80)])
+def test_a_jpeg_without_a_fault_is_decoded_once_and_not_by_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_least: tuple[int, int] | None
+) -> None:
+    Image.fromarray(np.arange(90 * 160 * 3, dtype=np.uint16).astype(np.uint8).reshape(90, 160, 3)).save(
+        tmp_path / "a.jpg"
+    )
+    decoded, decode = [], simplejpeg.decode_jpeg
+    monkeypatch.setattr(JpegImageFile, "load", lambda image: pytest.fail("decoded by Pillow"))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args, **kwargs: decoded.append(1) or decode(*args, **kwargs))
+    with open_image(tmp_path / "a.jpg") as image:
+        if at_least is not None:
+            draft(image, at_least)
+        assert upright(image).shape == (*(at_least or (90, 160)), 3)
+    assert len(decoded) == 1

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 from jaxtyping import Float, Shaped, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from maskreel.errors import VideoReadError
 from maskreel.files import content_words
@@ -55,6 +56,9 @@ _LZW_RATIO = 2731
 """Pixels that a byte of a GIF can stand for at most: a code of 12 bits for 4096 of them."""
 _LARGE, _STRIP = 2**22, 2**20
 """Pixels from which on an image is large, and of a part of it that is looked at."""
+
+_LEAST_SIDE = 8
+"""Pixels of a side from which on no two of the scales at which a JPEG can be decoded give the same length."""
 
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
@@ -115,7 +119,25 @@ def draft(image: Image.Image, at_least: tuple[int, int]) -> None:
 
 def upright(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of an open image, upright, by the rules of this module."""
-    return rgb(turned(image))
+    plain = _plain_jpeg(image)
+    return rgb(turned(image)) if plain is None else plain
+
+
+def _plain_jpeg(image: Image.Image) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Pixels of a JPEG of three channels that is not read yet, lies upright and has no fault, decoded straight into an
+    array in half the time; None for any other image, which is for Pillow to read or to refuse."""
+    width, height = image.size
+    if not isinstance(image, ImageFile.ImageFile) or image.fp is None or max(width, height) < _LEAST_SIDE:
+        return None
+    if image.format != "JPEG" or image.mode != "RGB" or image.getexif().get(_ORIENTATION, 1) != 1:
+        return None
+    image.fp.seek(0)
+    pixels = np.empty((height, width, 3), np.uint8)
+    try:
+        decoded = simplejpeg.decode_jpeg(image.fp.read(), min_height=height, min_width=width, buffer=pixels)
+    except ValueError:
+        return None
+    return pixels if decoded.shape == pixels.shape else None
 
 
 def turned(image: Image.Image) -> Image.Image:
