@@ -171,12 +171,32 @@ class GraphDeformableConvolution(DeformableConvolution):
         return rearrange(samples, "n c h w -> n (h w) 1 c")
 
 
+class GraphGroupNorm(nn.GroupNorm):
+    """Sums over a clip by rows first: ONNX Runtime adds up one after another, and half a million cells are too many.
+
+    Its error grows with them: 1.6e-5 of the largest value at 1.1 million, where PyTorch's is 1.7e-7.
+    """
+
+    def forward(self, input: Float[Tensor, "n c *sides"]) -> Float[Tensor, "n c *sides"]:
+        if input.ndim < 5:
+            return super().forward(input)
+        groups = input.unflatten(1, (self.num_groups, -1))
+        centred = groups - _mean(groups)
+        normed = (centred * torch.rsqrt(_mean(centred.square()) + self.eps)).flatten(1, 2)
+        return normed * self.weight[:, None, None, None] + self.bias[:, None, None, None]
+
+
+def _mean(groups: Float[Tensor, "n g c t h w"]) -> Float[Tensor, "n g 1 1 1 1"]:
+    return groups.mean(-1, keepdim=True).mean((2, 3, 4), keepdim=True)
+
+
 FORMS: dict[type[nn.Module], type[nn.Module]] = {
     DeformableAttention: GraphAttention,
     NeighbourSampling: GraphNeighbours,
     SpaceTimeAttention: GraphSpaceTimeAttention,
     AttentionMasks: GraphAttentionMasks,
     DeformableConvolution: GraphDeformableConvolution,
+    nn.GroupNorm: GraphGroupNorm,
 }
 """What stands in a graph for a layer of a model."""
 
