@@ -46,10 +46,20 @@ def suites_of(rooms: list[str], root: Path) -> list[list[str]]:
     return [names for names in (*folders, last) if names]
 
 
-def namesakes(suite: list[str], stem: str, root: Path) -> list[str]:
-    """The test files of a suite that are named after a module, which are likeliest to notice a fault in it."""
-    files = [path for name in suite for path in sorted((root / name).rglob("test_*.py")) if stem in path.stem]
-    return [str(path.relative_to(root)) for path in files]
+def nearest(suites: list[list[str]], file: str, root: Path) -> list[str]:
+    """The test files that are likeliest to notice a fault in a module.
+
+    First those of its own suite that are named after it, then those of any suite that import it by name.
+    """
+    own, module = _files(suites[0], root), f"{PACKAGE}.{file.removesuffix('.py').replace('/', '.')}"
+    named = [path for path in own if Path(file).stem in path.stem]
+    asking = [path for suite in suites for path in _files(suite, root) if module in _imports(path)]
+    return [str(path.relative_to(root)) for path in dict.fromkeys(named + asking)]
+
+
+def _files(suite: list[str], root: Path) -> list[Path]:
+    paths = [root / name for name in suite]
+    return [path for one in paths for path in ([one] if one.is_file() else sorted(one.rglob("test_*.py")))]
 
 
 def _room(module: str) -> str:
@@ -59,10 +69,17 @@ def _room(module: str) -> str:
 
 def _imported(folder: Path) -> set[str]:
     """Rooms that the files of a folder import by name."""
-    found = set()
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            found |= {_room(name) for name in names if name.startswith(f"{PACKAGE}.")}
-    return found
+    names = {name for path in folder.rglob("*.py") for name in _imports(path)}
+    return {_room(name) for name in names if name.startswith(f"{PACKAGE}.")}
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Modules that a file imports by name, and whatever it imports from them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(found)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.faults import Fault
-from tests.mutants.rooms import namesakes, suites_of
+from tests.mutants.rooms import nearest, suites_of
 
 ROOT = Path(__file__).parents[2]
 PRELOADED = (
@@ -76,10 +76,10 @@ def fault_in(tree: Path, fault: Fault) -> Iterator[None]:
 
 
 def try_fault(tree: Path, fault: Fault, rooms: list[str], usual: dict[str, float]) -> dict[str, Any]:
-    """Plant it and run the tests of the rooms in turn until one fails, those named after its file before all others."""
+    """Plant it and run the tests of the rooms in turn until one fails, those nearest to its file before all others."""
     begin, ran = time.monotonic(), []
     suites = suites_of(rooms, tree)
-    near = namesakes(suites[0], Path(fault.file).stem, tree)
+    near = nearest(suites, fault.file, tree)
     with fault_in(tree, fault):
         for folders in [near, *suites] if near else suites:
             seconds = sum(usual.get(folder, UNKNOWN_SECONDS) for folder in folders)

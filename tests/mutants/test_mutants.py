@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutants.alterations import SOURCE, changes
 from tests.mutants.faults import DoesNotApply, Fault, planted
-from tests.mutants.rooms import importers, namesakes, suites_of
+from tests.mutants.rooms import importers, nearest, suites_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,12 +69,23 @@ def test_the_suites_of_a_fault_are_those_of_its_room_and_then_of_its_importers()
     assert "tests/mutants" not in [name for names in folders for name in names]
 
 
-def test_files_named_after_the_place_of_a_fault_are_asked_first() -> None:
-    assert namesakes(["tests/criteria"], "matching", ROOT) == [
+def test_files_named_after_the_place_of_a_fault_are_asked_first_and_then_those_that_import_it(tmp_path: Path) -> None:
+    for name, source in (
+        ("criteria/test_losses.py", "from maskreel.criteria import matching"),
+        ("criteria/test_matching.py", ""),
+        ("criteria/test_sequence.py", "import torch"),
+        ("training/test_steps.py", "from maskreel.criteria.matching import match"),
+        ("training/test_matching.py", "from maskreel.criteria.matching_costs import costs"),
+    ):
+        path = tmp_path / "tests" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    assert nearest([["tests/criteria"], ["tests/training"]], "criteria/matching.py", tmp_path) == [
         "tests/criteria/test_matching.py",
-        "tests/criteria/test_sequence_matching.py",
+        "tests/criteria/test_losses.py",
+        "tests/training/test_steps.py",
     ]
-    assert namesakes(["tests/test_files.py"], "files", ROOT) == []
+    assert nearest([["tests/test_files.py"]], "files.py", ROOT) == ["tests/test_files.py"]
 
 
 SOURCES = '''
